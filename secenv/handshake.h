@@ -1,0 +1,67 @@
+#ifndef GROUPSEAL_SECENV_HANDSHAKE_H
+#define GROUPSEAL_SECENV_HANDSHAKE_H
+
+#include "secenv/audit.h"
+#include "secenv/credentials.h"
+
+/*
+ * The TLS 1.3 handshake of docs/protocol.md section 4 through memory I/O, both ends. A handshake
+ * object lives from flight 1 to the export and is freed then. The exact reason of a failure is in
+ * `why` and its class in `*cause` (one of the AUDIT_REFUSED_ counters); the peer learns neither.
+ */
+struct handshake;
+
+#define ASSOCIATION_ID_SIZE 16u
+#define MECHANISM_WRAP "gs-wrap/1"
+
+/* What a finished handshake gives. */
+struct agreement {
+    uint8_t id[ASSOCIATION_ID_SIZE];
+    struct secret key;
+    enum credentials_mode mode;
+    char mechanism[16];
+};
+
+/* wolfSSL contexts of one identity, made once: certificates parsed, CRL loaded, only X25519. */
+struct handshake_context;
+
+enum result handshake_context_new(const struct identity *identity, const struct clock_source *clock,
+                                  struct handshake_context **out, struct reason *why) MUST_USE;
+void handshake_context_free(struct handshake_context *context);
+
+/* Whom the authority expects: from its roster, by `fr`. */
+struct expected_peer {
+    const char *name; /* absolute id */
+    enum identity_kind kind;
+    enum credentials_mode mode;
+    const char *psk_identity; /* PSK mode */
+    const struct secret *psk; /* PSK mode */
+};
+
+enum result handshake_client_start(struct handshake_context *context, struct handshake **out,
+                                   struct buffer *flight1, uint8_t hello_hash[32],
+                                   struct reason *why) MUST_USE;
+enum result handshake_client_finish(struct handshake *handshake, struct bytes flight2, struct buffer *flight3,
+                                    struct agreement *out, enum audit_counter *cause,
+                                    struct reason *why) MUST_USE;
+
+enum result handshake_server_start(struct handshake_context *context, const struct expected_peer *peer,
+                                   struct bytes flight1, struct handshake **out, struct buffer *flight2,
+                                   uint8_t hello_hash[32], enum audit_counter *cause,
+                                   struct reason *why) MUST_USE;
+enum result handshake_server_finish(struct handshake *handshake, struct bytes flight3, struct agreement *out,
+                                    enum audit_counter *cause, struct reason *why) MUST_USE;
+void handshake_free(struct handshake *handshake); /* wipes; NULL is allowed */
+
+/* Bounded parser of the ClientHello (hello.c, a fuzz target): one TLS record or several, TLS 1.3
+ * offered, key_share for X25519, no early data, ALPN present, not more than 4 KiB. */
+struct hello {
+    bool has_key_share;
+    bool has_early_data;
+    bool has_alpn;
+    bool offers_tls13;
+    bool has_psk;
+};
+enum result hello_parse(struct bytes flight1, struct hello *out, struct reason *why) MUST_USE;
+
+#endif

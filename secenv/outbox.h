@@ -1,0 +1,48 @@
+#ifndef GROUPSEAL_SECENV_OUTBOX_H
+#define GROUPSEAL_SECENV_OUTBOX_H
+
+#include "secenv/association.h"
+
+/*
+ * Records that must arrive (docs/protocol.md section 4, "Outbox"): one table for (owner, peer, slot), sealed
+ * at rest, sealed into the association anew each time they are sent, sent again by back-off until a record
+ * ACCEPT names their item.
+ */
+struct outbox;
+
+extern const char outbox_schema[];
+
+enum result outbox_open(struct store *store, const struct clock_source *clock, struct outbox **out,
+                        struct reason *why) MUST_USE;
+void outbox_close(struct outbox *outbox);
+
+/* Puts a body (its `item` is set here) in a slot, in the place of what was there. Due at once. */
+enum result outbox_put(struct outbox *outbox, const char *owner, const char *peer, const char *slot,
+                       Groupseal__Envelope__RecordBody *body, struct reason *why) MUST_USE;
+enum result outbox_drop_slot(struct outbox *outbox, const char *owner, const char *peer, const char *slot,
+                             struct reason *why) MUST_USE;
+enum result outbox_drop_peer(struct outbox *outbox, const char *owner, const char *peer,
+                             struct reason *why) MUST_USE;
+
+/* An ACCEPT came. `slot` receives what it answered (RESULT_UNKNOWN where nothing: a repeat). Result 7
+ * (store) keeps the item for another try. */
+enum result outbox_accepted(struct outbox *outbox, const char *owner, const char *peer, uint64_t item,
+                            uint32_t accept_result, char *slot, size_t slot_size,
+                            struct reason *why) MUST_USE;
+
+/* The peer (NULL: every peer of this owner) is in reach: everything is due now. */
+void outbox_kick(struct outbox *outbox, const char *owner, const char *peer);
+
+/*
+ * Calls `send` for each item that is due now, and arms its back-off. `send` seals the body into the
+ * association and emits the Send event; RESULT_NOT_READY (no association, offline) leaves it for outbox_kick.
+ * `attempts`: how often it was sent before, without an answer.
+ */
+typedef enum result (*outbox_send)(void *context, const char *owner, const char *peer, const char *slot,
+                                   Groupseal__Envelope__RecordBody *body, unsigned attempts);
+enum result outbox_run(struct outbox *outbox, outbox_send send, void *context, struct arena *arena,
+                       struct reason *why) MUST_USE;
+/* Monotonic microseconds of the next item that is due; UINT64_MAX where there is none. */
+uint64_t outbox_next(const struct outbox *outbox);
+
+#endif

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
 #ifndef GROUPSEAL_SECENV_CLIENT_H
 #define GROUPSEAL_SECENV_CLIENT_H
 
@@ -18,6 +19,7 @@
 struct secenv_client;
 
 #define SECENV_PACKET_LIMIT 65536u
+#define SECENV_SOCKET_VERSION 1u /* of Hello */
 
 struct secenv_client_settings {
     const char *socket_path;  /* a service's socket; or NULL: embedded */
@@ -30,6 +32,9 @@ struct secenv_client_settings {
 /* Returns NULL and writes what went wrong, where and what to do into `why`. */
 struct secenv_client *secenv_client_open(const struct secenv_client_settings *settings, char *why,
                                          size_t why_size) __attribute__((warn_unused_result));
+/* A client on a connected SOCK_SEQPACKET socket, which it closes later; NULL where there is no memory. Tests
+ * stand at the other end of a socketpair. */
+struct secenv_client *secenv_client_adopt(int fd) __attribute__((warn_unused_result));
 /* Closes; an embedded secenv is waited for (it ends by itself at once). NULL is allowed. */
 void secenv_client_close(struct secenv_client *client);
 
@@ -37,7 +42,8 @@ void secenv_client_close(struct secenv_client *client);
 int secenv_client_fd(const struct secenv_client *client);
 
 /* Sends a request: sets its id, which is returned (0: not sent; the connection is lost or the
- * socket full; errno says which: EAGAIN where a retry makes sense). Does not block. */
+ * socket full; errno says which: EAGAIN where a retry makes sense, EMSGSIZE where the request is larger than
+ * a packet, else the connection is lost). Does not block. */
 uint64_t secenv_client_send(struct secenv_client *client, Groupseal__Secenv__ToSecenv *request)
     __attribute__((warn_unused_result));
 
@@ -56,5 +62,10 @@ Groupseal__Secenv__FromSecenv *
 secenv_client_call(struct secenv_client *client, Groupseal__Secenv__ToSecenv *request, int timeout_ms,
                    void (*on_event)(void *context, const Groupseal__Secenv__Event *event), void *context,
                    char *why, size_t why_size) __attribute__((warn_unused_result));
+
+/* For command-line tools: Hello, the first request on every connection. Returns the message whose reply holds
+ * the Welcome. NULL: lost, timed out or refused, `why` says it. */
+Groupseal__Secenv__FromSecenv *secenv_client_greet(struct secenv_client *client, int timeout_ms, char *why,
+                                                   size_t why_size) __attribute__((warn_unused_result));
 
 #endif

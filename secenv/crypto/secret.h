@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
 #ifndef GROUPSEAL_SECENV_CRYPTO_SECRET_H
 #define GROUPSEAL_SECENV_CRYPTO_SECRET_H
 
@@ -23,7 +24,8 @@ enum result random_bytes(uint8_t *out, size_t length) MUST_USE;
 void secret_protect_process(void);
 
 /*
- * Called for each secret that comes to be or is loaded. The shipped program does
+ * Called for each secret that is derived, unwrapped or loaded by this library; who draws one with
+ * random_bytes() calls it for that one. The shipped program does
  * nothing here; a test build (tests/door) links its own that writes them to a file, so that
  * the memory scan knows what to look for.
  */

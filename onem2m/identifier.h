@@ -29,8 +29,8 @@ bool onem2m_id_to_level(const char *absolute, char *out, size_t size);
  */
 bool onem2m_id_resolve(const char *text, const char *cse, char *out, size_t size);
 
-/* True where the id's last level is an AE-ID-Stem (C… or S… below an SP or a CSE). "//sp/mn-1" is a CSE. An
- * S-type stem and a CSE-ID cannot be told apart by form alone: a CSE-ID that starts with S is not valid here.
+/* True where the id's last level is an AE-ID-Stem (C… or S… below an SP or a CSE). "//sp/mn-1" is a CSE. A
+ * stem and a CSE-ID cannot be told apart by form alone: a CSE-ID that starts with S or C is not valid here.
  */
 bool onem2m_id_is_ae(const char *absolute);
 

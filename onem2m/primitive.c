@@ -1,0 +1,315 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include "onem2m/primitive.h"
+
+#include "onem2m/primitive_json.h"
+
+#include <limits.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define DEPTH_LIMIT 16u
+
+const cJSON *json_member(const cJSON *object, const char *name)
+{
+    return cJSON_GetObjectItemCaseSensitive(object, name);
+}
+
+const char *json_text(const cJSON *object, const char *name)
+{
+    const char *text = cJSON_GetStringValue(json_member(object, name));
+    return text != NULL ? text : "";
+}
+
+int json_number(const cJSON *object, const char *name, int missing)
+{
+    const cJSON *item = json_member(object, name);
+    if (!cJSON_IsNumber(item))
+        return missing;
+    double number = item->valuedouble;
+    if (!(number >= INT_MIN && number <= INT_MAX) || trunc(number) < number || trunc(number) > number)
+        return missing;
+    return (int)number;
+}
+
+bool json_set(cJSON *object, const char *name, cJSON *value)
+{
+    if (value == NULL)
+        return false;
+    bool done = json_member(object, name) != NULL
+                    ? cJSON_ReplaceItemInObjectCaseSensitive(object, name, value)
+                    : cJSON_AddItemToObject(object, name, value);
+    if (!done)
+        cJSON_Delete(value);
+    return done;
+}
+
+/*
+ * Looks at the bytes before cJSON does, for what cJSON would let pass: nesting over the limit, and NUL in
+ * text (raw or as an escape), which would make one text read differently by two readers.
+ */
+static bool text_bounded(const char *json, size_t length)
+{
+    unsigned depth = 0;
+    bool quoted = false;
+    for (size_t i = 0; i < length; i++) {
+        char byte = json[i];
+        if (byte == '\0')
+            return false;
+        if (quoted && byte == '\\') {
+            if (length - i > 5 && memcmp(json + i, "\\u0000", 6) == 0)
+                return false;
+            i++;
+        } else if (byte == '"') {
+            quoted = !quoted;
+        } else if (!quoted && (byte == '{' || byte == '[') && ++depth > DEPTH_LIMIT) {
+            return false;
+        } else if (!quoted && (byte == '}' || byte == ']') && depth > 0) {
+            depth--;
+        }
+    }
+    return true;
+}
+
+static cJSON *object_parse(const char *json, size_t length)
+{
+    const char *end = NULL;
+    cJSON *object = cJSON_ParseWithLengthOpts(json, length, &end, false);
+    if (object == NULL)
+        return NULL;
+    while (end < json + length && strchr(" \t\r\n", *end) != NULL)
+        end++;
+    if (end == json + length && cJSON_IsObject(object))
+        return object;
+    cJSON_Delete(object);
+    return NULL;
+}
+
+/* Of members that come twice the first one counts; the others go, so that whoever reads the forwarded
+ * primitive sees the same. */
+static void duplicates_drop(cJSON *object)
+{
+    for (cJSON *item = object->child; item != NULL; item = item->next)
+        for (cJSON *later = item->next, *next = NULL; later != NULL; later = next) {
+            next = later->next;
+            if (strcmp(item->string, later->string) == 0)
+                cJSON_Delete(cJSON_DetachItemViaPointer(object, later));
+        }
+}
+
+/* Mobius4 calls the request identifier `ri`. */
+static bool rqi_rename(cJSON *object)
+{
+    cJSON *named = NULL;
+    if (json_member(object, "rqi") != NULL)
+        return true;
+    named = cJSON_DetachItemFromObjectCaseSensitive(object, "ri");
+    return named == NULL || json_set(object, "rqi", named);
+}
+
+static bool text_or_absent(const cJSON *object, const char *name)
+{
+    const cJSON *item = json_member(object, name);
+    return item == NULL || cJSON_IsString(item);
+}
+
+static bool members_valid(const cJSON *object)
+{
+    if (!text_or_absent(object, "to") || !text_or_absent(object, "fr") || !text_or_absent(object, "rqi") ||
+        strlen(json_text(object, "rqi")) > ONEM2M_RQI_LIMIT)
+        return false;
+    if (json_member(object, "op") == NULL)
+        return json_number(object, "rsc", -1) >= 0;
+    int op = json_number(object, "op", 0);
+    return op >= ONEM2M_CREATE && op <= ONEM2M_NOTIFY;
+}
+
+struct onem2m_primitive *onem2m_parse(const char *json, size_t length)
+{
+    if (length > ONEM2M_PRIMITIVE_LIMIT || !text_bounded(json, length))
+        return NULL;
+    struct onem2m_primitive *primitive = calloc(1, sizeof *primitive);
+    if (primitive == NULL)
+        return NULL;
+    primitive->json = object_parse(json, length);
+    if (primitive->json != NULL) {
+        duplicates_drop(primitive->json);
+        if (rqi_rename(primitive->json) && members_valid(primitive->json))
+            return primitive;
+    }
+    onem2m_free(primitive);
+    return NULL;
+}
+
+void onem2m_free(struct onem2m_primitive *primitive)
+{
+    if (primitive == NULL)
+        return;
+    cJSON_Delete(primitive->json);
+    free(primitive);
+}
+
+bool onem2m_is_request(const struct onem2m_primitive *primitive)
+{
+    return json_member(primitive->json, "op") != NULL;
+}
+
+enum onem2m_operation onem2m_op(const struct onem2m_primitive *primitive)
+{
+    return (enum onem2m_operation)json_number(primitive->json, "op", 0);
+}
+
+int onem2m_rsc_of(const struct onem2m_primitive *primitive)
+{
+    return json_number(primitive->json, "rsc", 0);
+}
+
+int onem2m_ty(const struct onem2m_primitive *primitive)
+{
+    return json_number(primitive->json, "ty", 0);
+}
+
+const char *onem2m_to(const struct onem2m_primitive *primitive)
+{
+    return json_text(primitive->json, "to");
+}
+
+const char *onem2m_fr(const struct onem2m_primitive *primitive)
+{
+    return json_text(primitive->json, "fr");
+}
+
+const char *onem2m_rqi(const struct onem2m_primitive *primitive)
+{
+    return json_text(primitive->json, "rqi");
+}
+
+/* `count` decimal digits; -1 where one is none. */
+static int digits_value(const char *text, size_t count)
+{
+    int value = 0;
+    for (size_t i = 0; i < count; i++) {
+        if (text[i] < '0' || text[i] > '9')
+            return -1;
+        value = value * 10 + (text[i] - '0');
+    }
+    return value;
+}
+
+/* Days from 1970-01-01 in the Gregorian calendar. */
+static int64_t days_from_date(int year, int month, int day)
+{
+    static const int before[] = {0, 31, 59, 90, 120, 151, 181, 212, 243, 273, 304, 334};
+    int64_t past = year - 1;
+    int64_t days = past * 365 + past / 4 - past / 100 + past / 400 - 719162;
+    bool leap = (year % 4 == 0 && year % 100 != 0) || year % 400 == 0;
+    return days + before[month - 1] + (leap && month > 2) + day - 1;
+}
+
+/* "20141003T112032", with an optional fraction (",5" or ".5", not looked at) and "Z". */
+static bool timestamp_parse(const char *text, uint64_t *ms)
+{
+    size_t length = strnlen(text, 40);
+    if (length < 15 || length >= 40 || text[8] != 'T')
+        return false;
+    int year = digits_value(text, 4);
+    int month = digits_value(text + 4, 2);
+    int day = digits_value(text + 6, 2);
+    int hour = digits_value(text + 9, 2);
+    int minute = digits_value(text + 11, 2);
+    int second = digits_value(text + 13, 2);
+    if (year < 1970 || month < 1 || month > 12 || day < 1 || day > 31 || hour < 0 || hour > 23 ||
+        minute < 0 || minute > 59 || second < 0 || second > 60)
+        return false;
+    const char *rest = text + 15;
+    if (*rest == ',' || *rest == '.') {
+        size_t digits = strspn(rest + 1, "0123456789");
+        if (digits == 0)
+            return false;
+        rest += 1 + digits;
+    }
+    if (*rest == 'Z')
+        rest++;
+    int64_t seconds = days_from_date(year, month, day) * 86400 + hour * 3600 + minute * 60 + second;
+    *ms = (uint64_t)seconds * 1000;
+    return *rest == '\0';
+}
+
+bool onem2m_expired(const struct onem2m_primitive *primitive, uint64_t now_ms)
+{
+    const cJSON *item = json_member(primitive->json, "rqet");
+    if (item == NULL)
+        return false;
+    if (cJSON_IsNumber(item))
+        return !(item->valuedouble > 0);
+    const char *text = json_text(primitive->json, "rqet");
+    size_t digits = strspn(text, "0123456789");
+    if (digits > 0 && text[digits] == '\0')
+        return strspn(text, "0") == digits;
+    uint64_t until = 0;
+    return !timestamp_parse(text, &until) || until <= now_ms;
+}
+
+static bool text_set(struct onem2m_primitive *primitive, const char *name, const char *text)
+{
+    return json_set(primitive->json, name, cJSON_CreateString(text));
+}
+
+static struct onem2m_primitive *primitive_new(const char *code_name, int code, const char *to, const char *fr,
+                                              const char *rqi)
+{
+    struct onem2m_primitive *primitive = calloc(1, sizeof *primitive);
+    if (primitive == NULL)
+        return NULL;
+    primitive->json = cJSON_CreateObject();
+    if (primitive->json != NULL && json_set(primitive->json, code_name, cJSON_CreateNumber(code)) &&
+        (to == NULL || *to == '\0' || onem2m_set_to(primitive, to)) &&
+        (fr == NULL || *fr == '\0' || onem2m_set_fr(primitive, fr)) && onem2m_set_rqi(primitive, rqi) &&
+        text_set(primitive, "rvi", RELEASE_VERSION))
+        return primitive;
+    onem2m_free(primitive);
+    return NULL;
+}
+
+struct onem2m_primitive *onem2m_request(enum onem2m_operation op, const char *to, const char *fr,
+                                        const char *rqi)
+{
+    return primitive_new("op", (int)op, to, fr, rqi);
+}
+
+struct onem2m_primitive *onem2m_response(enum onem2m_rsc rsc, const char *rqi, const char *to, const char *fr)
+{
+    return primitive_new("rsc", (int)rsc, to, fr, rqi);
+}
+
+bool onem2m_set_rqi(struct onem2m_primitive *primitive, const char *rqi)
+{
+    return strnlen(rqi, ONEM2M_RQI_LIMIT + 1) <= ONEM2M_RQI_LIMIT && text_set(primitive, "rqi", rqi);
+}
+
+bool onem2m_set_to(struct onem2m_primitive *primitive, const char *to)
+{
+    return text_set(primitive, "to", to);
+}
+
+bool onem2m_set_fr(struct onem2m_primitive *primitive, const char *fr)
+{
+    return text_set(primitive, "fr", fr);
+}
+
+char *onem2m_print(const struct onem2m_primitive *primitive, size_t *length)
+{
+    char *printed = cJSON_PrintUnformatted(primitive->json);
+    if (printed == NULL)
+        return NULL;
+    /* The caller frees with free(); cJSON's memory goes back through cJSON. */
+    size_t size = strlen(printed);
+    char *text = size <= ONEM2M_PRIMITIVE_LIMIT ? malloc(size + 1) : NULL;
+    if (text != NULL) {
+        memcpy(text, printed, size + 1);
+        *length = size;
+    }
+    cJSON_free(printed);
+    return text;
+}

@@ -1,0 +1,24 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#ifndef GROUPSEAL_ONEM2M_PRIMITIVE_JSON_H
+#define GROUPSEAL_ONEM2M_PRIMITIVE_JSON_H
+
+#include "onem2m/primitive.h"
+
+#include <cjson/cJSON.h>
+
+#define RELEASE_VERSION "3" /* rvi, srv: what is sent */
+
+/* Shared by primitive.c and content.c only: the JSON object of a primitive. */
+struct onem2m_primitive {
+    cJSON *json;
+};
+
+const cJSON *json_member(const cJSON *object, const char *name);
+/* The member's text; "" where it is absent or no string. */
+const char *json_text(const cJSON *object, const char *name);
+/* The member's whole number, also written as a double (2001.0); `missing` where there is none. */
+int json_number(const cJSON *object, const char *name, int missing);
+/* Replaces or adds a member; takes `value`, also on failure. False: out of memory (NULL value too). */
+bool json_set(cJSON *object, const char *name, cJSON *value);
+
+#endif

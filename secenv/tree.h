@@ -90,6 +90,6 @@ enum result tree_climb(const struct secret *leaf, uint32_t leaf_index, uint32_t 
 #define INSTANCE_SIZE 16u
 enum result epoch_secret(const struct secret *root, const uint8_t instance[INSTANCE_SIZE],
                          uint64_t incarnation, uint64_t epoch, struct secret *out) MUST_USE;
-enum result epoch_confirmation(const struct secret *epoch_secret, struct secret *out) MUST_USE;
+enum result epoch_confirmation(const struct secret *epoch_key, struct secret *out) MUST_USE;
 
 #endif

@@ -1,0 +1,113 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#ifndef GROUPSEAL_TESTS_UNIT_SITE_H
+#define GROUPSEAL_TESTS_UNIT_SITE_H
+
+#include "secenv/credentials.h"
+#include "secenv/engine.h"
+
+/*
+ * A fleet in one process, for tests: one authority's engine, any number of members' engines, each with a
+ * store of its own in a temporary directory, one clock that only the test moves, and in the place of agents,
+ * plugin and broker a queue that carries objects, answers and publishes by name. Everything that goes wrong
+ * in the harness itself fails the test. Not thread-safe; one site at a time.
+ */
+struct site;
+struct site_node;
+
+#define SITE_AUTHORITY "//sp.example/in-cse"
+#define SITE_MN_CSE "//sp.example/mn-1"
+#define SITE_OPERATOR_CONNECTION 7u
+
+/* A new site: authority provisioned with a certificate, open and online; nobody in its roster. */
+struct site *site_new(void);
+void site_free(struct site *site); /* closes all, removes the directories; NULL is allowed */
+
+struct site_node *site_authority(struct site *site);
+struct site_node *site_find(struct site *site, const char *name); /* fails where there is none */
+
+/* A member with its own store, provisioned, engine open, offline, not in the roster. The PSK is
+ * site_psk(name), its identity the name. */
+struct site_node *site_provision(struct site *site, const char *name, enum identity_kind kind,
+                                 enum credentials_mode mode);
+void site_psk(const char *name, struct secret *out);
+/* The operator adds it to the roster: `at` is the absolute CSE-ID of its MN-CSE (NULL for an MN-CSE),
+ * `function` its function (NULL: none). */
+void site_enrol(struct site *site, const char *name, enum identity_kind kind, enum credentials_mode mode,
+                const char *at, const char *function);
+/* Provisions, enrols, brings online and settles. */
+struct site_node *site_join(struct site *site, const char *name, enum identity_kind kind,
+                            enum credentials_mode mode, const char *at, const char *function);
+/* The operator creates a group at one MN-CSE, authority only, defaults for the rest. */
+void site_group(struct site *site, const char *name, const char *function, const char *at);
+
+/* The owner's connection to its broker; an offline node gets nothing, what is carried to it is lost. */
+void site_online(struct site_node *node, bool online);
+/* Closes engine and store (as a SIGKILL after the last commit would) and opens them again; online as before.
+ */
+void site_restart(struct site_node *node);
+
+const char *site_name(const struct site_node *node);
+struct engine *site_engine(struct site_node *node);
+struct store *site_store(struct site_node *node);
+const char *site_directory(const struct site_node *node);
+
+/*
+ * One request, as a batch of its own, as the service does it: begin, savepoint, request, release or rollback,
+ * turn, commit; then its events go into the queue. The reply is the caller's (site_reply_free); its `code` is
+ * set. Nothing is carried before site_settle.
+ */
+Groupseal__Secenv__Reply *site_request(struct site_node *node, enum socket_kind socket, uint64_t connection,
+                                       Groupseal__Secenv__ToSecenv *request);
+void site_reply_free(Groupseal__Secenv__Reply *reply);
+
+/* An end-to-end object by hand, as if it came in a NOTIFY request: the answer's object (empty: none). */
+struct buffer site_received(struct site_node *node, const char *from, const char *hop, struct bytes object);
+
+/* Carries everything and turns every engine until nothing is left to do at this time. */
+void site_settle(struct site *site);
+/* Moves the clock by `ms`, stopping wherever an engine asked for a turn; settles at each stop. */
+void site_advance(struct site *site, uint64_t ms);
+uint64_t site_now_ms(const struct site *site); /* wall clock */
+const struct clock_source *site_clock(struct site *site);
+
+/*
+ * What the queue carries, for the hook: decides for each receiver. LATER: behind everything that waits now
+ * (once). A dropped object is answered with a failure, as the hop's time-out would be.
+ */
+enum site_fate { SITE_DELIVER, SITE_DROP, SITE_TWICE, SITE_LATER };
+enum site_what { SITE_OBJECT, SITE_ANSWER, SITE_PUBLISH };
+struct site_message {
+    enum site_what what;
+    const char *from;
+    const char *to;
+    struct bytes payload;                      /* an EndToEnd, or the topic's payload */
+    const Groupseal__Secenv__Publish *publish; /* SITE_PUBLISH */
+};
+typedef enum site_fate (*site_hook)(void *context, const struct site_message *message);
+void site_carry(struct site *site, site_hook hook, void *context); /* NULL: deliver all */
+
+/*
+ * Topics. A member that was Joined hears cmd, epoch, tree, policy and the others' msg of its sites; an MN-CSE
+ * hears msg and ack of its groups; nobody hears its own. What is retained is given on Joined and Resubscribe,
+ * and to a member that comes online. `site_retained`: the stored payload, empty where there is none.
+ */
+struct bytes site_retained(struct site *site, const char *mn_site, const char *group,
+                           Groupseal__Secenv__TopicKind kind);
+/* As if the broker gave it this publish. Returns the reply's code. */
+Groupseal__Secenv__Code site_hear(struct site_node *node, const Groupseal__Secenv__Publish *publish,
+                                  bool retained);
+
+/* Events of a node since the last site_events_clear, Send and Publish left out; `connection` 0: the owner's.
+ */
+size_t site_event_count(const struct site_node *node);
+const Groupseal__Secenv__Event *site_event(const struct site_node *node, size_t index);
+uint64_t site_event_connection(const struct site_node *node, size_t index);
+void site_events_clear(struct site_node *node);
+/* The newest event of this content, or NULL. */
+const Groupseal__Secenv__Event *site_last_event(const struct site_node *node,
+                                                Groupseal__Secenv__Event__ContentCase content);
+
+/* SHA-256 over every table of the node's store but the counters that only time moves. */
+void site_digest(struct site_node *node, uint8_t out[32]);
+
+#endif

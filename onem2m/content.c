@@ -18,8 +18,9 @@ static bool content_set(struct onem2m_primitive *primitive, const char *name, cJ
         cJSON_Delete(content);
         return false;
     }
-    if (json_set(pc, name, content))
+    if (json_set(pc, name, content)) {
         return json_set(primitive->json, "pc", pc);
+    }
     cJSON_Delete(pc);
     return false;
 }
@@ -31,8 +32,9 @@ bool onem2m_set_seci(struct onem2m_primitive *primitive, const uint8_t *object, 
     bool built = text != NULL && info != NULL && json_set(info, "sit", cJSON_CreateNumber(SECI_ESCERTKE)) &&
                  json_set(info, "eckm", cJSON_CreateString(text));
     free(text);
-    if (built)
+    if (built) {
         return content_set(primitive, "m2m:seci", info);
+    }
     cJSON_Delete(info);
     return false;
 }
@@ -40,8 +42,9 @@ bool onem2m_set_seci(struct onem2m_primitive *primitive, const uint8_t *object, 
 bool onem2m_get_seci(const struct onem2m_primitive *primitive, uint8_t **out, size_t *length)
 {
     const cJSON *info = json_member(json_member(primitive->json, "pc"), "m2m:seci");
-    if (json_number(info, "sit", 0) != SECI_ESCERTKE)
+    if (json_number(info, "sit", 0) != SECI_ESCERTKE) {
         return false;
+    }
     const char *text = json_text(info, "eckm");
     return *text != '\0' && base64_decode(text, out, length);
 }
@@ -50,8 +53,9 @@ static cJSON *features_new(void)
 {
     const int features[] = {FEATURE_CERT, FEATURE_PSK};
     cJSON *info = cJSON_CreateObject();
-    if (info != NULL && json_set(info, "esf", cJSON_CreateIntArray(features, 2)))
+    if (info != NULL && json_set(info, "esf", cJSON_CreateIntArray(features, 2))) {
         return info;
+    }
     cJSON_Delete(info);
     return NULL;
 }
@@ -65,8 +69,9 @@ bool onem2m_set_ae(struct onem2m_primitive *primitive, const struct onem2m_ae *a
 {
     const char *releases[] = {RELEASE_VERSION};
     cJSON *resource = cJSON_CreateObject();
-    if (resource == NULL)
+    if (resource == NULL) {
         return false;
+    }
     if (!text_add(resource, "rn", ae->name) || !text_add(resource, "api", ae->app_id) ||
         !text_add(resource, "aei", ae->ae_id) || !json_set(resource, "rr", cJSON_CreateBool(ae->reachable)) ||
         !json_set(resource, "srv", cJSON_CreateStringArray(releases, 1)) ||
@@ -86,8 +91,9 @@ static bool text_take(const cJSON *object, const char *name, char out[ONEM2M_ID_
 {
     const char *text = json_text(object, name);
     size_t length = strlen(text);
-    if (length > ONEM2M_ID_LIMIT)
+    if (length > ONEM2M_ID_LIMIT) {
         return false;
+    }
     memcpy(out, text, length + 1);
     return true;
 }
@@ -96,8 +102,9 @@ bool onem2m_get_ae(const struct onem2m_primitive *primitive, struct onem2m_ae *o
 {
     memset(out, 0, sizeof *out);
     const cJSON *resource = json_member(json_member(primitive->json, "pc"), "m2m:ae");
-    if (!cJSON_IsObject(resource))
+    if (!cJSON_IsObject(resource)) {
         return false;
+    }
     out->reachable = cJSON_IsTrue(json_member(resource, "rr"));
     out->has_esi = cJSON_IsObject(json_member(resource, "esi"));
     return text_take(resource, "api", out->app_id) && text_take(resource, "rn", out->name) &&

@@ -29,30 +29,37 @@ static bool levels_split(const char *text, char separator, struct parts *out)
 {
     out->count = 0;
     for (;;) {
-        if (out->count == sizeof out->level / sizeof out->level[0])
+        if (out->count == sizeof out->level / sizeof out->level[0]) {
             return false;
+        }
         struct level *level = &out->level[out->count++];
         level->text = text;
-        while (id_byte(*text))
+        while (id_byte(*text)) {
             text++;
+        }
         level->length = (size_t)(text - level->text);
-        if (level->length == 0 || strspn(level->text, ".") >= level->length)
+        if (level->length == 0 || strspn(level->text, ".") >= level->length) {
             return false;
-        if (*text == '\0')
+        }
+        if (*text == '\0') {
             return true;
-        if (*text++ != separator)
+        }
+        if (*text++ != separator) {
             return false;
+        }
     }
 }
 
 static bool absolute_split(const char *absolute, struct parts *out)
 {
     if (absolute == NULL || strnlen(absolute, ONEM2M_ID_LIMIT + 1) > ONEM2M_ID_LIMIT ||
-        strncmp(absolute, "//", 2) != 0 || !levels_split(absolute + 2, '/', out))
+        strncmp(absolute, "//", 2) != 0 || !levels_split(absolute + 2, '/', out)) {
         return false;
+    }
     const struct level *second = &out->level[1];
-    if (out->count == 2)
+    if (out->count == 2) {
         return second->text[0] != 'C';
+    }
     return out->count == 3 && second->text[0] != 'C' && second->text[0] != 'S' &&
            out->level[2].text[0] == 'C';
 }
@@ -66,11 +73,13 @@ bool onem2m_id_valid(const char *absolute)
 bool onem2m_id_stem(const char *absolute, char *out, size_t size)
 {
     struct parts parts;
-    if (!absolute_split(absolute, &parts))
+    if (!absolute_split(absolute, &parts)) {
         return false;
+    }
     const struct level *last = &parts.level[parts.count - 1];
-    if (last->length >= size)
+    if (last->length >= size) {
         return false;
+    }
     memcpy(out, last->text, last->length);
     out[last->length] = '\0';
     return true;
@@ -93,13 +102,16 @@ static bool absolute_build(const struct level *sp, const char *relative, char se
                            size_t size)
 {
     int length = snprintf(out, size, "//%.*s/%s", (int)sp->length, sp->text, relative);
-    if (length < 0 || (size_t)length >= size)
+    if (length < 0 || (size_t)length >= size) {
         return false;
-    for (char *byte = out + sp->length + 3; *byte != '\0'; byte++)
-        if (*byte == separator)
+    }
+    for (char *byte = out + sp->length + 3; *byte != '\0'; byte++) {
+        if (*byte == separator) {
             *byte = '/';
-        else if (*byte == '/')
+        } else if (*byte == '/') {
             return false;
+        }
+    }
     return onem2m_id_valid(out);
 }
 
@@ -108,16 +120,19 @@ static bool slashes_resolve(const char *text, const struct level *sp, char *out,
 {
     char plain[ONEM2M_ID_LIMIT + 3];
     size_t length = strnlen(text, sizeof plain);
-    if (length >= sizeof plain)
+    if (length >= sizeof plain) {
         return false;
+    }
     bool base = length > 2 && strcmp(text + length - 2, "/.") == 0;
-    if (base)
+    if (base) {
         length -= 2;
+    }
     memcpy(plain, text, length);
     plain[length] = '\0';
     if (plain[1] != '/') {
-        if (!absolute_build(sp, plain + 1, '/', out, size))
+        if (!absolute_build(sp, plain + 1, '/', out, size)) {
             return false;
+        }
     } else if (length >= size || !onem2m_id_valid(plain)) {
         return false;
     } else {
@@ -129,11 +144,13 @@ static bool slashes_resolve(const char *text, const struct level *sp, char *out,
 bool onem2m_id_resolve(const char *text, const char *cse, char *out, size_t size)
 {
     struct parts own;
-    if (text == NULL || !absolute_split(cse, &own) || onem2m_id_is_ae(cse))
+    if (text == NULL || !absolute_split(cse, &own) || onem2m_id_is_ae(cse)) {
         return false;
+    }
     const struct level *sp = &own.level[0];
-    if (text[0] == '/')
+    if (text[0] == '/') {
         return slashes_resolve(text, sp, out, size);
+    }
     if (text[0] == 'C' && strchr(text, ':') == NULL) {
         int length = snprintf(out, size, "%s/%s", cse, text);
         return length > 0 && (size_t)length < size && onem2m_id_valid(out);

@@ -25,23 +25,27 @@ const char *json_text(const cJSON *object, const char *name)
 int json_number(const cJSON *object, const char *name, int missing)
 {
     const cJSON *item = json_member(object, name);
-    if (!cJSON_IsNumber(item))
+    if (!cJSON_IsNumber(item)) {
         return missing;
+    }
     double number = item->valuedouble;
-    if (!(number >= INT_MIN && number <= INT_MAX) || trunc(number) < number || trunc(number) > number)
+    if (!(number >= INT_MIN && number <= INT_MAX) || trunc(number) < number || trunc(number) > number) {
         return missing;
+    }
     return (int)number;
 }
 
 bool json_set(cJSON *object, const char *name, cJSON *value)
 {
-    if (value == NULL)
+    if (value == NULL) {
         return false;
+    }
     bool done = json_member(object, name) != NULL
                     ? cJSON_ReplaceItemInObjectCaseSensitive(object, name, value)
                     : cJSON_AddItemToObject(object, name, value);
-    if (!done)
+    if (!done) {
         cJSON_Delete(value);
+    }
     return done;
 }
 
@@ -55,11 +59,13 @@ static bool text_bounded(const char *json, size_t length)
     bool quoted = false;
     for (size_t i = 0; i < length; i++) {
         char byte = json[i];
-        if (byte == '\0')
+        if (byte == '\0') {
             return false;
+        }
         if (quoted && byte == '\\') {
-            if (length - i > 5 && memcmp(json + i, "\\u0000", 6) == 0)
+            if (length - i > 5 && memcmp(json + i, "\\u0000", 6) == 0) {
                 return false;
+            }
             i++;
         } else if (byte == '"') {
             quoted = !quoted;
@@ -76,12 +82,15 @@ static cJSON *object_parse(const char *json, size_t length)
 {
     const char *end = NULL;
     cJSON *object = cJSON_ParseWithLengthOpts(json, length, &end, false);
-    if (object == NULL)
+    if (object == NULL) {
         return NULL;
-    while (end < json + length && strchr(" \t\r\n", *end) != NULL)
+    }
+    while (end < json + length && strchr(" \t\r\n", *end) != NULL) {
         end++;
-    if (end == json + length && cJSON_IsObject(object))
+    }
+    if (end == json + length && cJSON_IsObject(object)) {
         return object;
+    }
     cJSON_Delete(object);
     return NULL;
 }
@@ -90,20 +99,23 @@ static cJSON *object_parse(const char *json, size_t length)
  * primitive sees the same. */
 static void duplicates_drop(cJSON *object)
 {
-    for (cJSON *item = object->child; item != NULL; item = item->next)
+    for (cJSON *item = object->child; item != NULL; item = item->next) {
         for (cJSON *later = item->next, *next = NULL; later != NULL; later = next) {
             next = later->next;
-            if (strcmp(item->string, later->string) == 0)
+            if (strcmp(item->string, later->string) == 0) {
                 cJSON_Delete(cJSON_DetachItemViaPointer(object, later));
+            }
         }
+    }
 }
 
 /* Mobius4 calls the request identifier `ri`. */
 static bool rqi_rename(cJSON *object)
 {
     cJSON *named = NULL;
-    if (json_member(object, "rqi") != NULL)
+    if (json_member(object, "rqi") != NULL) {
         return true;
+    }
     named = cJSON_DetachItemFromObjectCaseSensitive(object, "ri");
     return named == NULL || json_set(object, "rqi", named);
 }
@@ -117,26 +129,31 @@ static bool text_or_absent(const cJSON *object, const char *name)
 static bool members_valid(const cJSON *object)
 {
     if (!text_or_absent(object, "to") || !text_or_absent(object, "fr") || !text_or_absent(object, "rqi") ||
-        strlen(json_text(object, "rqi")) > ONEM2M_RQI_LIMIT)
+        strlen(json_text(object, "rqi")) > ONEM2M_RQI_LIMIT) {
         return false;
-    if (json_member(object, "op") == NULL)
+    }
+    if (json_member(object, "op") == NULL) {
         return json_number(object, "rsc", -1) >= 0;
+    }
     int op = json_number(object, "op", 0);
     return op >= ONEM2M_CREATE && op <= ONEM2M_NOTIFY;
 }
 
 struct onem2m_primitive *onem2m_parse(const char *json, size_t length)
 {
-    if (length > ONEM2M_PRIMITIVE_LIMIT || !text_bounded(json, length))
+    if (length > ONEM2M_PRIMITIVE_LIMIT || !text_bounded(json, length)) {
         return NULL;
+    }
     struct onem2m_primitive *primitive = calloc(1, sizeof *primitive);
-    if (primitive == NULL)
+    if (primitive == NULL) {
         return NULL;
+    }
     primitive->json = object_parse(json, length);
     if (primitive->json != NULL) {
         duplicates_drop(primitive->json);
-        if (rqi_rename(primitive->json) && members_valid(primitive->json))
+        if (rqi_rename(primitive->json) && members_valid(primitive->json)) {
             return primitive;
+        }
     }
     onem2m_free(primitive);
     return NULL;
@@ -144,8 +161,9 @@ struct onem2m_primitive *onem2m_parse(const char *json, size_t length)
 
 void onem2m_free(struct onem2m_primitive *primitive)
 {
-    if (primitive == NULL)
+    if (primitive == NULL) {
         return;
+    }
     cJSON_Delete(primitive->json);
     free(primitive);
 }
@@ -190,8 +208,9 @@ static int digits_value(const char *text, size_t count)
 {
     int value = 0;
     for (size_t i = 0; i < count; i++) {
-        if (text[i] < '0' || text[i] > '9')
+        if (text[i] < '0' || text[i] > '9') {
             return -1;
+        }
         value = value * 10 + (text[i] - '0');
     }
     return value;
@@ -211,8 +230,9 @@ static int64_t days_from_date(int year, int month, int day)
 static bool timestamp_parse(const char *text, uint64_t *ms)
 {
     size_t length = strnlen(text, 40);
-    if (length < 15 || length >= 40 || text[8] != 'T')
+    if (length < 15 || length >= 40 || text[8] != 'T') {
         return false;
+    }
     int year = digits_value(text, 4);
     int month = digits_value(text + 4, 2);
     int day = digits_value(text + 6, 2);
@@ -220,18 +240,22 @@ static bool timestamp_parse(const char *text, uint64_t *ms)
     int minute = digits_value(text + 11, 2);
     int second = digits_value(text + 13, 2);
     if (year < 1970 || month < 1 || month > 12 || day < 1 || day > 31 || hour < 0 || hour > 23 ||
-        minute < 0 || minute > 59 || second < 0 || second > 60)
+        minute < 0 || minute > 59 || second < 0 || second > 60) {
         return false;
+    }
     const char *rest = text + 15;
     if (*rest == ',' || *rest == '.') {
         size_t digits = strspn(rest + 1, "0123456789");
-        if (digits == 0)
+        if (digits == 0) {
             return false;
+        }
         rest += 1 + digits;
     }
-    if (*rest == 'Z')
+    if (*rest == 'Z') {
         rest++;
-    int64_t seconds = days_from_date(year, month, day) * 86400 + hour * 3600 + minute * 60 + second;
+    }
+    int64_t seconds =
+        days_from_date(year, month, day) * 86400 + (int64_t)hour * 3600 + (int64_t)minute * 60 + second;
     *ms = (uint64_t)seconds * 1000;
     return *rest == '\0';
 }
@@ -239,14 +263,17 @@ static bool timestamp_parse(const char *text, uint64_t *ms)
 bool onem2m_expired(const struct onem2m_primitive *primitive, uint64_t now_ms)
 {
     const cJSON *item = json_member(primitive->json, "rqet");
-    if (item == NULL)
+    if (item == NULL) {
         return false;
-    if (cJSON_IsNumber(item))
+    }
+    if (cJSON_IsNumber(item)) {
         return !(item->valuedouble > 0);
+    }
     const char *text = json_text(primitive->json, "rqet");
     size_t digits = strspn(text, "0123456789");
-    if (digits > 0 && text[digits] == '\0')
+    if (digits > 0 && text[digits] == '\0') {
         return strspn(text, "0") == digits;
+    }
     uint64_t until = 0;
     return !timestamp_parse(text, &until) || until <= now_ms;
 }
@@ -260,14 +287,16 @@ static struct onem2m_primitive *primitive_new(const char *code_name, int code, c
                                               const char *rqi)
 {
     struct onem2m_primitive *primitive = calloc(1, sizeof *primitive);
-    if (primitive == NULL)
+    if (primitive == NULL) {
         return NULL;
+    }
     primitive->json = cJSON_CreateObject();
     if (primitive->json != NULL && json_set(primitive->json, code_name, cJSON_CreateNumber(code)) &&
         (to == NULL || *to == '\0' || onem2m_set_to(primitive, to)) &&
         (fr == NULL || *fr == '\0' || onem2m_set_fr(primitive, fr)) && onem2m_set_rqi(primitive, rqi) &&
-        text_set(primitive, "rvi", RELEASE_VERSION))
+        text_set(primitive, "rvi", RELEASE_VERSION)) {
         return primitive;
+    }
     onem2m_free(primitive);
     return NULL;
 }
@@ -301,8 +330,9 @@ bool onem2m_set_fr(struct onem2m_primitive *primitive, const char *fr)
 char *onem2m_print(const struct onem2m_primitive *primitive, size_t *length)
 {
     char *printed = cJSON_PrintUnformatted(primitive->json);
-    if (printed == NULL)
+    if (printed == NULL) {
         return NULL;
+    }
     /* The caller frees with free(); cJSON's memory goes back through cJSON. */
     size_t size = strlen(printed);
     char *text = size <= ONEM2M_PRIMITIVE_LIMIT ? malloc(size + 1) : NULL;

@@ -11,7 +11,7 @@
  * doubles, duplicate members, unknown members, missing rqi in answers, `ri` for `rqi`); printing is strict.
  * cJSON inside; no I/O.
  */
-#define ONEM2M_PRIMITIVE_LIMIT (96u * 1024u)
+#define ONEM2M_PRIMITIVE_LIMIT 98304u /* 96 KiB */
 #define ONEM2M_RQI_LIMIT 200u
 
 enum onem2m_operation { ONEM2M_CREATE = 1, ONEM2M_RETRIEVE, ONEM2M_UPDATE, ONEM2M_DELETE, ONEM2M_NOTIFY };

@@ -37,12 +37,16 @@ static void valid_ids(void **state)
                                "//sp.example/..",
                                "//./mn-1",
                                "//sp.example/S\xc3\xa4"};
-    for (size_t i = 0; i < sizeof good / sizeof good[0]; i++)
-        if (!onem2m_id_valid(good[i]))
+    for (size_t i = 0; i < sizeof good / sizeof good[0]; i++) {
+        if (!onem2m_id_valid(good[i])) {
             fail_msg("refused: %s", good[i]);
-    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++)
-        if (onem2m_id_valid(bad[i]))
+        }
+    }
+    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
+        if (onem2m_id_valid(bad[i])) {
             fail_msg("taken: %s", bad[i]);
+        }
+    }
     assert_false(onem2m_id_valid(NULL));
 }
 
@@ -109,8 +113,9 @@ static void every_form_resolves_to_one_id(void **state)
                                     {"in-cse", "//sp.example/in-cse"}};
     char out[ONEM2M_ID_LIMIT + 1];
     for (size_t i = 0; i < sizeof forms / sizeof forms[0]; i++) {
-        if (!onem2m_id_resolve(forms[i][0], CSE, out, sizeof out))
+        if (!onem2m_id_resolve(forms[i][0], CSE, out, sizeof out)) {
             fail_msg("refused: %s", forms[i][0]);
+        }
         assert_string_equal(out, forms[i][1]);
     }
 }
@@ -123,9 +128,11 @@ static void what_is_no_identifier_does_not_resolve(void **state)
         "mn-1:Sx", "mn-1/Cdoor1", "/mn-1:Cx",   "/Sdoor1/.",  "/.",     "Sx/.",       "+",
         "#",       "/mn-1/+",     "mn-1:door1", "/mn-1/Cx/y", "C door", "/Cdoor1/Cx", "//sp.example/mn-1//."};
     char out[ONEM2M_ID_LIMIT + 1];
-    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++)
-        if (onem2m_id_resolve(bad[i], CSE, out, sizeof out))
+    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
+        if (onem2m_id_resolve(bad[i], CSE, out, sizeof out)) {
             fail_msg("taken: %s as %s", bad[i], out);
+        }
+    }
     assert_false(onem2m_id_resolve(NULL, CSE, out, sizeof out));
     assert_false(onem2m_id_resolve("Sdoor1", "mn-1", out, sizeof out));
     assert_false(onem2m_id_resolve("Sdoor1", "//sp.example/Sdoor2", out, sizeof out));

@@ -148,9 +148,11 @@ static void what_is_no_primitive(void **state)
                                "{\"op\":5} x",
                                "{\"op\":5}{\"op\":5}",
                                "{\"op\":5,\"fr\":\"Sa\\u0000b\"}"};
-    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++)
-        if (parse(bad[i]) != NULL)
+    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
+        if (parse(bad[i]) != NULL) {
             fail_msg("taken: %s", bad[i]);
+        }
+    }
     assert_null(onem2m_parse("{\"op\":5}\0", 9));
     struct onem2m_primitive *good = parse(" {\"op\":5,\"fr\":\"Sa\\\\u0000b\"} \n");
     assert_non_null(good);
@@ -179,7 +181,8 @@ static void size_and_depth_are_bounded(void **state)
     char *large = malloc(ONEM2M_PRIMITIVE_LIMIT + 1);
     assert_non_null(large);
     memset(large, ' ', ONEM2M_PRIMITIVE_LIMIT + 1);
-    memcpy(large, "{\"op\":5}", 8);
+    (void)snprintf(large, ONEM2M_PRIMITIVE_LIMIT, "{\"op\":5}");
+    large[strlen(large)] = ' ';
     assert_null(onem2m_parse(large, ONEM2M_PRIMITIVE_LIMIT + 1));
     struct onem2m_primitive *full = onem2m_parse(large, ONEM2M_PRIMITIVE_LIMIT);
     assert_non_null(full);
@@ -200,12 +203,12 @@ static void printing_is_bounded(void **state)
 {
     (void)state;
     struct onem2m_primitive *request = onem2m_request(ONEM2M_NOTIFY, "a", "b", "r");
-    size_t length = 80u * 1024u;
+    size_t length = 81920;
     uint8_t *object = calloc(1, length);
     assert_non_null(object);
     assert_true(onem2m_set_seci(request, object, length));
     assert_null(onem2m_print(request, &length));
-    assert_true(onem2m_set_seci(request, object, 48u * 1024u));
+    assert_true(onem2m_set_seci(request, object, 49152));
     char *printed = onem2m_print(request, &length);
     assert_non_null(printed);
     free(printed);
@@ -229,8 +232,9 @@ static void malformed_seci(void **state)
         (void)snprintf(json, sizeof json, "{\"op\":5,\"pc\":{\"m2m:seci\":%s}}", bad[i]);
         struct onem2m_primitive *primitive = parse(json);
         assert_non_null(primitive);
-        if (onem2m_get_seci(primitive, &object, &length))
+        if (onem2m_get_seci(primitive, &object, &length)) {
             fail_msg("taken: %s", bad[i]);
+        }
         onem2m_free(primitive);
     }
     const char *const good[] = {"AA==", "AAA=", "AAAA", "+/8="};
@@ -274,8 +278,9 @@ static void expiry(void **state)
         (void)snprintf(json, sizeof json, "{\"op\":5,\"rqet\":%s}", cases[i].rqet);
         struct onem2m_primitive *primitive = parse(json);
         assert_non_null(primitive);
-        if (onem2m_expired(primitive, now) != cases[i].expired)
+        if (onem2m_expired(primitive, now) != cases[i].expired) {
             fail_msg("wrong: %s", cases[i].rqet);
+        }
         onem2m_free(primitive);
     }
     struct onem2m_primitive *primitive = parse("{\"op\":5}");

@@ -47,9 +47,11 @@ static void what_is_no_primitive_topic(void **state)
                                "x/oneM2M/req/a/b/json",
                                "/oneM2M/req/a\xc3\xa4/b/json"};
     struct onem2m_topic topic;
-    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++)
-        if (onem2m_topic_parse(bad[i], &topic))
+    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
+        if (onem2m_topic_parse(bad[i], &topic)) {
             fail_msg("taken: %s", bad[i]);
+        }
+    }
 }
 
 static void levels_are_bounded(void **state)
@@ -94,8 +96,9 @@ static void group_topics_round_trip(void **state)
     char out[ONEM2M_TOPIC_LIMIT + 1];
     struct group_topic topic;
     for (size_t i = 0; i < sizeof good / sizeof good[0]; i++) {
-        if (!group_topic_parse(good[i], &topic))
+        if (!group_topic_parse(good[i], &topic)) {
             fail_msg("refused: %s", good[i]);
+        }
         assert_true(group_topic_build(&topic, out, sizeof out));
         assert_string_equal(out, good[i]);
     }
@@ -130,12 +133,14 @@ static void what_is_no_group_topic(void **state)
                                "groupseal/v1/mn-1/doors/tree/0/0/0/0",
                                "groupseal/v1/mn-1/doors/tree/1/1234567890",
                                "groupseal/v1/mn-1/doors/#",
-                               "groupseal/v1/mn-1/"
+                               "groupseal/v1/mn-1/",
                                "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa/cmd"};
     struct group_topic topic;
-    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++)
-        if (group_topic_parse(bad[i], &topic))
+    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
+        if (group_topic_parse(bad[i], &topic)) {
             fail_msg("taken: %s", bad[i]);
+        }
+    }
 }
 
 static void filters_that_reach_group_topics(void **state)
@@ -146,12 +151,16 @@ static void filters_that_reach_group_topics(void **state)
         "$share/g/groupseal/#",        "$share/g/#"};
     const char *const miss[] = {"groupsealed/v1",       "/groupseal/v1",      "sensors/#", "$SYS/#",
                                 "/oneM2M/req/a/b/json", "$share/groupseal/x", "",          "x/groupseal/#"};
-    for (size_t i = 0; i < sizeof reach / sizeof reach[0]; i++)
-        if (!group_topic_touches(reach[i]))
+    for (size_t i = 0; i < sizeof reach / sizeof reach[0]; i++) {
+        if (!group_topic_touches(reach[i])) {
             fail_msg("missed: %s", reach[i]);
-    for (size_t i = 0; i < sizeof miss / sizeof miss[0]; i++)
-        if (group_topic_touches(miss[i]))
+        }
+    }
+    for (size_t i = 0; i < sizeof miss / sizeof miss[0]; i++) {
+        if (group_topic_touches(miss[i])) {
             fail_msg("wrongly: %s", miss[i]);
+        }
+    }
 }
 
 static void filters_that_reach_primitives(void **state)
@@ -161,12 +170,16 @@ static void filters_that_reach_primitives(void **state)
                                  "+/oneM2M/#",           "+/+/req/#", "+/#", "$share/g//oneM2M/#"};
     const char *const miss[] = {"oneM2M/req/a/b/json", "/onem2m/#", "+",       "groupseal/#",
                                 "/x/oneM2M",           "",          "a/oneM2M"};
-    for (size_t i = 0; i < sizeof reach / sizeof reach[0]; i++)
-        if (!onem2m_topic_touches(reach[i]))
+    for (size_t i = 0; i < sizeof reach / sizeof reach[0]; i++) {
+        if (!onem2m_topic_touches(reach[i])) {
             fail_msg("missed: %s", reach[i]);
-    for (size_t i = 0; i < sizeof miss / sizeof miss[0]; i++)
-        if (onem2m_topic_touches(miss[i]))
+        }
+    }
+    for (size_t i = 0; i < sizeof miss / sizeof miss[0]; i++) {
+        if (onem2m_topic_touches(miss[i])) {
             fail_msg("wrongly: %s", miss[i]);
+        }
+    }
 }
 
 static void shared_prefix(void **state)

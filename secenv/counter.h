@@ -20,10 +20,12 @@ struct counter {
     uint8_t boot[BOOT_SIZE];
     uint64_t next;
     uint64_t reserved; /* exclusive; 0 until the first use */
+    uint64_t undone;   /* store_undone() when it was reserved */
 };
 
 extern const char counter_schema[];
 
+/* A name of at most 159 bytes, cut where it is longer. */
 void counter_init(struct counter *counter, const char *name);
 /* The next value, with the boot to use for it. Reserves where needed. */
 enum result counter_next(struct counter *counter, struct store *store, const struct clock_source *clock,

@@ -12,12 +12,11 @@ endif()
 
 set(foundation_sources
   result.c bytes.c arena.c clock.c log.c audit.c
-  crypto/secret.c crypto/kdf.c crypto/aead.c crypto/signature.c)
-foreach(source store.c counter.c tree.c)
-  if(EXISTS ${CMAKE_CURRENT_SOURCE_DIR}/${source})
-    list(APPEND foundation_sources ${source})
-  endif()
-endforeach()
+  crypto/secret.c crypto/kdf.c crypto/aead.c crypto/signature.c
+  store.c statement.c counter.c)
+if(EXISTS ${CMAKE_CURRENT_SOURCE_DIR}/tree.c)
+  list(APPEND foundation_sources tree.c)
+endif()
 file(GLOB foundation_objects CONFIGURE_DEPENDS objects/*.c)
 
 add_library(secenv_foundation STATIC ${foundation_sources} ${foundation_objects})

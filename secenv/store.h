@@ -25,11 +25,16 @@ struct root_key_source {
 /* A file of 32 bytes, mode 0600, owned by this user. `path` must outlive the source. */
 struct root_key_source root_key_file(const char *path);
 
-/* Makes directory (0700), root key file and database. RESULT_EXISTS where there is one. */
+/* Makes directory (0700), root key file (unless there is one; NULL: root.key in the directory) and
+ * database. RESULT_EXISTS where there is a store. */
 enum result store_create(const char *directory, enum store_profile profile, const char *root_key_path,
                          struct reason *why) MUST_USE;
 
-/* Opens what store_create made and brings the schema up to date with `schema`: SQL that
+/* RESULT_UNKNOWN: no store there. RESULT_REFUSED: wrong root key, or files open to others.
+ * RESULT_STORE: in use by another process, damaged or unreadable; nothing is overwritten then.
+ * RESULT_INVALID: other profile or format.
+ *
+ * Opens what store_create made and brings the schema up to date with `schema`: SQL that
  * may run any number of times (CREATE TABLE IF NOT EXISTS ...). */
 enum result store_open(const char *directory, enum store_profile profile, struct root_key_source root_key,
                        const char *const *schemas, size_t schema_count, struct store **out,
@@ -52,6 +57,8 @@ enum result store_release(struct store *store, struct reason *why) MUST_USE;
 void store_rollback_to_savepoint(struct store *store);
 /* True where something was written since store_begin (an empty batch needs no sync). */
 bool store_dirty(const struct store *store);
+/* How often something was undone: who keeps in memory that a row is written compares it. */
+uint64_t store_undone(const struct store *store);
 
 /*
  * Statements. `sql` must be a string literal: it is the key of the statement cache.
@@ -60,6 +67,8 @@ bool store_dirty(const struct store *store);
  *   t  const char *   (NULL binds NULL)
  *   b  struct bytes   in clear
  *   s  const char *purpose, struct bytes: sealed
+ * Arguments must have exactly these types: cast where they do not. RESULT_EXISTS: a primary or
+ * unique key is there already; RESULT_STORE: any other failure of SQLite.
  */
 enum result store_run(struct store *store, struct reason *why, const char *sql, const char *types,
                       ...) MUST_USE;

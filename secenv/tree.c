@@ -643,9 +643,6 @@ static enum result climb_step(struct secret *secret, struct bytes packed, uint32
     if (result == RESULT_OK) {
         result = keywrap_unwrap(&key, packed_wrap(packed, place, side), secret);
     }
-    if (result == RESULT_OK) {
-        secret_note("node", secret->data, sizeof(secret->data));
-    }
     secret_wipe(&key);
     return result;
 }

@@ -11,7 +11,8 @@
  * Signed objects of docs/protocol.md: for each, the limits of its fields, its list, making and
  * checking its signature, both ends side by side. `_check` parses nothing and looks up nothing:
  * it is given the unpacked object and answers RESULT_INVALID (limits) or RESULT_REFUSED
- * (signature). No state is changed by anything here.
+ * (signature). `_sign` refuses what `_check` would, and points the object's signature field at
+ * `signature`, which must live as long as the object. No state is changed by anything here.
  */
 
 #define OBJECT_LIMIT (48u * 1024u) /* an EndToEnd, a sealed message, a retained object */
@@ -31,7 +32,7 @@
 
 bool object_name_valid(const char *name); /* absolute id, docs/protocol.md section 1 */
 bool object_group_valid(const char *group);
-bool object_site_valid(const char *site);
+bool object_site_valid(const char *site); /* [A-Za-z0-9._:-], at most SITE_LIMIT */
 /* "mn-1" for "//sp.example/mn-1": TS-0010 6.4.2. `out` of SITE_LIMIT + 1. */
 enum result object_site_of(const char *cse_name, char *out, size_t size) MUST_USE;
 
@@ -64,7 +65,8 @@ const Groupseal__Envelope__Relay *policy_relay(const Groupseal__Envelope__Policy
 const Groupseal__Envelope__Commander *policy_commander(const Groupseal__Envelope__Policy *policy,
                                                        const char *name, const char *site);
 
-/* roster.c: entries in byte order of their names */
+/* roster.c: entries, and the names a delta removes, in strictly rising byte order of the names; else
+ * INVALID */
 enum result roster_hash(Groupseal__Envelope__RosterEntry *const *entries, size_t count,
                         uint8_t out[HASH_SIZE]) MUST_USE;
 enum result roster_delta_sign(Groupseal__Envelope__RosterDelta *delta, const struct signing_key *authority,
@@ -102,15 +104,14 @@ struct seal_context {
 };
 
 /* Packs and seals: `out` is the whole payload of the topic (a Sealed). */
-enum result seal_message(const struct seal_context *context, enum aead cipher,
-                         const struct secret *epoch_secret, struct bytes plaintext,
-                         struct buffer *out) MUST_USE;
+enum result seal_message(const struct seal_context *context, enum aead cipher, const struct secret *epoch_key,
+                         struct bytes plaintext, struct buffer *out) MUST_USE;
 /* Unpacks the header of a payload (no authentication yet): limits, sizes, known kind. The
  * result lives in the arena. */
 enum result seal_parse(struct bytes payload, struct arena *arena, Groupseal__Envelope__Sealed **out,
                        struct reason *why) MUST_USE;
 /* Opens it; context's fields from `epoch` on are taken from the parsed header by the caller. */
-enum result seal_open(const struct seal_context *context, enum aead cipher, const struct secret *epoch_secret,
+enum result seal_open(const struct seal_context *context, enum aead cipher, const struct secret *epoch_key,
                       struct bytes ciphertext, struct buffer *plaintext) MUST_USE;
 
 /* Relay's seal signature over a command (hash: order hash) or a sync (hash: see sync_hash). */

@@ -408,24 +408,33 @@ static enum result first_text(void *context, const struct store_row *row, struct
     return RESULT_OK;
 }
 
+static enum result damaged(const char *directory, const struct reason *detail, struct reason *why)
+{
+    return result_fail(why, RESULT_STORE,
+                       "store %s is damaged or is none of Groupseal's (%.80s): restore it from a backup",
+                       directory, detail->text);
+}
+
 /* Everything that is read before anything is written. */
 static enum result meta_check(struct store *store, enum store_profile profile, const char *directory,
                               struct reason *why)
 {
     bool whole = false;
-    enum result result = store_query(store, why, first_text, &whole, "PRAGMA quick_check(1)", "");
-    struct reason detail = {""};
+    struct reason detail = {"no check value"};
     struct meta meta = {0, 0, false};
-    if (result == RESULT_OK && whole) {
-        result = store_query(store, &detail, meta_row, &meta, "SELECT name, value FROM meta", "");
+    if (store_query(store, &detail, first_text, &whole, "PRAGMA quick_check(1)", "") != RESULT_OK) {
+        return damaged(directory, &detail, why);
     }
+    if (!whole) {
+        (void)!result_fail(&detail, RESULT_STORE, "a page does not fit the others");
+        return damaged(directory, &detail, why);
+    }
+    enum result result = store_query(store, &detail, meta_row, &meta, "SELECT name, value FROM meta", "");
     if (result == RESULT_REFUSED) {
         return result_fail(why, RESULT_REFUSED, "%s: %s", directory, detail.text);
     }
-    if (result != RESULT_OK || !whole || !meta.checked) {
-        return result_fail(why, RESULT_STORE,
-                           "store %s is damaged or is none of Groupseal's: restore it from a backup",
-                           directory);
+    if (result != RESULT_OK || !meta.checked) {
+        return damaged(directory, &detail, why);
     }
     if (meta.format != FORMAT) {
         return result_fail(why, RESULT_INVALID, "store %s has format %lld; this program knows format %d",
@@ -462,7 +471,10 @@ static enum result open_files(struct store *store, const char *directory, enum s
     GUARD(found);
     GUARD(lock_take(directory, &store->lock, why));
     GUARD(storage_key_derive(store, root_key, why));
-    GUARD(database_open(store, path, why));
+    struct reason detail;
+    if (database_open(store, path, &detail) != RESULT_OK) {
+        return damaged(directory, &detail, why);
+    }
     return meta_check(store, profile, directory, why);
 }
 

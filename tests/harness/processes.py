@@ -1,0 +1,142 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Processes that a test starts and, whatever happens, stops again; waiting; free ports."""
+
+import os
+import signal
+import socket
+import subprocess
+import time
+from pathlib import Path
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+
+
+class Failure(Exception):
+    """Something did not happen in time, or a program failed; the text is for the reader."""
+
+
+def wait_until(condition, seconds, what, every=0.05):
+    """Returns the first true value of condition(); Failure after `seconds`."""
+    end = time.monotonic() + seconds
+    while True:
+        value = condition()
+        if value:
+            return value
+        if time.monotonic() > end:
+            raise Failure(f"not within {seconds} s: {what}")
+        time.sleep(every)
+
+
+def free_ports(count):
+    """Ports of 127.0.0.1 that nobody uses now, each different."""
+    sockets = [socket.socket() for _ in range(count)]
+    for one in sockets:
+        one.bind(("127.0.0.1", 0))
+    ports = [one.getsockname()[1] for one in sockets]
+    for one in sockets:
+        one.close()
+    return ports
+
+
+def clean_environment():
+    """The environment for our programs: Debian's own first, no proxy (Paho would use one), one language."""
+    environment = {name: value for name, value in os.environ.items() if not name.lower().endswith("_proxy")}
+    environment["PATH"] = "/usr/bin:/usr/sbin:/bin:/sbin:" + os.environ.get("PATH", "")
+    environment["LC_ALL"] = "C.UTF-8"
+    return environment
+
+
+class Process:
+    """A running program with its log file."""
+
+    def __init__(self, name, arguments, log, **options):
+        self.name = name
+        self.arguments = [str(argument) for argument in arguments]
+        self.log = Path(log)
+        with self.log.open("ab") as output:
+            self.popen = subprocess.Popen(
+                self.arguments,
+                stdin=options.pop("stdin", subprocess.DEVNULL),
+                stdout=options.pop("stdout", output),
+                stderr=output,
+                env=options.pop("env", None) or clean_environment(),
+                start_new_session=True,
+                **options,
+            )
+
+    @property
+    def pid(self):
+        return self.popen.pid
+
+    def running(self):
+        return self.popen.poll() is None
+
+    def text(self):
+        return self.log.read_text(errors="replace")
+
+    def kill(self):
+        """SIGKILL, as a crash or the power would end it."""
+        self.popen.kill()
+        self.popen.wait()
+
+    def stop(self, seconds=5):
+        """SIGTERM, and SIGKILL where that does not help. The exit status."""
+        if self.running():
+            self.popen.terminate()
+            try:
+                self.popen.wait(seconds)
+            except subprocess.TimeoutExpired:
+                self.popen.kill()
+        self._end_session()
+        return self.popen.wait()
+
+    def _end_session(self):
+        """What the program started itself and left (an embedded secenv ends by itself)."""
+        try:
+            os.killpg(self.popen.pid, signal.SIGKILL)
+        except (ProcessLookupError, PermissionError):
+            pass
+
+
+class Processes:
+    """All that was started, by name; stopped in the reverse order."""
+
+    def __init__(self, folder):
+        self.folder = Path(folder)
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self.started = []
+
+    def start(self, name, arguments, **options):
+        process = Process(name, arguments, self.folder / f"{name}.log", **options)
+        self.started.append(process)
+        return process
+
+    def stop(self):
+        for process in reversed(self.started):
+            process.stop()
+        self.started.clear()
+
+    def logs(self):
+        """The end of each log, for a failed test."""
+        parts = []
+        for path in sorted(self.folder.glob("*.log")):
+            lines = path.read_text(errors="replace").splitlines()[-25:]
+            parts.append("\n".join([f"--- {path.name}", *lines]))
+        return "\n".join(parts)
+
+
+def run(arguments, check=True, seconds=60, **options):
+    """Runs a program to its end. Failure, with what it said, where it fails and `check` is set."""
+    arguments = [str(argument) for argument in arguments]
+    result = subprocess.run(
+        arguments,
+        stdin=None if "input" in options else subprocess.DEVNULL,
+        capture_output=True,
+        text=options.pop("text", True),
+        timeout=seconds,
+        env=options.pop("env", None) or clean_environment(),
+        **options,
+    )
+    if check and result.returncode != 0:
+        raise Failure(f"{' '.join(arguments)}: exit status {result.returncode}\n{result.stdout}{result.stderr}")
+    return result

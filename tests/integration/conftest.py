@@ -1,0 +1,35 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Fixtures of the integration tests: each test has a folder of its own, and leaves nothing running."""
+
+import os
+import sys
+from pathlib import Path
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from harness.pki import Pki  # noqa: E402
+from harness.processes import Processes  # noqa: E402
+
+
+@pytest.fixture(scope="session")
+def build():
+    """The build folder that is tested (ctest sets it)."""
+    folder = os.environ.get("GROUPSEAL_BUILD")
+    if not folder:
+        pytest.fail("GROUPSEAL_BUILD must name the build folder to test; ctest sets it")
+    return Path(folder)
+
+
+@pytest.fixture
+def processes(tmp_path):
+    """Starts programs; stops them at the end, and shows the end of their logs when the test failed."""
+    started = Processes(tmp_path / "logs")
+    yield started
+    started.stop()
+
+
+@pytest.fixture
+def pki(tmp_path):
+    return Pki(tmp_path / "pki")

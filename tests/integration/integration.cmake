@@ -1,0 +1,15 @@
+# Every integration/test_*.py is one ctest test, run by Debian's python3 with pytest. A file whose first lines
+# hold "ctest: full" is long: it runs with ./check --full only.
+file(GLOB integration_tests CONFIGURE_DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/integration/test_*.py)
+foreach(path ${integration_tests})
+  get_filename_component(name ${path} NAME_WE)
+  string(REPLACE "test_" "" name ${name})
+  add_test(NAME integration/${name}
+    COMMAND /usr/bin/python3 -m pytest -q -p no:cacheprovider ${path})
+  set_tests_properties(integration/${name} PROPERTIES
+    ENVIRONMENT "GROUPSEAL_BUILD=${CMAKE_BINARY_DIR};PATH=/usr/bin:/usr/sbin:/bin:/sbin;PYTHONDONTWRITEBYTECODE=1")
+  file(STRINGS ${path} marks LIMIT_COUNT 5 REGEX "ctest: full")
+  if(marks)
+    set_tests_properties(integration/${name} PROPERTIES LABELS full)
+  endif()
+endforeach()

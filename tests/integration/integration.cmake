@@ -13,3 +13,10 @@ foreach(path ${integration_tests})
     set_tests_properties(integration/${name} PROPERTIES LABELS full)
   endif()
 endforeach()
+
+# What the broker sees, written down (harness/tap.c).
+if(NOT GROUPSEAL_FUZZ)
+  add_library(tap MODULE harness/tap.c)
+  set_target_properties(tap PROPERTIES PREFIX "")
+  target_link_libraries(tap PRIVATE groupseal_flags)
+endif()

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
 #ifndef GROUPSEAL_SECENV_ASSOCIATION_H
 #define GROUPSEAL_SECENV_ASSOCIATION_H
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
 #ifndef GROUPSEAL_SECENV_CREDENTIALS_H
 #define GROUPSEAL_SECENV_CREDENTIALS_H
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
 #ifndef GROUPSEAL_SECENV_HANDSHAKE_H
 #define GROUPSEAL_SECENV_HANDSHAKE_H
 
@@ -53,15 +54,29 @@ enum result handshake_server_finish(struct handshake *handshake, struct bytes fl
                                     enum audit_counter *cause, struct reason *why) MUST_USE;
 void handshake_free(struct handshake *handshake); /* wipes; NULL is allowed */
 
-/* Bounded parser of the ClientHello (hello.c, a fuzz target): one TLS record or several, TLS 1.3
- * offered, key_share for X25519, no early data, ALPN present, not more than 4 KiB. */
+/*
+ * Bounded parser of the ClientHello (hello.c, a fuzz target): one TLS record or several, not more than
+ * 4 KiB, nothing after it. RESULT_INVALID where it cannot be read; RESULT_REFUSED where it can, but lacks
+ * TLS 1.3, a key_share for X25519 or ALPN, has early data, or offers a PSK without (EC)DHE; `out` says which.
+ */
 struct hello {
     bool has_key_share;
     bool has_early_data;
     bool has_alpn;
     bool offers_tls13;
+    bool offers_psk_dhe; /* psk_key_exchange_modes has psk_dhe_ke */
     bool has_psk;
+    size_t psk_identities;
+    char psk_identity[129]; /* the first one; "" where it is too long or not text */
 };
 enum result hello_parse(struct bytes flight1, struct hello *out, struct reason *why) MUST_USE;
+
+/*
+ * The ServerHello at the head of flight 2, read at both ends: wolfSSL would take an answer without key
+ * share, or without the pre-shared key, and does not say so. RESULT_REFUSED unless it is TLS 1.3 with
+ * TLS13-CHACHA20-POLY1305-SHA256, a key share on X25519, no retry, and the pre-shared key if and only if
+ * `psk`.
+ */
+enum result server_hello_check(struct bytes flight2, bool psk, struct reason *why) MUST_USE;
 
 #endif

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
 #ifndef GROUPSEAL_SECENV_OUTBOX_H
 #define GROUPSEAL_SECENV_OUTBOX_H
 

@@ -1,0 +1,284 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include "secenv/handshake_internal.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include <wolfssl/wolfcrypt/asn_public.h>
+
+#include "secenv/crypto/secret.h"
+
+#define CIPHER_SUITE "TLS13-CHACHA20-POLY1305-SHA256"
+#define CERTIFICATE_LIMIT (64u * 1024u)
+#define REVOCATION_LIST_LIMIT (4u * 1024u * 1024u)
+
+static uint64_t verification_time; /* seconds since 1970; 0: the system's */
+
+static time_t tell_time(time_t *out)
+{
+    time_t now = verification_time != 0 ? (time_t)verification_time : time(NULL);
+    if (out != NULL) {
+        *out = now;
+    }
+    return now;
+}
+
+void handshake_set_time(uint64_t seconds)
+{
+    verification_time = seconds;
+    (void)wc_SetTimeCb(tell_time);
+}
+
+uint64_t handshake_now(const struct handshake_context *context)
+{
+    uint64_t now = clock_wall_us(context->clock) / 1000000u;
+    return now > GROUPSEAL_BUILD_TIME ? now : GROUPSEAL_BUILD_TIME;
+}
+
+const struct revocation_list *handshake_overdue_list(const struct handshake_context *context)
+{
+    uint64_t now = handshake_now(context);
+    for (size_t i = 0; i < context->list_count; i++) {
+        if (context->lists[i].next_update < now) {
+            return &context->lists[i];
+        }
+    }
+    return NULL;
+}
+
+static int receive(WOLFSSL *ssl, char *out, int size, void *context)
+{
+    (void)ssl;
+    struct handshake *handshake = context;
+    size_t length = handshake->input.length < (size_t)size ? handshake->input.length : (size_t)size;
+    if (length == 0) {
+        return WOLFSSL_CBIO_ERR_WANT_READ;
+    }
+    memcpy(out, handshake->input.data, length);
+    handshake->input.data += length;
+    handshake->input.length -= length;
+    return (int)length;
+}
+
+static int send_out(WOLFSSL *ssl, char *data, int size, void *context)
+{
+    (void)ssl;
+    struct handshake *handshake = context;
+    struct bytes bytes = {(const uint8_t *)data, (size_t)size};
+    if (handshake->output == NULL || buffer_append(handshake->output, bytes) != RESULT_OK) {
+        return WOLFSSL_CBIO_ERR_GENERAL;
+    }
+    return size;
+}
+
+/* wolfSSL would fetch a missing CRL from the network: secenv has none. */
+static int fetch_nothing(WOLFSSL_CRL *crl, const char *url, int length)
+{
+    (void)crl;
+    (void)url;
+    (void)length;
+    return -1;
+}
+
+static unsigned int client_psk(WOLFSSL *ssl, const char *hint, char *identity, unsigned int identity_max,
+                               unsigned char *key, unsigned int key_max, const char **suite)
+{
+    (void)hint;
+    const struct handshake *handshake = wolfSSL_get_psk_callback_ctx(ssl);
+    size_t length = strlen(handshake->psk_identity);
+    if (length >= identity_max || key_max < SECRET_SIZE) {
+        return 0;
+    }
+    memcpy(identity, handshake->psk_identity, length + 1);
+    memcpy(key, handshake->psk.data, SECRET_SIZE);
+    *suite = CIPHER_SUITE;
+    return SECRET_SIZE;
+}
+
+static unsigned int server_psk(WOLFSSL *ssl, const char *identity, unsigned char *key, unsigned int key_max,
+                               const char **suite)
+{
+    const struct handshake *handshake = wolfSSL_get_psk_callback_ctx(ssl);
+    if (key_max < SECRET_SIZE || strcmp(identity, handshake->psk_identity) != 0) {
+        return 0;
+    }
+    memcpy(key, handshake->psk.data, SECRET_SIZE);
+    *suite = CIPHER_SUITE;
+    return SECRET_SIZE;
+}
+
+/* What both modes and both ends have in common. */
+static WOLFSSL_CTX *make_context(bool is_server)
+{
+    WOLFSSL_CTX *ctx = wolfSSL_CTX_new(is_server ? wolfTLSv1_3_server_method() : wolfTLSv1_3_client_method());
+    if (ctx == NULL) {
+        return NULL;
+    }
+    int groups[] = {WOLFSSL_ECC_X25519};
+    bool good = wolfSSL_CTX_set_cipher_list(ctx, CIPHER_SUITE) == WOLFSSL_SUCCESS &&
+                wolfSSL_CTX_set_groups(ctx, groups, 1) == WOLFSSL_SUCCESS &&
+                wolfSSL_CTX_set1_sigalgs_list(ctx, "ECDSA+SHA256") == WOLFSSL_SUCCESS &&
+                wolfSSL_CTX_no_ticket_TLSv13(ctx) == 0;
+    if (!good) {
+        wolfSSL_CTX_free(ctx);
+        return NULL;
+    }
+    /* The cache would keep secrets of handshakes that have ended. */
+    (void)wolfSSL_CTX_set_session_cache_mode(ctx, WOLFSSL_SESS_CACHE_OFF);
+    wolfSSL_CTX_set_verify(ctx, WOLFSSL_VERIFY_PEER | WOLFSSL_VERIFY_FAIL_IF_NO_PEER_CERT, NULL);
+    wolfSSL_CTX_SetIORecv(ctx, receive);
+    wolfSSL_CTX_SetIOSend(ctx, send_out);
+    return ctx;
+}
+
+static enum result load_list(struct handshake_context *context, struct buffer *der, struct reason *why)
+{
+    if (context->list_count == REVOCATION_LISTS_LIMIT) {
+        return result_fail(why, RESULT_FULL, "more than %u CRLs", REVOCATION_LISTS_LIMIT);
+    }
+    struct revocation_list *list = &context->lists[context->list_count];
+    if (revocation_list_parse(buffer_bytes(der), list) != RESULT_OK) {
+        return result_fail(why, RESULT_INVALID, "a CRL of %s cannot be read", context->name);
+    }
+    /* Whether it is overdue is asked at each handshake; here its signature counts. */
+    handshake_set_time(list->this_update);
+    int loaded =
+        wolfSSL_CTX_LoadCRLBuffer(context->certificate, der->data, (long)der->length, WOLFSSL_FILETYPE_ASN1);
+    handshake_set_time(handshake_now(context));
+    if (loaded != WOLFSSL_SUCCESS) {
+        return result_fail(why, RESULT_INVALID,
+                           "a CRL of %s is not signed by its trust anchor (wolfSSL %d): provision the CRL of "
+                           "the end-to-end CA",
+                           context->name, loaded);
+    }
+    context->list_der[context->list_count++] = *der;
+    *der = BUFFER_EMPTY(REVOCATION_LIST_LIMIT);
+    return RESULT_OK;
+}
+
+static enum result load_lists(struct handshake_context *context, struct bytes crl, struct reason *why)
+{
+    if (crl.length == 0) {
+        return RESULT_OK;
+    }
+    if (wolfSSL_CTX_EnableCRL(context->certificate, WOLFSSL_CRL_CHECK) != WOLFSSL_SUCCESS ||
+        wolfSSL_CTX_SetCRL_IOCb(context->certificate, fetch_nothing) != WOLFSSL_SUCCESS) {
+        return result_fail(why, RESULT_INTERNAL, "wolfSSL cannot check CRLs");
+    }
+    struct buffer der = BUFFER_EMPTY(REVOCATION_LIST_LIMIT);
+    enum result result = RESULT_OK;
+    while (result == RESULT_OK) {
+        result = pem_next(&crl, "X509 CRL", &der);
+        if (result == RESULT_OK) {
+            result = load_list(context, &der, why);
+        } else if (result != RESULT_UNKNOWN) {
+            result = result_fail(why, result, "a CRL of %s is not PEM", context->name);
+        }
+    }
+    buffer_clear(&der);
+    if (result == RESULT_UNKNOWN && context->list_count == 0) {
+        return result_fail(why, RESULT_INVALID, "the CRL of %s has no PEM block \"X509 CRL\"", context->name);
+    }
+    return result == RESULT_UNKNOWN ? RESULT_OK : result;
+}
+
+static enum result certificate_context(struct handshake_context *context, const struct identity *identity,
+                                       struct reason *why)
+{
+    context->certificate = make_context(context->is_authority);
+    if (context->certificate == NULL) {
+        return result_fail(why, RESULT_INTERNAL, "wolfSSL cannot make a TLS 1.3 context");
+    }
+    handshake_set_time(handshake_now(context));
+    if (wolfSSL_CTX_load_verify_buffer(context->certificate, identity->trust_anchors.data,
+                                       (long)identity->trust_anchors.length,
+                                       WOLFSSL_FILETYPE_PEM) != WOLFSSL_SUCCESS) {
+        return result_fail(why, RESULT_INVALID,
+                           "the trust anchor of %s cannot be loaded or has expired: provision the end-to-end "
+                           "CA's certificate (PEM)",
+                           identity->name);
+    }
+    if (wolfSSL_CTX_use_certificate_chain_buffer(context->certificate, identity->chain.data,
+                                                 (long)identity->chain.length) != WOLFSSL_SUCCESS) {
+        return result_fail(why, RESULT_INVALID, "the certificate of %s cannot be loaded (PEM expected)",
+                           identity->name);
+    }
+    if (wolfSSL_CTX_use_PrivateKey_buffer(context->certificate, identity->private_key.data,
+                                          (long)identity->private_key.length,
+                                          WOLFSSL_FILETYPE_PEM) != WOLFSSL_SUCCESS) {
+        return result_fail(why, RESULT_INVALID, "the private key of %s cannot be loaded (PEM expected)",
+                           identity->name);
+    }
+    return load_lists(context, buffer_bytes(&identity->crl), why);
+}
+
+static enum result psk_context(struct handshake_context *context, struct reason *why)
+{
+    context->psk = make_context(context->is_authority);
+    if (context->psk == NULL) {
+        return result_fail(why, RESULT_INTERNAL, "wolfSSL cannot make a TLS 1.3 context");
+    }
+    if (context->is_authority) {
+        wolfSSL_CTX_set_psk_server_tls13_callback(context->psk, server_psk);
+    } else {
+        wolfSSL_CTX_set_psk_client_tls13_callback(context->psk, client_psk);
+    }
+    return RESULT_OK;
+}
+
+static enum result fill_context(struct handshake_context *context, const struct identity *identity,
+                                struct reason *why)
+{
+    if (context->is_authority) {
+        GUARD(certificate_context(context, identity, why));
+        return psk_context(context, why);
+    }
+    memcpy(context->authority, identity->authority, sizeof(context->authority));
+    memcpy(context->authority_san, identity->authority_san, sizeof(context->authority_san));
+    if (identity->mode == CREDENTIALS_CERT) {
+        return certificate_context(context, identity, why);
+    }
+    context->psk_key = identity->psk;
+    memcpy(context->psk_identity, identity->psk_identity, sizeof(context->psk_identity));
+    return psk_context(context, why);
+}
+
+enum result handshake_context_new(const struct identity *identity, const struct clock_source *clock,
+                                  struct handshake_context **out, struct reason *why)
+{
+    static bool started;
+    if (!started && wolfSSL_Init() != WOLFSSL_SUCCESS) {
+        return result_fail(why, RESULT_INTERNAL, "wolfSSL cannot be started");
+    }
+    started = true;
+    struct handshake_context *context = calloc(1, sizeof(*context));
+    if (context == NULL) {
+        return result_fail(why, RESULT_INTERNAL, "no memory for the TLS context of %s", identity->name);
+    }
+    context->clock = clock;
+    context->is_authority = identity->kind == IDENTITY_IN_CSE;
+    context->mode = identity->mode;
+    memcpy(context->name, identity->name, sizeof(context->name));
+    enum result result = fill_context(context, identity, why);
+    if (result != RESULT_OK) {
+        handshake_context_free(context);
+        return result;
+    }
+    *out = context;
+    return RESULT_OK;
+}
+
+void handshake_context_free(struct handshake_context *context)
+{
+    if (context == NULL) {
+        return;
+    }
+    wolfSSL_CTX_free(context->certificate);
+    wolfSSL_CTX_free(context->psk);
+    for (size_t i = 0; i < context->list_count; i++) {
+        buffer_clear(&context->list_der[i]);
+    }
+    secret_wipe(&context->psk_key);
+    free(context);
+}

@@ -1,0 +1,557 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include "secenv/outbox.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/*
+ * The store has the truth: one row an item, found by (owner, peer, slot). In memory there is only when
+ * each slot is due. A row always has its timer; a timer whose row is gone (accepted, dropped, or rolled back
+ * with its request) is found out and removed when it is due. So nothing here has to be undone with a request.
+ */
+const char outbox_schema[] = "CREATE TABLE IF NOT EXISTS outbox ("
+                             " item INTEGER PRIMARY KEY AUTOINCREMENT,"
+                             " owner TEXT NOT NULL,"
+                             " peer TEXT NOT NULL,"
+                             " slot TEXT NOT NULL,"
+                             " body BLOB NOT NULL," /* sealed */
+                             " UNIQUE (owner, peer, slot));";
+
+#define SLOTS_LIMIT 4096u /* for one peer */
+#define RUN_LIMIT 256u    /* items sent in one turn: a batch must not grow without bound */
+#define BUCKETS 4096u
+#define SLOT_SIZE 128u
+#define BODY_LIMIT_PACKED (OBJECT_LIMIT - 320u) /* with its number it still fits association_seal */
+#define SECOND_US 1000000u
+#define BACKOFF_LAST_US (60u * SECOND_US)
+#define NEVER UINT64_MAX
+
+struct peer;
+
+struct timer {
+    struct peer *peer;
+    struct timer *next;  /* of the same peer */
+    uint64_t due;        /* monotonic microseconds; NEVER: waits for outbox_kick */
+    size_t place;        /* in the heap */
+    unsigned attempts;   /* since it was put or kicked: the back-off */
+    unsigned unanswered; /* of these, without an answer */
+    char slot[];
+};
+
+struct peer {
+    struct peer *next; /* in its bucket */
+    struct timer *timers;
+    size_t count;
+    char *owner;
+    char *peer;
+};
+
+struct outbox {
+    struct store *store;
+    const struct clock_source *clock;
+    struct peer *buckets[BUCKETS];
+    struct timer **heap; /* the earliest first */
+    size_t count;
+    size_t capacity;
+};
+
+/* ---- the heap of timers ---- */
+
+static void heap_put(struct outbox *outbox, size_t place, struct timer *timer)
+{
+    outbox->heap[place] = timer;
+    timer->place = place;
+}
+
+static void heap_settle(struct outbox *outbox, struct timer *timer)
+{
+    size_t place = timer->place;
+    while (place > 0 && outbox->heap[(place - 1) / 2]->due > timer->due) {
+        heap_put(outbox, place, outbox->heap[(place - 1) / 2]);
+        place = (place - 1) / 2;
+    }
+    for (;;) {
+        size_t child = 2 * place + 1;
+        if (child + 1 < outbox->count && outbox->heap[child + 1]->due < outbox->heap[child]->due) {
+            child++;
+        }
+        if (child >= outbox->count || outbox->heap[child]->due >= timer->due) {
+            break;
+        }
+        heap_put(outbox, place, outbox->heap[child]);
+        place = child;
+    }
+    heap_put(outbox, place, timer);
+}
+
+static enum result heap_add(struct outbox *outbox, struct timer *timer)
+{
+    if (outbox->count == outbox->capacity) {
+        size_t capacity = outbox->capacity == 0 ? 64 : outbox->capacity * 2;
+        struct timer **heap = realloc(outbox->heap, capacity * sizeof(*heap));
+        if (heap == NULL) {
+            return RESULT_INTERNAL;
+        }
+        outbox->heap = heap;
+        outbox->capacity = capacity;
+    }
+    heap_put(outbox, outbox->count++, timer);
+    heap_settle(outbox, timer);
+    return RESULT_OK;
+}
+
+static void heap_remove(struct outbox *outbox, struct timer *timer)
+{
+    struct timer *last = outbox->heap[--outbox->count];
+    if (last != timer) {
+        heap_put(outbox, timer->place, last);
+        heap_settle(outbox, last);
+    }
+}
+
+static void timer_set(struct outbox *outbox, struct timer *timer, uint64_t due)
+{
+    timer->due = due;
+    heap_settle(outbox, timer);
+}
+
+/* ---- peers ---- */
+
+static size_t bucket_of(const char *owner, const char *peer)
+{
+    uint64_t hash = 1469598103934665603u; /* FNV-1a */
+    const char *texts[] = {owner, peer};
+    for (size_t i = 0; i < 2; i++) {
+        for (const char *c = texts[i];; c++) {
+            hash = (hash ^ (unsigned char)*c) * 1099511628211u;
+            if (*c == '\0') {
+                break;
+            }
+        }
+    }
+    return (size_t)(hash >> 32) % BUCKETS;
+}
+
+static struct peer *peer_find(const struct outbox *outbox, const char *owner, const char *name)
+{
+    struct peer *peer = outbox->buckets[bucket_of(owner, name)];
+    while (peer != NULL && (strcmp(peer->owner, owner) != 0 || strcmp(peer->peer, name) != 0)) {
+        peer = peer->next;
+    }
+    return peer;
+}
+
+static void peer_free(struct peer *peer)
+{
+    if (peer != NULL) {
+        free(peer->owner);
+        free(peer->peer);
+        free(peer);
+    }
+}
+
+static struct peer *peer_take(struct outbox *outbox, const char *owner, const char *name)
+{
+    struct peer *peer = peer_find(outbox, owner, name);
+    if (peer != NULL) {
+        return peer;
+    }
+    peer = calloc(1, sizeof(*peer));
+    if (peer == NULL) {
+        return NULL;
+    }
+    peer->owner = strdup(owner);
+    peer->peer = strdup(name);
+    if (peer->owner == NULL || peer->peer == NULL) {
+        peer_free(peer);
+        return NULL;
+    }
+    struct peer **bucket = &outbox->buckets[bucket_of(owner, name)];
+    peer->next = *bucket;
+    *bucket = peer;
+    return peer;
+}
+
+static void peer_forget(struct outbox *outbox, struct peer *peer)
+{
+    struct peer **at = &outbox->buckets[bucket_of(peer->owner, peer->peer)];
+    while (*at != peer) {
+        at = &(*at)->next;
+    }
+    *at = peer->next;
+    peer_free(peer);
+}
+
+/* ---- timers ---- */
+
+static struct timer *timer_find(struct peer *peer, const char *slot)
+{
+    struct timer *timer = peer->timers;
+    while (timer != NULL && strcmp(timer->slot, slot) != 0) {
+        timer = timer->next;
+    }
+    return timer;
+}
+
+static void timer_restart(struct outbox *outbox, struct timer *timer, uint64_t now)
+{
+    timer->attempts = 0;
+    timer->unanswered = 0;
+    timer_set(outbox, timer, now);
+}
+
+/* Due at once, whether it was there or not. */
+static enum result timer_arm(struct outbox *outbox, const char *owner, const char *name, const char *slot)
+{
+    struct peer *peer = peer_take(outbox, owner, name);
+    if (peer == NULL) {
+        return RESULT_INTERNAL;
+    }
+    struct timer *timer = timer_find(peer, slot);
+    uint64_t now = clock_monotonic_us(outbox->clock);
+    if (timer != NULL) {
+        timer_restart(outbox, timer, now);
+        return RESULT_OK;
+    }
+    size_t size = strlen(slot) + 1;
+    timer = calloc(1, sizeof(*timer) + size);
+    if (timer == NULL) {
+        return RESULT_INTERNAL;
+    }
+    memcpy(timer->slot, slot, size);
+    timer->peer = peer;
+    timer->due = now;
+    if (heap_add(outbox, timer) != RESULT_OK) {
+        free(timer);
+        return RESULT_INTERNAL;
+    }
+    timer->next = peer->timers;
+    peer->timers = timer;
+    peer->count++;
+    return RESULT_OK;
+}
+
+static void timer_remove(struct outbox *outbox, struct timer *timer)
+{
+    struct peer *peer = timer->peer;
+    struct timer **at = &peer->timers;
+    while (*at != timer) {
+        at = &(*at)->next;
+    }
+    *at = timer->next;
+    heap_remove(outbox, timer);
+    free(timer);
+    peer->count--;
+    if (peer->count == 0) {
+        peer_forget(outbox, peer);
+    }
+}
+
+/* 1 s doubling to 60 s, a quarter more or less, so that a fleet does not ask in step. */
+static uint64_t backoff(unsigned attempts)
+{
+    uint64_t base = SECOND_US;
+    for (unsigned i = 1; i < attempts && base < BACKOFF_LAST_US; i++) {
+        base *= 2;
+    }
+    base = base > BACKOFF_LAST_US ? BACKOFF_LAST_US : base;
+    uint32_t random = UINT32_MAX / 2;
+    if (random_bytes((uint8_t *)&random, sizeof(random)) != RESULT_OK) {
+        return base; /* jitter is a courtesy */
+    }
+    return base - base / 4 + (uint64_t)(((__uint128_t)base * random / UINT32_MAX) / 2);
+}
+
+/* ---- rows ---- */
+
+static enum result count_row(void *context, const struct store_row *row, struct reason *why)
+{
+    (void)why;
+    *(int64_t *)context = row_int(row, 0);
+    return RESULT_OK;
+}
+
+/* Timers outlive their rows until they are due, so where they are many the rows are counted. */
+static enum result check_room(const struct outbox *outbox, const char *owner, const char *peer,
+                              struct reason *why)
+{
+    const struct peer *known = peer_find(outbox, owner, peer);
+    if (known == NULL || known->count < SLOTS_LIMIT) {
+        return RESULT_OK;
+    }
+    int64_t count = 0;
+    GUARD(store_query(outbox->store, why, count_row, &count,
+                      "SELECT COUNT(*) FROM outbox WHERE owner = ? AND peer = ?", "tt", owner, peer));
+    if (count >= (int64_t)SLOTS_LIMIT) {
+        return result_fail(why, RESULT_FULL,
+                           "%u items wait for %s already: it must come online, or be evicted", SLOTS_LIMIT,
+                           peer);
+    }
+    return RESULT_OK;
+}
+
+/* The place of a sealed body; bound to the slot, not to the item, whose number SQLite gives. */
+static void body_purpose(const char *owner, const char *peer, const char *slot, char out[512])
+{
+    (void)snprintf(out, 512, "outbox/body/%s %s %s", owner, peer, slot);
+}
+
+/* The body is stored without its number: the row has it. */
+static enum result insert_row(struct outbox *outbox, const char *owner, const char *peer, const char *slot,
+                              Groupseal__Envelope__RecordBody *body, struct reason *why)
+{
+    body->item = 0;
+    size_t size = groupseal__envelope__record_body__get_packed_size(body);
+    if (size > BODY_LIMIT_PACKED) {
+        return result_fail(why, RESULT_FULL, "an item for %s would have %zu bytes, at most %u are sent", peer,
+                           size, BODY_LIMIT_PACKED);
+    }
+    uint8_t *packed = malloc(size + 1);
+    if (packed == NULL) {
+        return result_fail(why, RESULT_INTERNAL, "no memory for an item for %s", peer);
+    }
+    char purpose[512];
+    body_purpose(owner, peer, slot, purpose);
+    (void)groupseal__envelope__record_body__pack(body, packed);
+    enum result result =
+        store_run(outbox->store, why, "INSERT INTO outbox (owner, peer, slot, body) VALUES (?, ?, ?, ?)",
+                  "ttts", owner, peer, slot, purpose, (struct bytes){packed, size});
+    secret_wipe_bytes(packed, size);
+    free(packed);
+    return result;
+}
+
+enum result outbox_drop_slot(struct outbox *outbox, const char *owner, const char *peer, const char *slot,
+                             struct reason *why)
+{
+    return store_run(outbox->store, why, "DELETE FROM outbox WHERE owner = ? AND peer = ? AND slot = ?",
+                     "ttt", owner, peer, slot);
+}
+
+enum result outbox_drop_peer(struct outbox *outbox, const char *owner, const char *peer, struct reason *why)
+{
+    return store_run(outbox->store, why, "DELETE FROM outbox WHERE owner = ? AND peer = ?", "tt", owner,
+                     peer);
+}
+
+enum result outbox_put(struct outbox *outbox, const char *owner, const char *peer, const char *slot,
+                       Groupseal__Envelope__RecordBody *body, struct reason *why)
+{
+    if (strlen(slot) >= SLOT_SIZE || strlen(owner) > NAME_LIMIT || strlen(peer) > NAME_LIMIT) {
+        return result_fail(why, RESULT_INVALID, "an item's owner, peer or slot is too long: %.80s", slot);
+    }
+    GUARD(check_room(outbox, owner, peer, why));
+    GUARD(outbox_drop_slot(outbox, owner, peer, slot, why));
+    GUARD(insert_row(outbox, owner, peer, slot, body, why));
+    body->item = (uint64_t)store_last_id(outbox->store);
+    if (timer_arm(outbox, owner, peer, slot) != RESULT_OK) {
+        return result_fail(why, RESULT_INTERNAL, "no memory for an item for %s", peer);
+    }
+    return RESULT_OK;
+}
+
+struct slot_answer {
+    bool found;
+    char *slot;
+    size_t size;
+};
+
+static enum result slot_row(void *context, const struct store_row *row, struct reason *why)
+{
+    (void)why;
+    struct slot_answer *answer = context;
+    answer->found = true;
+    (void)snprintf(answer->slot, answer->size, "%s", row_text(row, 0));
+    return RESULT_OK;
+}
+
+#define ACCEPT_STORE 7u
+
+/* The peer is there but could not keep it: the back-off goes on, and nothing is unanswered. */
+static void was_answered(struct outbox *outbox, const char *owner, const char *peer, const char *slot)
+{
+    struct peer *known = peer_find(outbox, owner, peer);
+    struct timer *timer = known == NULL ? NULL : timer_find(known, slot);
+    if (timer != NULL) {
+        timer->unanswered = 0;
+    }
+}
+
+enum result outbox_accepted(struct outbox *outbox, const char *owner, const char *peer, uint64_t item,
+                            uint32_t accept_result, char *slot, size_t slot_size, struct reason *why)
+{
+    struct slot_answer answer = {false, slot, slot_size};
+    if (item > INT64_MAX) {
+        return result_fail(why, RESULT_UNKNOWN, "%s accepts an item that it was never sent", peer);
+    }
+    GUARD(store_query(outbox->store, why, slot_row, &answer,
+                      "SELECT slot FROM outbox WHERE item = ? AND owner = ? AND peer = ?", "utt", item, owner,
+                      peer));
+    if (!answer.found) {
+        return result_fail(why, RESULT_UNKNOWN,
+                           "%s accepts item %" PRIu64 ", which is not waiting (a repeat)", peer, item);
+    }
+    if (accept_result == ACCEPT_STORE) {
+        was_answered(outbox, owner, peer, slot);
+        return RESULT_OK;
+    }
+    return store_run(outbox->store, why, "DELETE FROM outbox WHERE item = ?", "u", item);
+}
+
+/* ---- life ---- */
+
+static enum result open_row(void *context, const struct store_row *row, struct reason *why)
+{
+    if (timer_arm(context, row_text(row, 0), row_text(row, 1), row_text(row, 2)) != RESULT_OK) {
+        return result_fail(why, RESULT_INTERNAL, "no memory for the outbox");
+    }
+    return RESULT_OK;
+}
+
+enum result outbox_open(struct store *store, const struct clock_source *clock, struct outbox **out,
+                        struct reason *why)
+{
+    struct outbox *outbox = calloc(1, sizeof(*outbox));
+    if (outbox == NULL) {
+        return result_fail(why, RESULT_INTERNAL, "no memory for the outbox");
+    }
+    outbox->store = store;
+    outbox->clock = clock;
+    enum result result =
+        store_query(store, why, open_row, outbox, "SELECT owner, peer, slot FROM outbox ORDER BY item", "");
+    if (result != RESULT_OK) {
+        outbox_close(outbox);
+        return result;
+    }
+    *out = outbox;
+    return RESULT_OK;
+}
+
+void outbox_close(struct outbox *outbox)
+{
+    if (outbox == NULL) {
+        return;
+    }
+    while (outbox->count > 0) {
+        timer_remove(outbox, outbox->heap[outbox->count - 1]);
+    }
+    for (size_t i = 0; i < BUCKETS; i++) {
+        while (outbox->buckets[i] != NULL) {
+            peer_forget(outbox, outbox->buckets[i]);
+        }
+    }
+    free(outbox->heap);
+    free(outbox);
+}
+
+static void kick_peer(struct outbox *outbox, struct peer *peer)
+{
+    uint64_t now = clock_monotonic_us(outbox->clock);
+    for (struct timer *timer = peer->timers; timer != NULL; timer = timer->next) {
+        timer_restart(outbox, timer, now);
+    }
+}
+
+void outbox_kick(struct outbox *outbox, const char *owner, const char *peer)
+{
+    if (peer != NULL) {
+        struct peer *known = peer_find(outbox, owner, peer);
+        if (known != NULL) {
+            kick_peer(outbox, known);
+        }
+        return;
+    }
+    for (size_t i = 0; i < BUCKETS; i++) {
+        for (struct peer *known = outbox->buckets[i]; known != NULL; known = known->next) {
+            if (strcmp(known->owner, owner) == 0) {
+                kick_peer(outbox, known);
+            }
+        }
+    }
+}
+
+uint64_t outbox_next(const struct outbox *outbox)
+{
+    return outbox->count == 0 ? NEVER : outbox->heap[0]->due;
+}
+
+/* ---- sending ---- */
+
+struct item {
+    const char *purpose;
+    struct buffer packed;
+    uint64_t number;
+    bool found;
+};
+
+static enum result item_row(void *context, const struct store_row *row, struct reason *why)
+{
+    struct item *item = context;
+    item->found = true;
+    item->number = row_u64(row, 0);
+    return row_unseal(row, 1, item->purpose, &item->packed, why);
+}
+
+/* RESULT_UNKNOWN: the row is gone. RESULT_FULL: the arena is. */
+static enum result item_load(struct outbox *outbox, const struct timer *timer, struct arena *arena,
+                             Groupseal__Envelope__RecordBody **out, struct reason *why)
+{
+    char purpose[512];
+    body_purpose(timer->peer->owner, timer->peer->peer, timer->slot, purpose);
+    struct item item = {purpose, BUFFER_EMPTY(BODY_LIMIT_PACKED), 0, false};
+    enum result result =
+        store_query(outbox->store, why, item_row, &item,
+                    "SELECT item, body FROM outbox WHERE owner = ? AND peer = ? AND slot = ?", "ttt",
+                    timer->peer->owner, timer->peer->peer, timer->slot);
+    if (result == RESULT_OK && !item.found) {
+        result = RESULT_UNKNOWN;
+    }
+    if (result == RESULT_OK) {
+        *out = groupseal__envelope__record_body__unpack(arena_allocator(arena), item.packed.length,
+                                                        item.packed.data);
+        result = *out == NULL ? RESULT_FULL : RESULT_OK;
+    }
+    if (result == RESULT_OK) {
+        (*out)->item = item.number;
+    }
+    buffer_clear(&item.packed);
+    return result;
+}
+
+static enum result send_one(struct outbox *outbox, struct timer *timer, outbox_send send, void *context,
+                            struct arena *arena, struct reason *why)
+{
+    Groupseal__Envelope__RecordBody *body = NULL;
+    GUARD(item_load(outbox, timer, arena, &body, why));
+    enum result result =
+        send(context, timer->peer->owner, timer->peer->peer, timer->slot, body, timer->unanswered);
+    if (result == RESULT_OK) {
+        timer->attempts++;
+        timer->unanswered++;
+        timer_set(outbox, timer, clock_monotonic_us(outbox->clock) + backoff(timer->attempts));
+    } else if (result == RESULT_NOT_READY) {
+        timer_set(outbox, timer, NEVER);
+        result = RESULT_OK;
+    }
+    return result;
+}
+
+enum result outbox_run(struct outbox *outbox, outbox_send send, void *context, struct arena *arena,
+                       struct reason *why)
+{
+    uint64_t now = clock_monotonic_us(outbox->clock);
+    for (unsigned sent = 0; sent < RUN_LIMIT && outbox_next(outbox) <= now; sent++) {
+        struct timer *timer = outbox->heap[0];
+        enum result result = send_one(outbox, timer, send, context, arena, why);
+        if (result == RESULT_UNKNOWN) {
+            timer_remove(outbox, timer);
+        } else if (result == RESULT_FULL && sent > 0) {
+            return RESULT_OK; /* the rest in the next turn, with an arena that is empty again */
+        } else if (result != RESULT_OK) {
+            return result;
+        }
+    }
+    return RESULT_OK;
+}

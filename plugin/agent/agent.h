@@ -1,0 +1,128 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#ifndef GROUPSEAL_PLUGIN_AGENT_H
+#define GROUPSEAL_PLUGIN_AGENT_H
+
+#include "secenv.pb-c.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/*
+ * The MN-CSE as group agent: registrar of the ADN-AEs of one broker, transit between them and the IN-CSE
+ * (TS-0010, TS-0004), keeper of the topic table of DESIGN section 3, and the network side of the MN-CSE's
+ * secure environment. A plain library: what it needs of broker, clock and secenv is given as ports, and
+ * it never waits. One thread.
+ */
+struct agent;
+
+#define AGENT_PAYLOAD_LIMIT (60u * 1024u) /* of a message on a group topic */
+
+struct agent_settings {
+    const char *cse_id;   /* absolute id of this MN-CSE, such as //sp.example/mn-1 */
+    const char *in_cse;   /* absolute id of its IN-CSE, of the same service provider */
+    const char *identity; /* how a connection's proven name becomes an absolute id: //sp.example/%u */
+};
+
+enum agent_severity { AGENT_INFO, AGENT_WARNING, AGENT_ALARM };
+
+struct agent_publication {
+    const char *topic;
+    const void *payload; /* copied by the port */
+    size_t length;
+    int qos;
+    bool retain;
+};
+
+struct agent_ports {
+    void *context;
+    uint64_t (*monotonic_ms)(void *context);
+    uint64_t (*wall_ms)(void *context);
+    bool (*publish)(void *context, const struct agent_publication *publication);
+    /* Hands a request to secenv without waiting; its id is set on the way. False: secenv is down, or the
+     * queue is full; an `urgent` one (of those secenv waits for) has room kept for it. Every request that was
+     * taken gets exactly one agent_secenv_reply with its tag. */
+    bool (*request)(void *context, uint64_t tag, const Groupseal__Secenv__ToSecenv *request, bool urgent);
+    void (*log)(void *context, enum agent_severity severity, const char *text);
+};
+
+/* NULL: `why` says which setting is wrong and what to write. Both arguments are copied. */
+struct agent *agent_new(const struct agent_settings *settings, const struct agent_ports *ports, char *why,
+                        size_t why_size) __attribute__((warn_unused_result));
+void agent_free(struct agent *agent); /* NULL is allowed */
+
+/* ---- the broker's questions ---- */
+
+/* The numbers of Mosquitto's MOSQ_ACL_*. */
+enum agent_access { AGENT_READ = 1, AGENT_WRITE = 2, AGENT_SUBSCRIBE = 4, AGENT_UNSUBSCRIBE = 8 };
+
+enum agent_answer {
+    AGENT_ALLOWED,
+    AGENT_DENIED,
+    AGENT_FOREIGN, /* none of our topics, or a filter that reaches outside ours: not for us to say. Where such
+                    * a filter also reaches ours, each message is still asked for as AGENT_READ. */
+};
+
+struct agent_attempt {
+    const char *name; /* what the connection proved (certificate name, PSK identity, user); NULL: nothing */
+    enum agent_access access;
+    const char *topic; /* or filter */
+    bool retain;       /* AGENT_WRITE */
+    bool will;         /* AGENT_WRITE: published by the broker for a client that has gone */
+};
+enum agent_answer agent_allows(struct agent *agent, const struct agent_attempt *attempt);
+
+/*
+ * A client published. Checks again whether it may, and acts on it: registers, forwards, passes on. DENIED: to
+ * be dropped. ALLOWED: goes on to its readers (requests and responses have none), never retained.
+ */
+enum agent_answer agent_message(struct agent *agent, const char *name, const char *topic, const void *payload,
+                                size_t length);
+
+/* ---- from the secure environment ---- */
+
+void agent_secenv_up(struct agent *agent); /* the connection stands, nothing was said on it yet */
+void agent_secenv_down(struct agent *agent, const char *why);
+void agent_secenv_reply(struct agent *agent, uint64_t tag,
+                        const Groupseal__Secenv__Reply *reply); /* NULL: lost with the connection */
+void agent_secenv_event(struct agent *agent, const Groupseal__Secenv__Event *event);
+
+/* Time passes: expiry of requests. At least once a second. */
+void agent_tick(struct agent *agent);
+
+/* ---- counters, for the log and for tests; docs/operations.md explains them ---- */
+
+#define AGENT_COUNTERS(X)                                                                                    \
+    X(REGISTRATIONS, "registrations")                                                                        \
+    X(REQUESTS_FORWARDED, "requests_forwarded")                                                              \
+    X(RESPONSES_RETURNED, "responses_returned")                                                              \
+    X(REQUESTS_REFUSED, "requests_refused")                                                                  \
+    X(REQUESTS_DUPLICATE, "requests_duplicate")                                                              \
+    X(REQUESTS_EXPIRED, "requests_expired")                                                                  \
+    X(RESPONSES_UNSOLICITED, "responses_unsolicited")                                                        \
+    X(MALFORMED, "malformed")                                                                                \
+    X(DENIED, "denied")                                                                                      \
+    X(OBJECTS_RECEIVED, "objects_received")                                                                  \
+    X(OBJECTS_SENT, "objects_sent")                                                                          \
+    X(MESSAGES_HEARD, "messages_heard")                                                                      \
+    X(MESSAGES_REFUSED, "messages_refused")                                                                  \
+    X(MESSAGES_LOST, "messages_lost")                                                                        \
+    X(MESSAGE_EVENTS, "message_events")                                                                      \
+    X(PUBLICATIONS, "publications")                                                                          \
+    X(PUBLICATIONS_FAILED, "publications_failed")                                                            \
+    X(ROSTERS_TAKEN, "rosters_taken")                                                                        \
+    X(SECENV_LOST, "secenv_lost")                                                                            \
+    X(SECENV_UNREACHABLE, "secenv_unreachable")                                                              \
+    X(EVENTS_REFUSED, "events_refused")
+
+enum agent_counter {
+#define AGENT_COUNTER_ENUM(name, text) AGENT_COUNT_##name,
+    AGENT_COUNTERS(AGENT_COUNTER_ENUM)
+#undef AGENT_COUNTER_ENUM
+        AGENT_COUNTERS_END
+};
+
+uint64_t agent_counter(const struct agent *agent, enum agent_counter counter);
+void agent_counters_log(const struct agent *agent); /* one line */
+
+#endif

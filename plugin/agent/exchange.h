@@ -1,0 +1,89 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#ifndef GROUPSEAL_PLUGIN_EXCHANGE_H
+#define GROUPSEAL_PLUGIN_EXCHANGE_H
+
+#include "onem2m/primitive.h"
+#include "onem2m/topic.h"
+#include "plugin/agent/table.h"
+
+/*
+ * Requests under way and those answered of late, so that each response finds the way back with its
+ * original request id (TS-0001 7.1.7), and a request that QoS 1 delivers twice is answered, not done, again.
+ * Bounded in number, in bytes and in time.
+ */
+#define EXCHANGES_LIMIT 16384u
+#define EXCHANGE_ANSWERS_LIMIT (16u * 1024u * 1024u) /* bytes of answers kept for duplicates */
+#define EXCHANGE_KEEP_MS 30000u                      /* how long an answer is kept */
+#define EXCHANGE_ASKED_LIMIT (ONEM2M_ID_LIMIT + ONEM2M_RQI_LIMIT + 2u)
+
+enum exchange_kind {
+    EXCHANGE_LOCAL,     /* answered here, at once */
+    EXCHANGE_FORWARDED, /* from an AE to the IN-CSE, or back */
+    EXCHANGE_RECEIVED,  /* to this MN-CSE's secure environment */
+    EXCHANGE_SENT,      /* from this MN-CSE's secure environment */
+};
+
+/* Where a request came from and where its response goes. */
+struct exchange_asker {
+    char id[ONEM2M_ID_LIMIT + 1]; /* absolute */
+    enum onem2m_tree answer_tree;
+    char originator[ONEM2M_LEVEL_LIMIT + 1]; /* levels as they were in the request's topic */
+    char receiver[ONEM2M_LEVEL_LIMIT + 1];
+    char rqi[ONEM2M_RQI_LIMIT + 1];
+    uint64_t fingerprint; /* of the request's bytes */
+};
+
+struct exchange {
+    enum exchange_kind kind;
+    bool answered;
+    struct exchange_asker asker;
+    char target[ONEM2M_ID_LIMIT + 1]; /* absolute: who has to answer */
+    uint64_t token;                   /* EXCHANGE_SENT: secenv's */
+    uint64_t deadline_ms;             /* monotonic: expiry, or how long the answer is kept */
+    bool rqet;                        /* the deadline is the originator's own */
+    unsigned *waiting;                /* the originator's count of exchanges not answered, or NULL */
+    char *answer;                     /* kept for duplicates; may be NULL */
+    size_t answer_length;
+
+    char asked[EXCHANGE_ASKED_LIMIT];     /* key: originator and rqi; "" for EXCHANGE_SENT */
+    char forwarded[ONEM2M_RQI_LIMIT + 1]; /* key: the rqi sent on; "" for EXCHANGE_LOCAL */
+    UT_hash_handle by_asked;
+    UT_hash_handle by_forwarded;
+    struct exchange *prev;
+    struct exchange *next;
+};
+
+struct exchanges {
+    struct exchange *by_asked;
+    struct exchange *by_forwarded;
+    struct exchange *waiting;  /* not answered */
+    struct exchange *answered; /* oldest first */
+    size_t count;
+    size_t answer_bytes;
+};
+
+/* The exchange of this originator with this rqi, or NULL. */
+struct exchange *exchange_asked(const struct exchanges *exchanges, const char *id, const char *rqi);
+/* The exchange whose forwarded request has this rqi, or NULL. */
+struct exchange *exchange_forwarded(const struct exchanges *exchanges, const char *rqi);
+
+/* A new exchange, not answered. `asker` and `waiting` (counted up now, and down when it is answered or
+ * removed; outlives the exchange) are NULL for EXCHANGE_SENT, `forwarded` for EXCHANGE_LOCAL. An answered one
+ * of the same originator and rqi gives way. NULL: the table is full, or out of memory. */
+struct exchange *exchange_add(struct exchanges *exchanges, enum exchange_kind kind,
+                              const struct exchange_asker *asker, unsigned *waiting, const char *target,
+                              const char *forwarded, uint64_t deadline_ms);
+/* Marks it answered and keeps the answer (owned from here on; may be NULL). */
+void exchange_answer(struct exchanges *exchanges, struct exchange *exchange, char *answer, size_t length,
+                     uint64_t now_ms);
+void exchange_remove(struct exchanges *exchanges, struct exchange *exchange);
+
+/* Drops answers that were kept long enough; returns one waiting exchange that has expired, or NULL. The
+ * caller answers or removes it and asks again. */
+struct exchange *exchange_expired(struct exchanges *exchanges, uint64_t now_ms);
+
+/* Removes every waiting exchange of this kind. */
+void exchanges_drop(struct exchanges *exchanges, enum exchange_kind kind);
+void exchanges_clear(struct exchanges *exchanges);
+
+#endif

@@ -1,0 +1,536 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include "plugin/agent/internal.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define SOCKET_VERSION 1u
+#define PROFILE "member"
+#define RECEIVED_TIMEOUT_MS 10000u
+#define SENT_TIMEOUT_MS 10000u
+#define KICK_INTERVAL_MS 1000u
+#define SILENCE_MS 30000u /* after which a message of the IN-CSE says that it is back */
+#define SWEEP_MS 10000u   /* for secenv to tell every group again after a new connection */
+
+/* A tag is the call's kind in its top byte and a number below. */
+enum call { CALL_HELLO = 1, CALL_ONLINE, CALL_RECEIVED, CALL_HEARD, CALL_ANSWERED };
+#define CALL_SHIFT 56u
+
+typedef Groupseal__Secenv__ToSecenv to_secenv;
+
+static uint64_t call_tag(struct agent *agent, enum call call)
+{
+    return ((uint64_t)call << CALL_SHIFT) | (++agent->sequence & ((UINT64_C(1) << CALL_SHIFT) - 1));
+}
+
+static bool call_send(struct agent *agent, uint64_t tag, const to_secenv *request, bool urgent)
+{
+    return agent->ports.request(agent->ports.context, tag, request, urgent);
+}
+
+/* protobuf-c's strings are not const; nothing writes to them. */
+static char *text_of(const char *text)
+{
+    return (char *)(uintptr_t)text;
+}
+
+static ProtobufCBinaryData data_of(const void *bytes, size_t length)
+{
+    return (ProtobufCBinaryData){.len = length, .data = (uint8_t *)(uintptr_t)bytes};
+}
+
+/* ---- greeting and presence ---- */
+
+static void online_say(struct agent *agent)
+{
+    Groupseal__Secenv__Online online = GROUPSEAL__SECENV__ONLINE__INIT;
+    to_secenv request = GROUPSEAL__SECENV__TO_SECENV__INIT;
+
+    online.identity = agent->rule.cse_id;
+    online.online = true;
+    request.request_case = GROUPSEAL__SECENV__TO_SECENV__REQUEST_ONLINE;
+    request.online = &online;
+    agent->kicked_ms = agent_now(agent);
+    agent->kick_due = !call_send(agent, call_tag(agent, CALL_ONLINE), &request, true);
+}
+
+static void kick(struct agent *agent)
+{
+    agent->kick_due = true;
+    link_tick(agent);
+}
+
+void link_in_cse_seen(struct agent *agent, bool subscribes)
+{
+    uint64_t now = agent_now(agent);
+    bool silent = agent->in_cse_seen_ms == 0 || now - agent->in_cse_seen_ms >= SILENCE_MS;
+    agent->in_cse_seen_ms = now == 0 ? 1 : now;
+    if (agent->secenv_ready && (subscribes || silent)) {
+        kick(agent);
+    }
+}
+
+void link_tick(struct agent *agent)
+{
+    uint64_t now = agent_now(agent);
+    if (agent->secenv_ready && agent->kick_due && now - agent->kicked_ms >= KICK_INTERVAL_MS) {
+        online_say(agent);
+    }
+    if (agent->sweep_ms != 0 && now >= agent->sweep_ms) {
+        agent->sweep_ms = 0;
+        size_t dropped = rosters_sweep(agent->rosters);
+        if (dropped > 0) {
+            agent_log(agent, AGENT_WARNING,
+                      "secenv no longer knows %zu groups that it knew before: their topics are denied",
+                      dropped);
+        }
+    }
+}
+
+void agent_secenv_up(struct agent *agent)
+{
+    Groupseal__Secenv__Hello hello = GROUPSEAL__SECENV__HELLO__INIT;
+    to_secenv request = GROUPSEAL__SECENV__TO_SECENV__INIT;
+
+    hello.version = SOCKET_VERSION;
+    request.request_case = GROUPSEAL__SECENV__TO_SECENV__REQUEST_HELLO;
+    request.hello = &hello;
+    agent->secenv_ready = false;
+    if (!call_send(agent, call_tag(agent, CALL_HELLO), &request, true)) {
+        agent_log(agent, AGENT_ALARM, "secenv cannot be greeted: the queue to it is full");
+    }
+}
+
+void agent_secenv_down(struct agent *agent, const char *why)
+{
+    agent->secenv_ready = false;
+    agent->sweep_ms = 0;
+    /* Their tokens mean nothing to the next secenv. */
+    exchanges_drop(&agent->exchanges, EXCHANGE_SENT);
+    agent_note(
+        agent, AGENT_COUNT_SECENV_LOST, AGENT_ALARM,
+        "the secure environment is not reachable (%s): broker and relay go on, what is for this MN-CSE "
+        "is answered 5103 until it is back",
+        why);
+}
+
+static bool welcome_fits(const struct agent *agent, const Groupseal__Secenv__Welcome *welcome)
+{
+    bool holds = false;
+    for (size_t i = 0; i < welcome->n_identities; i++) {
+        holds = holds || strcmp(welcome->identities[i], agent->rule.cse_id) == 0;
+    }
+    if (strcmp(welcome->profile, PROFILE) != 0 || !holds) {
+        agent_log(
+            agent, AGENT_ALARM,
+            "secenv (profile %s) does not hold the identity %s: provision it with `secenv provision`, or "
+            "correct plugin_opt_cse_id",
+            welcome->profile, agent->rule.cse_id);
+        return false;
+    }
+    if (strcmp(welcome->authority, agent->rule.in_cse) != 0) {
+        agent_log(agent, AGENT_ALARM, "secenv is bound to the authority %s, and plugin_opt_in_cse is %s",
+                  welcome->authority, agent->rule.in_cse);
+        return false;
+    }
+    return true;
+}
+
+static void hello_replied(struct agent *agent, const Groupseal__Secenv__Reply *reply)
+{
+    if (reply == NULL) {
+        return;
+    }
+    if (reply->code != GROUPSEAL__SECENV__CODE__OK ||
+        reply->content_case != GROUPSEAL__SECENV__REPLY__CONTENT_WELCOME) {
+        agent_log(agent, AGENT_ALARM, "secenv refuses the connection: %s", reply->reason);
+        return;
+    }
+    if (!welcome_fits(agent, reply->welcome)) {
+        return;
+    }
+    agent->secenv_ready = true;
+    rosters_mark(agent->rosters);
+    agent_log(agent, AGENT_INFO, "the secure environment of %s is connected", agent->rule.cse_id);
+    online_say(agent);
+}
+
+static void online_replied(struct agent *agent, const Groupseal__Secenv__Reply *reply)
+{
+    if (reply == NULL) {
+        return;
+    }
+    if (reply->code != GROUPSEAL__SECENV__CODE__OK) {
+        agent_log(agent, AGENT_WARNING, "secenv does not go online: %s", reply->reason);
+        return;
+    }
+    if (agent->sweep_ms == 0) {
+        agent->sweep_ms = agent_now(agent) + SWEEP_MS;
+    }
+}
+
+/* ---- an object for secenv, and its answer ---- */
+
+static void received_key(uint64_t tag, char *out, size_t size)
+{
+    snprintf(out, size, "secenv/%" PRIx64, tag);
+}
+
+static void received_refuse(struct agent *agent, const struct exchange_asker *asker, const char *reason)
+{
+    agent_note(agent, AGENT_COUNT_SECENV_UNREACHABLE, AGENT_ALARM,
+               "request %s of %s is answered 5103: the secure environment %s", asker->rqi, asker->id, reason);
+    relay_answer(agent, asker, ONEM2M_TARGET_NOT_REACHABLE);
+}
+
+void link_receive(struct agent *agent, const struct request *request)
+{
+    Groupseal__Secenv__Received received = GROUPSEAL__SECENV__RECEIVED__INIT;
+    to_secenv to = GROUPSEAL__SECENV__TO_SECENV__INIT;
+    char key[ONEM2M_RQI_LIMIT + 1];
+    uint8_t *object = NULL;
+    size_t length = 0;
+
+    if (!onem2m_get_seci(request->primitive, &object, &length)) {
+        relay_answer(agent, &request->asker, ONEM2M_BAD_REQUEST);
+        return;
+    }
+    uint64_t tag = call_tag(agent, CALL_RECEIVED);
+    received_key(tag, key, sizeof(key));
+    received.identity = agent->rule.cse_id;
+    received.from = text_of(request->client->id); /* its fr: the relay has seen that they are one */
+    received.hop = text_of(request->client->id);
+    received.object = data_of(object, length);
+    to.request_case = GROUPSEAL__SECENV__TO_SECENV__REQUEST_RECEIVED;
+    to.received = &received;
+
+    struct exchange *exchange = NULL;
+    if (!agent->secenv_ready) {
+        received_refuse(agent, &request->asker, "is not reachable");
+        goto out;
+    }
+    exchange = exchange_add(&agent->exchanges, EXCHANGE_RECEIVED, &request->asker, &request->peer->waiting,
+                            agent->rule.cse_id, key, agent_now(agent) + RECEIVED_TIMEOUT_MS);
+    if (exchange == NULL) {
+        received_refuse(agent, &request->asker, "has too many requests before it");
+        goto out;
+    }
+    if (!call_send(agent, tag, &to, false)) {
+        exchange_remove(&agent->exchanges, exchange);
+        received_refuse(agent, &request->asker, "is not reachable, or has too many requests before it");
+        goto out;
+    }
+    agent_count(agent, AGENT_COUNT_OBJECTS_RECEIVED);
+out:
+    free(object);
+}
+
+/* The reason behind a code stays in the log: the peer gets one generic answer (protocol section 3). */
+static enum onem2m_rsc rsc_of_code(Groupseal__Secenv__Code code)
+{
+    switch (code) {
+    case GROUPSEAL__SECENV__CODE__OK:
+        return ONEM2M_OK;
+    case GROUPSEAL__SECENV__CODE__INVALID:
+        return ONEM2M_BAD_REQUEST;
+    case GROUPSEAL__SECENV__CODE__REFUSED:
+    case GROUPSEAL__SECENV__CODE__UNKNOWN:
+    case GROUPSEAL__SECENV__CODE__EXISTS:
+        return ONEM2M_ORIGINATOR_HAS_NO_PRIVILEGE;
+    case GROUPSEAL__SECENV__CODE__FULL:
+    case GROUPSEAL__SECENV__CODE__NOT_READY:
+        return ONEM2M_TARGET_NOT_REACHABLE;
+    default:
+        return ONEM2M_INTERNAL_SERVER_ERROR;
+    }
+}
+
+static void received_replied(struct agent *agent, uint64_t tag, const Groupseal__Secenv__Reply *reply)
+{
+    char key[ONEM2M_RQI_LIMIT + 1];
+    received_key(tag, key, sizeof(key));
+    struct exchange *exchange = exchange_forwarded(&agent->exchanges, key);
+
+    if (exchange == NULL || exchange->kind != EXCHANGE_RECEIVED || exchange->answered) {
+        return; /* it came too late */
+    }
+    if (reply == NULL) {
+        struct exchange_asker asker = exchange->asker;
+        exchange_remove(&agent->exchanges, exchange); /* not kept: the same request may be tried again */
+        received_refuse(agent, &asker, "went away before it answered");
+        return;
+    }
+    if (reply->code != GROUPSEAL__SECENV__CODE__OK) {
+        agent_note(agent, AGENT_COUNT_REQUESTS_REFUSED, AGENT_WARNING, "secenv refuses an object of %s: %s",
+                   exchange->asker.id, reply->reason);
+        relay_finish_code(agent, exchange, rsc_of_code(reply->code));
+        return;
+    }
+    struct onem2m_primitive *response =
+        onem2m_response(ONEM2M_OK, exchange->asker.rqi, exchange->asker.id, agent->rule.cse_id);
+    const ProtobufCBinaryData *object =
+        reply->content_case == GROUPSEAL__SECENV__REPLY__CONTENT_ANSWER ? &reply->answer->object : NULL;
+    bool built = response != NULL &&
+                 (object == NULL || object->len == 0 || onem2m_set_seci(response, object->data, object->len));
+    if (built) {
+        relay_finish(agent, exchange, response);
+    } else {
+        relay_finish_code(agent, exchange, ONEM2M_INTERNAL_SERVER_ERROR);
+    }
+    onem2m_free(response);
+}
+
+/* ---- secenv sends an object ---- */
+
+void link_answer(struct agent *agent, uint64_t token, uint8_t *object, size_t length, const char *failure)
+{
+    Groupseal__Secenv__Answered answered = GROUPSEAL__SECENV__ANSWERED__INIT;
+    to_secenv request = GROUPSEAL__SECENV__TO_SECENV__INIT;
+
+    answered.identity = agent->rule.cse_id;
+    answered.token = token;
+    answered.object = data_of(object, length);
+    answered.failure = text_of(failure == NULL ? "" : failure);
+    request.request_case = GROUPSEAL__SECENV__TO_SECENV__REQUEST_ANSWERED;
+    request.answered = &answered;
+    if (!call_send(agent, call_tag(agent, CALL_ANSWERED), &request, true)) {
+        agent_note(agent, AGENT_COUNT_SECENV_UNREACHABLE, AGENT_WARNING,
+                   "secenv does not hear what became of an object it sent");
+    }
+}
+
+static bool notify_publish(struct agent *agent, const Groupseal__Secenv__Send *send, const char *rqi)
+{
+    char topic[ONEM2M_TOPIC_LIMIT + 1];
+    char *text = NULL;
+    size_t length = 0;
+
+    struct onem2m_primitive *notify =
+        onem2m_request(ONEM2M_NOTIFY, agent->rule.in_cse, agent->rule.cse_id, rqi);
+    if (notify != NULL && onem2m_set_seci(notify, send->object.data, send->object.len) &&
+        onem2m_topic_build(ONEM2M_REQ, agent->rule.cse_level, agent->rule.in_level, topic, sizeof(topic))) {
+        text = onem2m_print(notify, &length);
+    }
+    bool published = text != NULL && agent_publish(agent, topic, text, length, 1, false);
+    free(text);
+    onem2m_free(notify);
+    return published;
+}
+
+static void event_send(struct agent *agent, const Groupseal__Secenv__Send *send)
+{
+    char rqi[ONEM2M_RQI_LIMIT + 1];
+
+    if (strcmp(send->to, agent->rule.in_cse) != 0) {
+        link_answer(agent, send->token, NULL, 0, "this MN-CSE sends to its IN-CSE only");
+        return;
+    }
+    snprintf(rqi, sizeof(rqi), "%s/%" PRIx64, agent->rule.cse_level, ++agent->sequence);
+    struct exchange *exchange = exchange_add(&agent->exchanges, EXCHANGE_SENT, NULL, NULL, agent->rule.in_cse,
+                                             rqi, agent_now(agent) + SENT_TIMEOUT_MS);
+    if (exchange == NULL) {
+        link_answer(agent, send->token, NULL, 0, "too many requests are under way");
+        return;
+    }
+    exchange->token = send->token;
+    if (!notify_publish(agent, send, rqi)) {
+        exchange_remove(&agent->exchanges, exchange);
+        link_answer(agent, send->token, NULL, 0, "the broker does not take it");
+        return;
+    }
+    agent_count(agent, AGENT_COUNT_OBJECTS_SENT);
+}
+
+/* ---- group topics ---- */
+
+void link_hear(struct agent *agent, const struct identity *client, const struct group_topic *topic,
+               const void *payload, size_t length)
+{
+    Groupseal__Secenv__Heard heard = GROUPSEAL__SECENV__HEARD__INIT;
+    to_secenv request = GROUPSEAL__SECENV__TO_SECENV__INIT;
+
+    heard.identity = agent->rule.cse_id;
+    heard.site = text_of(topic->site);
+    heard.group = text_of(topic->group);
+    heard.kind = topic->kind == GROUP_ACK ? GROUPSEAL__SECENV__TOPIC_KIND__TOPIC_ACK
+                                          : GROUPSEAL__SECENV__TOPIC_KIND__TOPIC_MESSAGE;
+    heard.sender = text_of(client->id);
+    heard.payload = data_of(payload, length);
+    request.request_case = GROUPSEAL__SECENV__TO_SECENV__REQUEST_HEARD;
+    request.heard = &heard;
+    if (!agent->secenv_ready || !call_send(agent, call_tag(agent, CALL_HEARD), &request, false)) {
+        agent_note(
+            agent, AGENT_COUNT_MESSAGES_LOST, AGENT_ALARM,
+            "the secure environment does not hear a message of %s for group %s: it is not reachable, or "
+            "has too many requests before it",
+            client->id, topic->group);
+        return;
+    }
+    agent_count(agent, AGENT_COUNT_MESSAGES_HEARD);
+}
+
+static void heard_replied(struct agent *agent, const Groupseal__Secenv__Reply *reply)
+{
+    if (reply == NULL) {
+        agent_note(agent, AGENT_COUNT_MESSAGES_LOST, AGENT_ALARM,
+                   "the secure environment went away before it took a group message");
+    } else if (reply->code != GROUPSEAL__SECENV__CODE__OK) {
+        agent_note(agent, AGENT_COUNT_MESSAGES_REFUSED, AGENT_WARNING, "secenv refuses a group message: %s",
+                   reply->reason);
+    }
+}
+
+static bool is_my_site(const struct agent *agent, const char *site)
+{
+    return strcmp(site, agent->rule.cse_level) == 0 || strcmp(site, agent->rule.cse_id) == 0;
+}
+
+/* The topic of a Publish event; false: none that this MN-CSE may write. */
+static bool publish_topic(const struct agent *agent, const Groupseal__Secenv__Publish *publish, char *out,
+                          size_t size)
+{
+    struct group_topic topic = {.row = publish->row, .column = publish->column};
+
+    switch (publish->kind) {
+    case GROUPSEAL__SECENV__TOPIC_KIND__TOPIC_COMMAND:
+        topic.kind = GROUP_CMD;
+        break;
+    case GROUPSEAL__SECENV__TOPIC_KIND__TOPIC_EPOCH:
+        topic.kind = GROUP_EPOCH;
+        break;
+    case GROUPSEAL__SECENV__TOPIC_KIND__TOPIC_TREE:
+        topic.kind = GROUP_TREE;
+        break;
+    case GROUPSEAL__SECENV__TOPIC_KIND__TOPIC_POLICY:
+        topic.kind = GROUP_POLICY;
+        break;
+    case GROUPSEAL__SECENV__TOPIC_KIND__TOPIC_MESSAGE:
+        if (strcmp(publish->sender, agent->rule.cse_id) != 0) {
+            return false;
+        }
+        topic.kind = GROUP_MSG;
+        snprintf(topic.ae, sizeof(topic.ae), "%s", agent->rule.cse_level);
+        break;
+    default:
+        return false;
+    }
+    if (!is_my_site(agent, publish->site) ||
+        (size_t)snprintf(topic.site, sizeof(topic.site), "%s", agent->rule.cse_level) >= sizeof(topic.site) ||
+        (size_t)snprintf(topic.group, sizeof(topic.group), "%s", publish->group) >= sizeof(topic.group)) {
+        return false;
+    }
+    return group_topic_build(&topic, out, size);
+}
+
+static void event_publish(struct agent *agent, const Groupseal__Secenv__Publish *publish)
+{
+    char topic[ONEM2M_TOPIC_LIMIT + 1];
+    if (!publish_topic(agent, publish, topic, sizeof(topic))) {
+        agent_note(agent, AGENT_COUNT_EVENTS_REFUSED, AGENT_WARNING,
+                   "secenv asks for a publication on a topic that is not this MN-CSE's: group %s, site %s",
+                   publish->group, publish->site);
+        return;
+    }
+    /* Retained state at QoS 0: it must not fill the queue in which a command waits. */
+    agent_publish(agent, topic, publish->payload.data, publish->payload.len, publish->retained ? 0 : 1,
+                  publish->retained);
+}
+
+static void event_roster(struct agent *agent, const Groupseal__Secenv__RosterEvent *roster)
+{
+    bool complete = false;
+
+    if (!is_my_site(agent, roster->site)) {
+        agent_note(agent, AGENT_COUNT_EVENTS_REFUSED, AGENT_WARNING,
+                   "secenv tells the roster of another site: %s", roster->site);
+        return;
+    }
+    if (roster->deleted) {
+        rosters_delete(agent->rosters, roster->group);
+        agent_log(agent, AGENT_INFO, "group %s is no more", roster->group);
+        return;
+    }
+    if (!rosters_page(agent->rosters, roster->group, roster->page, roster->pages, roster->members,
+                      roster->n_members, &complete)) {
+        agent_note(agent, AGENT_COUNT_EVENTS_REFUSED, AGENT_ALARM,
+                   "the roster of group %s cannot be taken (page %u of %u): the one before stays in force",
+                   roster->group, roster->page, roster->pages);
+        return;
+    }
+    if (complete) {
+        agent_count(agent, AGENT_COUNT_ROSTERS_TAKEN);
+        agent_log(agent, AGENT_INFO, "group %s has %zu members", roster->group,
+                  rosters_members(agent->rosters, roster->group));
+    }
+}
+
+static void event_notice(const struct agent *agent, const Groupseal__Secenv__Notice *notice)
+{
+    enum agent_severity severity = AGENT_INFO;
+    if (notice->severity == GROUPSEAL__SECENV__SEVERITY__ALARM) {
+        severity = AGENT_ALARM;
+    } else if (notice->severity == GROUPSEAL__SECENV__SEVERITY__WARNING) {
+        severity = AGENT_WARNING;
+    }
+    agent_log(agent, severity, "secenv: %s", notice->text);
+}
+
+/* ---- what comes from secenv ---- */
+
+void agent_secenv_reply(struct agent *agent, uint64_t tag, const Groupseal__Secenv__Reply *reply)
+{
+    switch ((enum call)(tag >> CALL_SHIFT)) {
+    case CALL_HELLO:
+        hello_replied(agent, reply);
+        break;
+    case CALL_ONLINE:
+        online_replied(agent, reply);
+        break;
+    case CALL_RECEIVED:
+        received_replied(agent, tag, reply);
+        break;
+    case CALL_HEARD:
+        heard_replied(agent, reply);
+        break;
+    case CALL_ANSWERED:
+        break;
+    }
+}
+
+void agent_secenv_event(struct agent *agent, const Groupseal__Secenv__Event *event)
+{
+    if (strcmp(event->identity, agent->rule.cse_id) != 0) {
+        agent_note(agent, AGENT_COUNT_EVENTS_REFUSED, AGENT_WARNING,
+                   "secenv speaks for %s on the connection of %s", event->identity, agent->rule.cse_id);
+        return;
+    }
+    switch (event->content_case) {
+    case GROUPSEAL__SECENV__EVENT__CONTENT_SEND:
+        event_send(agent, event->send);
+        break;
+    case GROUPSEAL__SECENV__EVENT__CONTENT_PUBLISH:
+        event_publish(agent, event->publish);
+        break;
+    case GROUPSEAL__SECENV__EVENT__CONTENT_ROSTER:
+        event_roster(agent, event->roster);
+        break;
+    case GROUPSEAL__SECENV__EVENT__CONTENT_NOTICE:
+        event_notice(agent, event->notice);
+        break;
+    case GROUPSEAL__SECENV__EVENT__CONTENT_MESSAGE:
+        /* The MN-CSE as a member: nothing runs here that would act on it. */
+        agent_count(agent, AGENT_COUNT_MESSAGE_EVENTS);
+        break;
+    case GROUPSEAL__SECENV__EVENT__CONTENT_JOINED:
+        agent_log(agent, AGENT_INFO, "this MN-CSE is in group %s", event->joined->group);
+        break;
+    case GROUPSEAL__SECENV__EVENT__CONTENT_DEPARTED:
+        agent_log(agent, AGENT_WARNING, "this MN-CSE is no longer in group %s: %s", event->departed->group,
+                  event->departed->reason);
+        break;
+    default:
+        break; /* what asks a device to act or to subscribe says nothing to a broker */
+    }
+}

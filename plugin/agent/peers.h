@@ -1,0 +1,33 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#ifndef GROUPSEAL_PLUGIN_PEERS_H
+#define GROUPSEAL_PLUGIN_PEERS_H
+
+#include "onem2m/primitive.h"
+#include "onem2m/topic.h"
+#include "plugin/agent/table.h"
+
+/*
+ * The entities that have spoken to this MN-CSE since the broker started, each proven by its connection: how
+ * they spell themselves in topics, and whether they are registered. Not kept on disk: AEs register on each
+ * connection.
+ */
+#define PEERS_LIMIT 65536u
+
+struct peer {
+    char id[ONEM2M_ID_LIMIT + 1];       /* absolute; key */
+    char level[ONEM2M_LEVEL_LIMIT + 1]; /* as it last wrote itself in a request's topic */
+    bool registered;
+    unsigned waiting; /* its requests that are not answered yet */
+    UT_hash_handle hh;
+};
+
+struct peers {
+    struct peer *table;
+};
+
+struct peer *peer_find(const struct peers *peers, const char *id); /* NULL: not heard of */
+/* Finds or makes; NULL: the table is full, or out of memory. */
+struct peer *peer_meet(struct peers *peers, const char *id, const char *level);
+void peers_clear(struct peers *peers);
+
+#endif

@@ -1,0 +1,429 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include "plugin/agent/internal.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define REQUEST_TIMEOUT_MS 30000u
+#define AE_RESOURCE 2           /* ty */
+#define AE_WAITING_LIMIT 64u    /* requests of one AE under way */
+#define CSE_WAITING_LIMIT 8192u /* of the IN-CSE */
+
+/* ---- answering ---- */
+
+/* Prints and publishes on the form of topic that the request came on. The text is the caller's to free. */
+static char *response_publish(struct agent *agent, const struct exchange_asker *asker,
+                              const struct onem2m_primitive *response, size_t *length)
+{
+    char topic[ONEM2M_TOPIC_LIMIT + 1];
+    char *text = onem2m_print(response, length);
+    if (text != NULL &&
+        onem2m_topic_build(asker->answer_tree, asker->originator, asker->receiver, topic, sizeof(topic))) {
+        agent_publish(agent, topic, text, *length, 1, false);
+    }
+    return text;
+}
+
+static struct onem2m_primitive *code_response(const struct agent *agent, const struct exchange_asker *asker,
+                                              enum onem2m_rsc rsc)
+{
+    return onem2m_response(rsc, asker->rqi, asker->id, agent->rule.cse_id);
+}
+
+void relay_answer(struct agent *agent, const struct exchange_asker *asker, enum onem2m_rsc rsc)
+{
+    size_t length = 0;
+    struct onem2m_primitive *response = code_response(agent, asker, rsc);
+    if (response != NULL) {
+        free(response_publish(agent, asker, response, &length));
+    }
+    onem2m_free(response);
+}
+
+void relay_finish(struct agent *agent, struct exchange *exchange, const struct onem2m_primitive *response)
+{
+    size_t length = 0;
+    char *text = response_publish(agent, &exchange->asker, response, &length);
+    exchange_answer(&agent->exchanges, exchange, text, length, agent_now(agent));
+}
+
+void relay_finish_code(struct agent *agent, struct exchange *exchange, enum onem2m_rsc rsc)
+{
+    struct onem2m_primitive *response = code_response(agent, &exchange->asker, rsc);
+    if (response != NULL) {
+        relay_finish(agent, exchange, response);
+    } else {
+        exchange_remove(&agent->exchanges, exchange);
+    }
+    onem2m_free(response);
+}
+
+static void request_refuse(struct agent *agent, const struct request *request, enum onem2m_rsc rsc,
+                           const char *reason)
+{
+    agent_note(agent, AGENT_COUNT_REQUESTS_REFUSED, AGENT_WARNING, "request %s of %s is answered %d: %s",
+               request->asker.rqi, request->client->id, (int)rsc, reason);
+    relay_answer(agent, &request->asker, rsc);
+}
+
+/* ---- a request comes in ---- */
+
+/* FNV-1a: tells a duplicate from another request of the same originator with the same rqi. */
+static uint64_t fingerprint_of(const uint8_t *payload, size_t length)
+{
+    uint64_t hash = 0xcbf29ce484222325u;
+    for (size_t i = 0; i < length; i++) {
+        hash = (hash ^ payload[i]) * 0x100000001b3u;
+    }
+    return hash;
+}
+
+/* True where this originator has asked this before: then it is dealt with here. */
+static bool duplicate_take(struct agent *agent, const struct request *request)
+{
+    char topic[ONEM2M_TOPIC_LIMIT + 1];
+    const struct exchange *before = exchange_asked(&agent->exchanges, request->asker.id, request->asker.rqi);
+
+    if (before == NULL || (before->answered && before->asker.fingerprint != request->asker.fingerprint)) {
+        return false; /* after its response an rqi is free again (TS-0001 7.1.7) */
+    }
+    if (before->asker.fingerprint != request->asker.fingerprint) {
+        request_refuse(agent, request, ONEM2M_CONFLICT, "another request with this rqi is under way");
+        return true;
+    }
+    agent_count(agent, AGENT_COUNT_REQUESTS_DUPLICATE);
+    if (before->answer != NULL && onem2m_topic_build(request->asker.answer_tree, request->asker.originator,
+                                                     request->asker.receiver, topic, sizeof(topic))) {
+        agent_publish(agent, topic, before->answer, before->answer_length, 1, false);
+    }
+    return true;
+}
+
+static bool is_registration(const struct request *request)
+{
+    return onem2m_op(request->primitive) == ONEM2M_CREATE && onem2m_ty(request->primitive) == AE_RESOURCE;
+}
+
+/* `fr` is the client itself; an AE that registers may leave the choice of its stem to the registrar. */
+static bool originator_proven(const struct agent *agent, const struct request *request)
+{
+    const char *fr = onem2m_fr(request->primitive);
+    if (is_registration(request) && (fr[0] == '\0' || strcmp(fr, "C") == 0 || strcmp(fr, "S") == 0)) {
+        return true;
+    }
+    return identity_means(&agent->rule, fr, request->client->id);
+}
+
+/* The CSE or AE that `to` names, a resource of it included; false: nobody that can be told. */
+static bool target_find(const struct agent *agent, const char *to, char *out, size_t size, bool *exact)
+{
+    char path[ONEM2M_TOPIC_LIMIT + 1];
+    size_t length = strnlen(to, sizeof(path));
+    if (length >= sizeof(path)) {
+        return false;
+    }
+    memcpy(path, to, length + 1);
+    *exact = true;
+    while (!onem2m_id_resolve(path, agent->rule.cse_id, out, size)) {
+        char *slash = strrchr(path, '/');
+        if (slash == NULL || slash == path) {
+            return false;
+        }
+        *slash = '\0';
+        *exact = false;
+    }
+    return true;
+}
+
+/* True where the id is the IN-CSE, or an AE that is registered there. */
+static bool is_behind_in_cse(const struct agent *agent, const char *id)
+{
+    size_t length = strlen(agent->rule.in_cse);
+    return strncmp(id, agent->rule.in_cse, length) == 0 && (id[length] == '\0' || id[length] == '/');
+}
+
+/* ---- forwarding ---- */
+
+/* When the request's own expiration (rqet) is nearer than ours, it counts. */
+static uint64_t deadline_of(const struct agent *agent, const struct onem2m_primitive *primitive, bool *rqet)
+{
+    uint64_t wall = agent->ports.wall_ms(agent->ports.context);
+    uint64_t low = 0;
+    uint64_t high = REQUEST_TIMEOUT_MS;
+
+    *rqet = onem2m_expired(primitive, wall + high);
+    while (*rqet && high - low > 1) {
+        uint64_t middle = low + (high - low) / 2;
+        if (onem2m_expired(primitive, wall + middle)) {
+            high = middle;
+        } else {
+            low = middle;
+        }
+    }
+    return agent_now(agent) + high;
+}
+
+/* An rqi that no other request on that hop has: the originator's stem and a number before its own. */
+static void rqi_make(struct agent *agent, const struct request *request, char *out, size_t size)
+{
+    unsigned long long number = ++agent->sequence;
+    int length = snprintf(out, size, "%s/%llx/%s", request->client->level, number, request->asker.rqi);
+    if (length < 0 || (size_t)length >= size) {
+        snprintf(out, size, "%s/%llx", request->client->level, number);
+    }
+}
+
+/* What the next hop reads must mean the same there: a bare stem is relative to this CSE. */
+static bool originator_write_out(struct onem2m_primitive *primitive, const char *id)
+{
+    const char *fr = onem2m_fr(primitive);
+    return fr[0] == '\0' || fr[0] == '/' || onem2m_set_fr(primitive, id);
+}
+
+static bool request_publish(struct agent *agent, const struct request *request, const char *target_level,
+                            const char *rqi)
+{
+    char topic[ONEM2M_TOPIC_LIMIT + 1];
+    size_t length = 0;
+    char *text = NULL;
+
+    if (onem2m_set_rqi(request->primitive, rqi) &&
+        originator_write_out(request->primitive, request->client->id) &&
+        onem2m_topic_build(ONEM2M_REQ, agent->rule.cse_level, target_level, topic, sizeof(topic))) {
+        text = onem2m_print(request->primitive, &length);
+    }
+    bool published = text != NULL && agent_publish(agent, topic, text, length, 1, false);
+    free(text);
+    return published;
+}
+
+static void request_forward(struct agent *agent, const struct request *request, const char *target,
+                            const char *target_level)
+{
+    char rqi[ONEM2M_RQI_LIMIT + 1];
+    bool rqet = false;
+    uint64_t deadline = deadline_of(agent, request->primitive, &rqet);
+
+    rqi_make(agent, request, rqi, sizeof(rqi));
+    struct exchange *exchange = exchange_add(&agent->exchanges, EXCHANGE_FORWARDED, &request->asker,
+                                             &request->peer->waiting, target, rqi, deadline);
+    if (exchange == NULL) {
+        request_refuse(agent, request, ONEM2M_TARGET_NOT_REACHABLE, "too many requests are under way");
+        return;
+    }
+    exchange->rqet = rqet;
+    if (!request_publish(agent, request, target_level, rqi)) {
+        exchange_remove(&agent->exchanges, exchange);
+        request_refuse(agent, request, ONEM2M_INTERNAL_SERVER_ERROR, "it cannot be sent on");
+        return;
+    }
+    agent_count(agent, AGENT_COUNT_REQUESTS_FORWARDED);
+}
+
+static void request_forward_to_ae(struct agent *agent, const struct request *request, const char *target)
+{
+    char level[ONEM2M_ID_LIMIT + 1];
+    const struct peer *peer = peer_find(&agent->peers, target);
+
+    if (peer != NULL) {
+        request_forward(agent, request, target, peer->level);
+    } else if (onem2m_id_to_level(target, level, sizeof(level))) {
+        /* Not heard of since the broker started: its session may still be there. */
+        request_forward(agent, request, target, level);
+    }
+}
+
+/* ---- deciding ---- */
+
+/* For this MN-CSE itself. */
+static void request_own(struct agent *agent, const struct request *request)
+{
+    if (onem2m_op(request->primitive) != ONEM2M_NOTIFY) {
+        request_refuse(agent, request, ONEM2M_NOT_IMPLEMENTED, "this MN-CSE holds no resources");
+    } else if (request->client->role != ROLE_IN_CSE) {
+        request_refuse(agent, request, ONEM2M_ORIGINATOR_HAS_NO_PRIVILEGE,
+                       "only the IN-CSE speaks to this MN-CSE's secure environment");
+    } else {
+        link_receive(agent, request);
+    }
+}
+
+static void request_route(struct agent *agent, const struct request *request)
+{
+    char target[ONEM2M_ID_LIMIT + 1];
+    bool exact = false;
+    const struct identity *client = request->client;
+
+    if (!target_find(agent, onem2m_to(request->primitive), target, sizeof(target), &exact)) {
+        request_refuse(agent, request, ONEM2M_NOT_FOUND, "its `to` is no identifier");
+    } else if (strcmp(target, agent->rule.cse_id) == 0) {
+        request_own(agent, request);
+    } else if (client->role == ROLE_AE && is_behind_in_cse(agent, target)) {
+        request_forward(agent, request, agent->rule.in_cse, agent->rule.in_level);
+    } else if (client->role == ROLE_AE && exact && strcmp(target, client->id) == 0 &&
+               onem2m_op(request->primitive) == ONEM2M_DELETE) {
+        registrar_delete(agent, request);
+    } else if (client->role == ROLE_IN_CSE && exact && identity_is_local_ae(&agent->rule, target)) {
+        request_forward_to_ae(agent, request, target);
+    } else {
+        request_refuse(agent, request, ONEM2M_NOT_FOUND, "this MN-CSE has no way to its `to`");
+    }
+}
+
+static void request_decide(struct agent *agent, const struct request *request)
+{
+    unsigned limit = request->client->role == ROLE_IN_CSE ? CSE_WAITING_LIMIT : AE_WAITING_LIMIT;
+
+    if (!is_registration(request) && onem2m_fr(request->primitive)[0] == '\0') {
+        request_refuse(agent, request, ONEM2M_BAD_REQUEST, "`fr` is missing");
+    } else if (!originator_proven(agent, request)) {
+        request_refuse(agent, request, ONEM2M_ORIGINATOR_NOT_AUTHENTICATED,
+                       "its `fr` is not who the connection has proven to be");
+    } else if (onem2m_expired(request->primitive, agent->ports.wall_ms(agent->ports.context))) {
+        request_refuse(agent, request, ONEM2M_REQUEST_TIMEOUT, "its expiration time has passed");
+    } else if (request->peer->waiting >= limit) {
+        request_refuse(agent, request, ONEM2M_TARGET_NOT_REACHABLE, "too many of its requests are under way");
+    } else if (is_registration(request)) {
+        registrar_create(agent, request);
+    } else if (request->asker.answer_tree == ONEM2M_REG_RESP) {
+        request_refuse(agent, request, ONEM2M_OPERATION_NOT_ALLOWED, "only registrations come on reg_req");
+    } else {
+        request_route(agent, request);
+    }
+}
+
+static void asker_fill(struct exchange_asker *asker, const struct identity *client,
+                       const struct onem2m_topic *topic, const char *rqi, uint64_t fingerprint)
+{
+    memset(asker, 0, sizeof(*asker));
+    snprintf(asker->id, sizeof(asker->id), "%s", client->id);
+    asker->answer_tree = topic->tree == ONEM2M_REG_REQ ? ONEM2M_REG_RESP : ONEM2M_RESP;
+    snprintf(asker->originator, sizeof(asker->originator), "%s", topic->originator);
+    snprintf(asker->receiver, sizeof(asker->receiver), "%s", topic->receiver);
+    snprintf(asker->rqi, sizeof(asker->rqi), "%s", rqi);
+    asker->fingerprint = fingerprint;
+}
+
+void relay_request(struct agent *agent, const struct identity *client, const struct onem2m_topic *topic,
+                   const void *payload, size_t length)
+{
+    struct request request = {.client = client, .primitive = onem2m_parse(payload, length)};
+
+    if (request.primitive == NULL || !onem2m_is_request(request.primitive) ||
+        onem2m_rqi(request.primitive)[0] == '\0') {
+        agent_note(agent, AGENT_COUNT_MALFORMED, AGENT_WARNING,
+                   "%s sent something that is no request primitive: it is dropped", client->id);
+        goto out;
+    }
+    asker_fill(&request.asker, client, topic, onem2m_rqi(request.primitive), fingerprint_of(payload, length));
+    request.peer = peer_meet(&agent->peers, client->id, client->level);
+    if (request.peer == NULL) {
+        request_refuse(agent, &request, ONEM2M_INTERNAL_SERVER_ERROR,
+                       "this MN-CSE knows as many entities as it can hold");
+        goto out;
+    }
+    if (topic->tree == ONEM2M_REQ) {
+        snprintf(request.peer->level, sizeof(request.peer->level), "%s", topic->originator);
+    }
+    if (!duplicate_take(agent, &request)) {
+        request_decide(agent, &request);
+    }
+out:
+    onem2m_free(request.primitive);
+}
+
+/* ---- a response comes in ---- */
+
+/* The answer to a request of secenv's: the object in it, or why there is none. */
+static void response_to_secenv(struct agent *agent, const struct exchange *exchange,
+                               const struct onem2m_primitive *response)
+{
+    uint8_t *object = NULL;
+    size_t length = 0;
+    char failure[ONEM2M_ID_LIMIT + 64];
+
+    if (onem2m_rsc_of(response) != ONEM2M_OK) {
+        snprintf(failure, sizeof(failure), "%s answered %d", exchange->target, onem2m_rsc_of(response));
+        link_answer(agent, exchange->token, NULL, 0, failure);
+    } else if (!onem2m_get_seci(response, &object, &length)) {
+        snprintf(failure, sizeof(failure), "%s answered without an object", exchange->target);
+        link_answer(agent, exchange->token, NULL, 0, failure);
+    } else {
+        link_answer(agent, exchange->token, object, length, NULL);
+    }
+    free(object);
+}
+
+static void response_return(struct agent *agent, struct exchange *exchange, struct onem2m_primitive *response)
+{
+    if (!onem2m_set_rqi(response, exchange->asker.rqi) || !originator_write_out(response, exchange->target)) {
+        relay_finish_code(agent, exchange, ONEM2M_INTERNAL_SERVER_ERROR);
+        return;
+    }
+    agent_count(agent, AGENT_COUNT_RESPONSES_RETURNED);
+    relay_finish(agent, exchange, response);
+}
+
+/* The exchange that this response of this client ends; NULL: nobody has asked it. */
+static struct exchange *response_match(const struct agent *agent, const struct identity *client,
+                                       const struct onem2m_primitive *response)
+{
+    struct exchange *exchange = exchange_forwarded(&agent->exchanges, onem2m_rqi(response));
+    const char *fr = onem2m_fr(response);
+
+    if (exchange == NULL || exchange->answered || strcmp(exchange->target, client->id) != 0 ||
+        (exchange->kind != EXCHANGE_FORWARDED && exchange->kind != EXCHANGE_SENT)) {
+        return NULL;
+    }
+    /* The IN-CSE answers also for what is registered there; an AE for nobody but itself. */
+    bool itself =
+        fr[0] == '\0' || client->role == ROLE_IN_CSE || identity_means(&agent->rule, fr, client->id);
+    return itself ? exchange : NULL;
+}
+
+void relay_response(struct agent *agent, const struct identity *client, const void *payload, size_t length)
+{
+    struct onem2m_primitive *response = onem2m_parse(payload, length);
+    if (response == NULL || onem2m_is_request(response)) {
+        agent_note(agent, AGENT_COUNT_MALFORMED, AGENT_WARNING,
+                   "%s sent something that is no response primitive: it is dropped", client->id);
+        onem2m_free(response);
+        return;
+    }
+    struct exchange *exchange = response_match(agent, client, response);
+    if (exchange == NULL) {
+        agent_note(agent, AGENT_COUNT_RESPONSES_UNSOLICITED, AGENT_INFO,
+                   "%s sent a response that nobody waits for: it is dropped", client->id);
+    } else if (exchange->kind == EXCHANGE_SENT) {
+        response_to_secenv(agent, exchange, response);
+        exchange_remove(&agent->exchanges, exchange);
+    } else {
+        response_return(agent, exchange, response);
+    }
+    onem2m_free(response);
+}
+
+/* ---- time ---- */
+
+static void exchange_expire(struct agent *agent, struct exchange *exchange)
+{
+    agent_note(agent, AGENT_COUNT_REQUESTS_EXPIRED, AGENT_WARNING, "%s did not answer request %s in time",
+               exchange->target, exchange->forwarded);
+    if (exchange->kind == EXCHANGE_SENT) {
+        link_answer(agent, exchange->token, NULL, 0, "no response in time");
+        exchange_remove(&agent->exchanges, exchange);
+    } else {
+        relay_finish_code(agent, exchange,
+                          exchange->rqet ? ONEM2M_REQUEST_TIMEOUT : ONEM2M_TARGET_NOT_REACHABLE);
+    }
+}
+
+void relay_expire(struct agent *agent)
+{
+    uint64_t now = agent_now(agent);
+    struct exchange *exchange;
+    while ((exchange = exchange_expired(&agent->exchanges, now)) != NULL) {
+        exchange_expire(agent, exchange);
+    }
+}

@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#ifndef GROUPSEAL_PLUGIN_ROSTER_H
+#define GROUPSEAL_PLUGIN_ROSTER_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/*
+ * Who is in which group at this site, as the secure environment has verified it. Lists come in pages and take
+ * effect, whole, with the last one; a question costs one look-up, whatever the size.
+ */
+struct rosters;
+
+#define ROSTER_GROUPS_LIMIT 1024u
+#define ROSTER_MEMBERS_LIMIT (1u << 20) /* of a group */
+#define ROSTER_PAGE_LIMIT 256u          /* names in a page */
+
+struct rosters *rosters_new(void); /* NULL: out of memory */
+void rosters_free(struct rosters *rosters);
+
+/* One page of a group's list; pages count from 0, and begin again with page 0. False: out of order, over a
+ * limit, or out of memory; then the list that was in force stays so. `*complete`: it has taken effect. */
+bool rosters_page(struct rosters *rosters, const char *group, uint32_t page, uint32_t pages,
+                  char *const *members, size_t count, bool *complete);
+void rosters_delete(struct rosters *rosters, const char *group);
+
+/* After a new connection to secenv: what was not told again between the two calls is gone. */
+void rosters_mark(struct rosters *rosters);
+size_t rosters_sweep(struct rosters *rosters); /* how many groups were dropped */
+
+bool rosters_has(const struct rosters *rosters, const char *group, const char *member);
+size_t rosters_members(const struct rosters *rosters, const char *group); /* 0: no such group */
+
+#endif

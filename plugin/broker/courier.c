@@ -1,0 +1,558 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include "plugin/broker/courier.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/random.h>
+#include <time.h>
+#include <unistd.h>
+
+#define WAKE_SIGNAL SIGURG
+#define WAKE_INTERVAL_MS 1    /* one signal is not enough for some builds of 2.1 */
+#define IDLE_INTERVAL_MS 1000 /* a broker with no timer of its own ticks at least then */
+#define BACKOFF_FIRST_MS 100u
+#define BACKOFF_LAST_MS 5000u
+#define SILENCE_LIMIT_MS 30000u /* a secenv that answers nothing for so long is taken for lost */
+
+struct call {
+    uint64_t tag;
+    uint64_t id;      /* of the request on the connection; set when it is sent */
+    uint64_t sent_ms; /* monotonic */
+    size_t size;
+    Groupseal__Secenv__ToSecenv *request; /* freed when sent */
+    struct call *next;
+};
+
+struct calls {
+    struct call *first;
+    struct call **last;
+    size_t count;
+    size_t bytes;
+};
+
+struct results {
+    struct courier_result *first;
+    struct courier_result **last;
+    size_t count;
+};
+
+struct courier {
+    pthread_t thread;
+    pthread_t main_thread;
+    struct sigaction old_action;
+    int bell; /* eventfd: a request waits, or it is time to end */
+    atomic_bool ending;
+    atomic_bool results_wait;
+
+    pthread_mutex_t mutex; /* over the three below */
+    bool connected;
+    struct calls requests;
+    struct results results;
+
+    /* the courier's own thread */
+    char *texts[5]; /* what the settings point to */
+    struct secenv_client_settings settings;
+    struct secenv_client *client;
+    struct calls sent; /* not answered */
+    uint64_t retry_ms; /* monotonic: when to open again */
+    unsigned backoff_ms;
+};
+
+static uint64_t now_ms(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
+}
+
+/* ---- queues ---- */
+
+static void calls_init(struct calls *calls)
+{
+    *calls = (struct calls){.first = NULL, .last = NULL};
+    calls->last = &calls->first;
+}
+
+static void calls_push(struct calls *calls, struct call *call)
+{
+    call->next = NULL;
+    *calls->last = call;
+    calls->last = &call->next;
+    calls->count++;
+    calls->bytes += call->size;
+}
+
+static struct call *calls_pop(struct calls *calls)
+{
+    struct call *call = calls->first;
+    if (call == NULL) {
+        return NULL;
+    }
+    calls->first = call->next;
+    if (calls->first == NULL) {
+        calls->last = &calls->first;
+    }
+    calls->count--;
+    calls->bytes -= call->size;
+    return call;
+}
+
+static void call_free(struct call *call)
+{
+    if (call == NULL) {
+        return;
+    }
+    if (call->request != NULL) {
+        groupseal__secenv__to_secenv__free_unpacked(call->request, NULL);
+    }
+    free(call);
+}
+
+static void calls_clear(struct calls *calls)
+{
+    struct call *call;
+    while ((call = calls_pop(calls)) != NULL) {
+        call_free(call);
+    }
+}
+
+static void results_push(struct courier *courier, struct courier_result *result)
+{
+    pthread_mutex_lock(&courier->mutex);
+    result->next = NULL;
+    *courier->results.last = result;
+    courier->results.last = &result->next;
+    courier->results.count++;
+    atomic_store(&courier->results_wait, true);
+    pthread_mutex_unlock(&courier->mutex);
+}
+
+static size_t results_room(struct courier *courier)
+{
+    pthread_mutex_lock(&courier->mutex);
+    size_t count = courier->results.count;
+    pthread_mutex_unlock(&courier->mutex);
+    return count < COURIER_RESULTS_LIMIT ? COURIER_RESULTS_LIMIT - count : 0;
+}
+
+/* Takes the message over. Out of memory the process can only go on without the result; the agent's own
+ * timer ends the request. */
+static void result_add(struct courier *courier, enum courier_kind kind, uint64_t tag,
+                       Groupseal__Secenv__FromSecenv *message, const char *why)
+{
+    struct courier_result *result = calloc(1, sizeof(*result));
+    if (result == NULL) {
+        secenv_client_free(message);
+        return;
+    }
+    result->kind = kind;
+    result->tag = tag;
+    result->message = message;
+    snprintf(result->why, sizeof(result->why), "%s", why);
+    results_push(courier, result);
+}
+
+void courier_result_free(struct courier_result *result)
+{
+    if (result == NULL) {
+        return;
+    }
+    secenv_client_free(result->message);
+    free(result);
+}
+
+bool courier_waiting(const struct courier *courier)
+{
+    return atomic_load(&courier->results_wait);
+}
+
+struct courier_result *courier_next(struct courier *courier)
+{
+    pthread_mutex_lock(&courier->mutex);
+    struct courier_result *result = courier->results.first;
+    if (result != NULL) {
+        courier->results.first = result->next;
+        courier->results.count--;
+    }
+    if (courier->results.first == NULL) {
+        courier->results.last = &courier->results.first;
+        atomic_store(&courier->results_wait, false);
+    }
+    pthread_mutex_unlock(&courier->mutex);
+    return result;
+}
+
+/* ---- requests, from the main thread ---- */
+
+static void bell_ring(const struct courier *courier)
+{
+    uint64_t one = 1;
+    while (write(courier->bell, &one, sizeof(one)) < 0 && errno == EINTR) {
+    }
+}
+
+/* A copy that can cross to the other thread. */
+static struct call *call_new(uint64_t tag, const Groupseal__Secenv__ToSecenv *request)
+{
+    size_t size = groupseal__secenv__to_secenv__get_packed_size(request);
+    struct call *call = NULL;
+    uint8_t *packed = size > SECENV_PACKET_LIMIT ? NULL : malloc(size + 1);
+    if (packed == NULL) {
+        return NULL;
+    }
+    groupseal__secenv__to_secenv__pack(request, packed);
+    call = calloc(1, sizeof(*call));
+    if (call != NULL) {
+        call->tag = tag;
+        call->size = size;
+        call->request = groupseal__secenv__to_secenv__unpack(NULL, size, packed);
+        if (call->request == NULL) {
+            free(call);
+            call = NULL;
+        }
+    }
+    free(packed);
+    return call;
+}
+
+bool courier_request(struct courier *courier, uint64_t tag, const Groupseal__Secenv__ToSecenv *request,
+                     bool urgent)
+{
+    size_t limit = urgent ? COURIER_REQUESTS_LIMIT : COURIER_REQUESTS_LIMIT - COURIER_URGENT_ROOM;
+    struct call *call = call_new(tag, request);
+    if (call == NULL) {
+        return false;
+    }
+    pthread_mutex_lock(&courier->mutex);
+    bool taken = courier->connected && courier->requests.count < limit &&
+                 (urgent || courier->requests.bytes + call->size <= COURIER_REQUESTS_BYTES_LIMIT);
+    if (taken) {
+        calls_push(&courier->requests, call);
+    }
+    pthread_mutex_unlock(&courier->mutex);
+    if (!taken) {
+        call_free(call);
+        return false;
+    }
+    bell_ring(courier);
+    return true;
+}
+
+/* ---- the courier's thread ---- */
+
+/* A point in the upper half of the interval, so that many brokers do not come back together. */
+static unsigned jittered(unsigned interval_ms)
+{
+    unsigned random = 0;
+    if (getrandom(&random, sizeof(random), GRND_NONBLOCK) != (ssize_t)sizeof(random)) {
+        random = (unsigned)now_ms();
+    }
+    return interval_ms / 2 + random % (interval_ms / 2 + 1);
+}
+
+static void retry_later(struct courier *courier)
+{
+    courier->retry_ms = now_ms() + jittered(courier->backoff_ms);
+    courier->backoff_ms =
+        courier->backoff_ms * 2 > BACKOFF_LAST_MS ? BACKOFF_LAST_MS : courier->backoff_ms * 2;
+}
+
+/* Every request that was taken gets its result, in order. */
+static void calls_fail(struct courier *courier, struct calls *calls)
+{
+    struct call *call;
+    while ((call = calls_pop(calls)) != NULL) {
+        result_add(courier, COURIER_REPLY, call->tag, NULL, "");
+        call_free(call);
+    }
+}
+
+static void connection_lose(struct courier *courier, const char *why)
+{
+    struct calls unsent;
+
+    pthread_mutex_lock(&courier->mutex);
+    courier->connected = false;
+    unsent = courier->requests;
+    if (unsent.first == NULL) {
+        calls_init(&unsent);
+    }
+    calls_init(&courier->requests);
+    pthread_mutex_unlock(&courier->mutex);
+    secenv_client_close(courier->client); /* waits for an embedded secenv to end */
+    courier->client = NULL;
+    calls_fail(courier, &courier->sent);
+    calls_fail(courier, &unsent);
+    result_add(courier, COURIER_DOWN, 0, NULL, why);
+    retry_later(courier);
+}
+
+static void connection_open(struct courier *courier)
+{
+    char why[256] = "";
+    courier->client = secenv_client_open(&courier->settings, why, sizeof(why));
+    if (courier->client == NULL) {
+        if (results_room(courier) > 0) {
+            result_add(courier, COURIER_DOWN, 0, NULL, why);
+        }
+        retry_later(courier);
+        return;
+    }
+    pthread_mutex_lock(&courier->mutex);
+    courier->connected = true;
+    pthread_mutex_unlock(&courier->mutex);
+    result_add(courier, COURIER_UP, 0, NULL, "");
+}
+
+static struct call *request_take(struct courier *courier)
+{
+    pthread_mutex_lock(&courier->mutex);
+    struct call *call = calls_pop(&courier->requests);
+    pthread_mutex_unlock(&courier->mutex);
+    return call;
+}
+
+static void request_put_back(struct courier *courier, struct call *call)
+{
+    pthread_mutex_lock(&courier->mutex);
+    call->next = courier->requests.first;
+    if (courier->requests.first == NULL) {
+        courier->requests.last = &call->next;
+    }
+    courier->requests.first = call;
+    courier->requests.count++;
+    courier->requests.bytes += call->size;
+    pthread_mutex_unlock(&courier->mutex);
+}
+
+/* Sends what waits; true where the socket is full and the rest has to wait. */
+static bool requests_send(struct courier *courier)
+{
+    struct call *call;
+    while (courier->client != NULL && (call = request_take(courier)) != NULL) {
+        call->id = secenv_client_send(courier->client, call->request);
+        if (call->id != 0) {
+            groupseal__secenv__to_secenv__free_unpacked(call->request, NULL);
+            call->request = NULL;
+            call->sent_ms = now_ms();
+            calls_push(&courier->sent, call);
+        } else if (errno == EAGAIN) {
+            request_put_back(courier, call);
+            return true;
+        } else {
+            bool lost = errno != EMSGSIZE;
+            result_add(courier, COURIER_REPLY, call->tag, NULL, "");
+            call_free(call);
+            if (lost) {
+                connection_lose(courier, "its connection is closed");
+            }
+        }
+    }
+    return false;
+}
+
+/* Replies come in the order of the requests. */
+static void reply_take(struct courier *courier, Groupseal__Secenv__FromSecenv *message)
+{
+    struct call *call = courier->sent.first;
+    if (call == NULL || call->id != message->reply->id) {
+        secenv_client_free(message);
+        connection_lose(courier, "it answers what was not asked");
+        return;
+    }
+    calls_pop(&courier->sent);
+    result_add(courier, COURIER_REPLY, call->tag, message, "");
+    call_free(call);
+    courier->backoff_ms = BACKOFF_FIRST_MS; /* it works */
+}
+
+static void results_receive(struct courier *courier)
+{
+    size_t room = results_room(courier);
+    for (size_t i = 0; courier->client != NULL && i < room; i++) {
+        Groupseal__Secenv__FromSecenv *message = NULL;
+        switch (secenv_client_receive(courier->client, &message)) {
+        case SECENV_CLIENT_NOTHING:
+            return;
+        case SECENV_CLIENT_LOST:
+            connection_lose(courier, "its connection is closed");
+            return;
+        case SECENV_CLIENT_MESSAGE:
+            if (message->content_case == GROUPSEAL__SECENV__FROM_SECENV__CONTENT_REPLY) {
+                reply_take(courier, message);
+            } else {
+                result_add(courier, COURIER_EVENT, 0, message, "");
+            }
+            break;
+        }
+    }
+}
+
+/* Waits for secenv, for the bell, or for the next signal to the main thread. */
+static void courier_wait(struct courier *courier, bool socket_full)
+{
+    bool readable = results_room(courier) > 0;
+    struct pollfd fds[2] = {{.fd = courier->bell, .events = POLLIN}, {.fd = -1}};
+    int timeout = courier_waiting(courier) ? WAKE_INTERVAL_MS : IDLE_INTERVAL_MS;
+
+    if (courier->client != NULL) {
+        fds[1].fd = secenv_client_fd(courier->client);
+        fds[1].events = (short)((readable ? POLLIN : 0) | (socket_full ? POLLOUT : 0));
+        if (fds[1].events == 0) {
+            fds[1].fd = -1;
+        }
+    } else {
+        uint64_t now = now_ms();
+        uint64_t left = courier->retry_ms > now ? courier->retry_ms - now : 0;
+        timeout = left < (uint64_t)timeout ? (int)left : timeout;
+    }
+    if (poll(fds, 2, timeout) > 0 && (fds[0].revents & POLLIN) != 0) {
+        uint64_t rung;
+        while (read(courier->bell, &rung, sizeof(rung)) < 0 && errno == EINTR) {
+        }
+    }
+}
+
+static bool secenv_silent(const struct courier *courier)
+{
+    return courier->client != NULL && courier->sent.first != NULL &&
+           now_ms() - courier->sent.first->sent_ms > SILENCE_LIMIT_MS;
+}
+
+static void *courier_run(void *argument)
+{
+    struct courier *courier = argument;
+    uint64_t woken_ms = 0;
+
+    while (!atomic_load(&courier->ending)) {
+        if (courier->client == NULL && now_ms() >= courier->retry_ms) {
+            connection_open(courier);
+        }
+        bool full = requests_send(courier);
+        results_receive(courier);
+        if (secenv_silent(courier)) {
+            connection_lose(courier, "it has not answered for 30 seconds");
+        }
+        if (courier_waiting(courier) || now_ms() - woken_ms >= IDLE_INTERVAL_MS) {
+            woken_ms = now_ms();
+            pthread_kill(courier->main_thread, WAKE_SIGNAL);
+        }
+        courier_wait(courier, full);
+    }
+    secenv_client_close(courier->client);
+    courier->client = NULL;
+    return NULL;
+}
+
+/* ---- life ---- */
+
+static void wake_handler(int number)
+{
+    (void)number; /* that it ends the broker's wait is all */
+}
+
+static bool wake_install(struct courier *courier)
+{
+    struct sigaction action = {.sa_handler = wake_handler, .sa_flags = SA_RESTART};
+    sigemptyset(&action.sa_mask);
+    return sigaction(WAKE_SIGNAL, &action, &courier->old_action) == 0;
+}
+
+/* Signals are the broker's: none is taken by the courier's thread. */
+static bool thread_start(struct courier *courier)
+{
+    sigset_t all;
+    sigset_t before;
+    sigfillset(&all);
+    if (pthread_sigmask(SIG_SETMASK, &all, &before) != 0) {
+        return false;
+    }
+    bool started = pthread_create(&courier->thread, NULL, courier_run, courier) == 0;
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    return started;
+}
+
+static const char *text_copy(struct courier *courier, size_t at, const char *text, bool *copied)
+{
+    if (text == NULL) {
+        return NULL;
+    }
+    courier->texts[at] = strdup(text);
+    *copied = *copied && courier->texts[at] != NULL;
+    return courier->texts[at];
+}
+
+static bool settings_copy(struct courier *courier, const struct secenv_client_settings *settings)
+{
+    bool copied = true;
+    courier->settings.socket_path = text_copy(courier, 0, settings->socket_path, &copied);
+    courier->settings.program = text_copy(courier, 1, settings->program, &copied);
+    courier->settings.store = text_copy(courier, 2, settings->store, &copied);
+    courier->settings.root_key = text_copy(courier, 3, settings->root_key, &copied);
+    courier->settings.audit_socket = text_copy(courier, 4, settings->audit_socket, &copied);
+    return copied;
+}
+
+static void courier_free(struct courier *courier)
+{
+    struct courier_result *result;
+    while ((result = courier_next(courier)) != NULL) {
+        courier_result_free(result);
+    }
+    calls_clear(&courier->requests);
+    calls_clear(&courier->sent);
+    for (size_t i = 0; i < sizeof(courier->texts) / sizeof(courier->texts[0]); i++) {
+        free(courier->texts[i]);
+    }
+    if (courier->bell >= 0) {
+        close(courier->bell);
+    }
+    pthread_mutex_destroy(&courier->mutex);
+    free(courier);
+}
+
+struct courier *courier_start(const struct secenv_client_settings *settings, char *why, size_t why_size)
+{
+    struct courier *courier = calloc(1, sizeof(*courier));
+    if (courier == NULL) {
+        snprintf(why, why_size, "out of memory");
+        return NULL;
+    }
+    pthread_mutex_init(&courier->mutex, NULL);
+    calls_init(&courier->requests);
+    calls_init(&courier->sent);
+    courier->results.last = &courier->results.first;
+    courier->backoff_ms = BACKOFF_FIRST_MS;
+    courier->main_thread = pthread_self();
+    courier->bell = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    if (courier->bell < 0 || !settings_copy(courier, settings) || !wake_install(courier)) {
+        snprintf(why, why_size, "the thread to secenv cannot be prepared: %s", strerror(errno));
+        courier_free(courier);
+        return NULL;
+    }
+    if (!thread_start(courier)) {
+        snprintf(why, why_size, "the thread to secenv cannot be started: %s", strerror(errno));
+        sigaction(WAKE_SIGNAL, &courier->old_action, NULL);
+        courier_free(courier);
+        return NULL;
+    }
+    return courier;
+}
+
+void courier_stop(struct courier *courier)
+{
+    if (courier == NULL) {
+        return;
+    }
+    atomic_store(&courier->ending, true);
+    bell_ring(courier);
+    pthread_join(courier->thread, NULL);
+    sigaction(WAKE_SIGNAL, &courier->old_action, NULL);
+    courier_free(courier);
+}

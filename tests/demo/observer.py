@@ -1,0 +1,380 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""
+The observer of ./demo: a program of its own that believes no actor's word.
+
+It sees the broker's traffic in three ways:
+  * on the wire: all clients connect through its relays, which pass bytes on and keep a copy;
+  * as a client with valid TLS credentials and no place in any roster, subscribed to all it may reach;
+  * inside the broker: a tap (harness/tap.c) writes down what the broker itself sees.
+Of the secure environments it reads the audit counters and states, over their audit sockets.
+
+    observer.py PLAN    (JSON; made by demo.py)
+
+It answers in JSON lines on standard output: {"ready"}, {"seen": n, "line"}, {"failed": n, "why"}; then, for each
+JSON list of plaintexts on standard input, {"secret": true, "lines"} or {"secret": false, "why"}.
+"""
+
+import asyncio
+import base64
+import json
+import ssl
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+import paho.mqtt.client as mqtt  # noqa: E402
+
+from harness.tap import GIVEN, PUBLISHED, Tap  # noqa: E402
+
+TLS_HANDSHAKE = 0x16
+TLS_TYPES = (0x14, 0x15, 0x16, 0x17)
+
+
+def say(**content):
+    print(json.dumps(content), flush=True)
+
+
+class Wire:
+    """Relays in front of the broker's listeners, on a thread of their own. Keeps what passes."""
+
+    def __init__(self, relays):
+        self.relays = relays
+        self.connections = []  # [port, bytes of the client, bytes of the broker]
+        self.loop = asyncio.new_event_loop()
+        self.up = threading.Event()
+        threading.Thread(target=self._run, daemon=True).start()
+        self.up.wait(10)
+
+    def _run(self):
+        asyncio.set_event_loop(self.loop)
+        for relay in self.relays:
+            self.loop.run_until_complete(
+                asyncio.start_server(lambda r, w, port=relay["broker"]: self._serve(r, w, port), "127.0.0.1",
+                                     relay["listen"]))
+        self.up.set()
+        self.loop.run_forever()
+
+    async def _serve(self, reader, writer, port):
+        try:
+            broker_reader, broker_writer = await asyncio.open_connection("127.0.0.1", port)
+        except OSError:
+            writer.close()
+            return
+        copy = [port, bytearray(), bytearray()]
+        self.connections.append(copy)
+        await asyncio.gather(self._pass(reader, broker_writer, copy[1]),
+                             self._pass(broker_reader, writer, copy[2]), return_exceptions=True)
+
+    @staticmethod
+    async def _pass(reader, writer, copy):
+        try:
+            while data := await reader.read(65536):
+                copy.extend(data)
+                writer.write(data)
+                await writer.drain()
+        finally:
+            writer.close()
+
+    def established(self, port):
+        """Connections on which both sides have sent application data under TLS."""
+        return sum(1 for one, client, broker in self.connections
+                   if one == port and 0x17 in record_types(client) and 0x17 in record_types(broker))
+
+    def outside_tls(self):
+        """Connections with bytes that are no TLS record."""
+        return sum(1 for _, client, broker in self.connections
+                   if None in record_types(client) or None in record_types(broker))
+
+    def bytes(self):
+        return [bytes(part) for _, client, broker in self.connections for part in (client, broker)]
+
+
+def record_types(stream):
+    """The types of the TLS records in the stream; None among them where something is no record."""
+    types, at = set(), 0
+    while at + 5 <= len(stream):
+        if stream[at] not in TLS_TYPES or stream[at + 1] != 3 or (at == 0 and stream[at] != TLS_HANDSHAKE):
+            types.add(None)
+            break
+        types.add(stream[at])
+        at += 5 + int.from_bytes(stream[at + 3:at + 5], "big")
+    return types
+
+
+class Eavesdropper:
+    """A client with a good hop certificate, in no roster; subscribes to whatever it can think of."""
+
+    def __init__(self, plan):
+        self.stem = plan["stem"]
+        self.mn = plan["mn"]
+        self.refused, self.granted, self.asked, self.received = [], [], {}, []
+        self.client = mqtt.Client(client_id="A::" + self.stem)
+        self.client.tls_set(plan["ca"], plan["certificate"], plan["key"], cert_reqs=ssl.CERT_REQUIRED)
+        self.client.on_connect = self._connected
+        self.client.on_subscribe = self._subscribed
+        self.client.on_message = lambda _client, _data, message: self.received.append(
+            (message.topic, bytes(message.payload)))
+        self.filters = plan["filters"]
+        self.client.connect_async("localhost", plan["port"])
+        self.client.loop_start()
+
+    def _connected(self, client, _data, _flags, _code):
+        for topic_filter in self.filters:
+            _, identifier = client.subscribe(topic_filter, 1)
+            self.asked[identifier] = topic_filter
+
+    def _subscribed(self, client, _data, identifier, granted):
+        topic_filter = self.asked.get(identifier)
+        (self.refused if granted[0] >= 128 else self.granted).append(topic_filter)
+        if len(self.refused) + len(self.granted) == len(self.filters):
+            # Its own registration is answered to it: so it does hear what it may hear.
+            client.publish(f"/oneM2M/reg_req/{self.stem}/{self.mn}/json", json.dumps(
+                {"op": 1, "to": f"/{self.mn}", "fr": self.stem, "rqi": "eavesdropper", "rvi": "3", "ty": 2,
+                 "pc": {"m2m:ae": {"api": "Neavesdropper", "rr": True, "srv": ["3"]}}}), 1)
+
+
+class Secenvs:
+    """Audit counters and states, by name; asked at most every 300 ms."""
+
+    def __init__(self, program, sockets):
+        self.program, self.sockets, self.cache = program, sockets, {}
+
+    def read(self, name):
+        at, value = self.cache.get(name, (0, None))
+        if time.monotonic() - at > 0.3:
+            result = subprocess.run([self.program, "audit", self.sockets[name]], capture_output=True, text=True,
+                                    timeout=10, check=False, stdin=subprocess.DEVNULL)
+            value = json.loads(result.stdout) if result.returncode == 0 else None
+            self.cache[name] = (time.monotonic(), value)
+        return value or {"counters": {}, "identities": []}
+
+    def counter(self, name, counter):
+        return self.read(name)["counters"].get(counter, 0)
+
+    def identity(self, name, identity):
+        return next((row for row in self.read(name)["identities"] if row["identity"] == identity), {})
+
+    def epochs(self, name, identity):
+        return {row["group"]: row["epoch"] for row in self.identity(name, identity).get("groups", [])}
+
+
+class NotYet(Exception):
+    """What is still missing."""
+
+
+def need(condition, text):
+    if not condition:
+        raise NotYet(text)
+
+
+class Observer:
+    def __init__(self, plan):
+        self.plan = plan
+        self.in_cse, self.mn = plan["in_cse"], plan["mn_cse"]
+        self.devices = plan["devices"]
+        self.members = [{"name": "mn", "identity": self.mn, "mode": plan["mn_mode"], "groups": plan["groups"]},
+                        *({**device, "groups": [device["group"]]} for device in self.devices)]
+        self.secenvs = Secenvs(plan["secenv"], plan["audit"])
+        self.tap, self.records = Tap(plan["tap"]), []
+        self.wire = Wire(plan["relays"])
+        self.eavesdropper = None
+
+    def listen(self):
+        """The eavesdropper comes when the broker is there: before any message that it could miss."""
+        if self.eavesdropper is None and "eavesdropper" in self.plan:
+            self.eavesdropper = Eavesdropper(self.plan["eavesdropper"])
+
+    def traffic(self):
+        self.records += self.tap.read()
+        return self.records
+
+    # The eight steps of DESIGN section 1. Each returns its line, or raises NotYet.
+
+    def groups_are_created(self):
+        count = self.secenvs.counter("authority", "groups_created")
+        epochs = self.secenvs.epochs("authority", self.in_cse)
+        missing = set(self.plan["groups"]) - set(epochs)
+        need(not missing, f"the IN-CSE's secure environment has no group {', '.join(sorted(missing))}")
+        need(count >= len(self.plan["groups"]), f"it has created {count} groups")
+        return f"IN-CSE creates the groups {', '.join(sorted(self.plan['groups']))}"
+
+    def keys_are_generated(self):
+        made = self.secenvs.counter("authority", "group_keys_made")
+        epochs = self.secenvs.epochs("authority", self.in_cse)
+        need(made >= len(self.plan["groups"]) and all(epochs.get(group) for group in self.plan["groups"]),
+             f"the IN-CSE's secure environment has made {made} group keys")
+        return f"IN-CSE generates a key for each group, in its secure environment ({made} made so far)"
+
+    def hops_are_secure(self):
+        users = {record.user for record in self.traffic()}
+        for name in [self.plan["in_cse_user"], *(device["stem"] for device in self.devices)]:
+            need(name in users, f"{name} is not connected to the broker")
+        need(self.wire.outside_tls() == 0, f"{self.wire.outside_tls()} connections are not TLS")
+        counts = []
+        for relay in self.plan["relays"]:
+            count = self.wire.established(relay["broker"])
+            need(count >= relay["clients"], f"{count} of {relay['clients']} TLS connections by {relay['mode']}")
+            counts.append(f"{relay['clients']} by {relay['mode']}")
+        return f"IN-CSE and {len(self.devices)} ADN-AEs reach the MN-CSE over TLS only ({', '.join(counts)})"
+
+    def ends_are_authenticated(self):
+        for member in self.members:
+            state = self.secenvs.identity(member["name"], member["identity"])
+            need(state.get("associated"), f"{member['identity']} has no end-to-end association")
+            need(state["mode"] == member["mode"] and state["mechanism"] == "gs-wrap/1",
+                 f"{member['identity']} has {state['mode']} and {state['mechanism']}")
+        texts = []
+        for mode in ("cert", "psk"):
+            wanted = sum(1 for member in self.members if member["mode"] == mode)
+            done = self.secenvs.counter("authority", f"handshakes_done_{mode}")
+            need(done >= wanted, f"the IN-CSE has done {done} of {wanted} authentications by {mode}")
+            texts.append(f"{wanted} by {'certificate' if mode == 'cert' else 'pre-shared key'}")
+        return f"IN-CSE and all {len(self.members)} members authenticate end to end, {' and '.join(texts)}; " \
+               "they agree on gs-wrap/1"
+
+    def _objects(self, access, topic, user):
+        """(to, eckm) of the NOTIFY requests of the IN-CSE on a topic."""
+        for record in self.traffic():
+            if record.access != access or record.topic != topic or record.user != user:
+                continue
+            primitive = json.loads(record.payload)
+            if primitive.get("op") == 5 and primitive.get("fr") == self.in_cse:
+                yield primitive["to"], primitive["pc"]["m2m:seci"]["eckm"]
+
+    def _sent(self):
+        level = self.plan["in_cse_user"]
+        return list(self._objects(PUBLISHED, f"/oneM2M/req/{level}/{self.plan['mn_level']}/json", level))
+
+    def keys_are_sent(self):
+        sent = self._sent()
+        for member in self.members:
+            need(any(to == member["identity"] for to, _ in sent),
+                 f"the IN-CSE has sent the MN-CSE nothing for {member['identity']}")
+        wanted = sum(len(member["groups"]) for member in self.members)
+        sealed = self.secenvs.counter("authority", "packages_sent")
+        need(sealed >= wanted, f"the IN-CSE has sealed {sealed} of {wanted} key packages")
+        return f"IN-CSE seals {wanted} key packages and sends them to the MN-CSE, in oneM2M notifications"
+
+    def keys_are_forwarded(self):
+        sent = self._sent()
+        for device in self.devices:
+            topic = f"/oneM2M/req/{self.plan['mn_level']}/{device['stem']}/json"
+            given = {eckm for to, eckm in self._objects(GIVEN, topic, device["stem"]) if to == device["identity"]}
+            need(given & {eckm for to, eckm in sent if to == device["identity"]},
+                 f"nothing of the IN-CSE reached {device['stem']} unchanged")
+        own = {eckm for to, eckm in sent if to == self.mn}
+        for record in self.traffic():
+            need(record.access != GIVEN or not any(eckm.encode() in record.payload for eckm in own),
+                 "what was for the MN-CSE itself went on")
+        return f"MN-CSE forwards, unchanged, what is for the {len(self.devices)} ADN-AEs, and keeps its own"
+
+    def packages_are_opened(self):
+        for member in self.members:
+            for counter, wanted in (("records_opened", 1), ("packages_opened", len(member["groups"]))):
+                value = self.secenvs.counter(member["name"], counter)
+                need(value >= wanted,
+                     f"the secure environment of {member['identity']} has {counter} {value} of {wanted}")
+        return "Each receiver takes its envelope out and passes it to its secure environment, which opens it"
+
+    def keys_are_kept(self):
+        wanted = sum(len(member["groups"]) for member in self.members)
+        accepted = self.secenvs.counter("authority", "packages_accepted")
+        need(accepted >= wanted, f"{accepted} of {wanted} key packages are acknowledged")
+        made = self.secenvs.epochs("authority", self.in_cse)
+        for member in self.members:
+            kept = self.secenvs.epochs(member["name"], member["identity"])
+            for group in member["groups"]:
+                need(kept.get(group) == made[group],
+                     f"{member['identity']} has epoch {kept.get(group)} of {group}, the IN-CSE {made[group]}")
+        return f"All {len(self.members)} members hold their groups' current keys, in their secure environments only"
+
+    def watch_steps(self):
+        steps = [self.groups_are_created, self.keys_are_generated, self.hops_are_secure,
+                 self.ends_are_authenticated, self.keys_are_sent, self.keys_are_forwarded,
+                 self.packages_are_opened, self.keys_are_kept]
+        for number, step in enumerate(steps, 1):
+            end = time.monotonic() + self.plan["step_seconds"]
+            while True:
+                try:
+                    say(seen=number, line=step())
+                    break
+                except NotYet as missing:
+                    if time.monotonic() > end:
+                        say(failed=number, why=str(missing))
+                        return False
+                time.sleep(0.1)
+        return True
+
+    # Nobody on the way can read.
+
+    def check_secrecy(self, plaintexts):
+        broker = [record for record in self.traffic() if record.access in (GIVEN, PUBLISHED)]
+        sealed = [record for record in broker if record.topic.startswith("groupseal/")]
+        heard = self.eavesdropper.received
+        try:
+            need(any("/reg_resp/" in topic for topic, _ in heard), "the eavesdropping client heard nothing at all")
+            for kind in ("cmd", "msg", "ack"):
+                need(any(record.topic.split("/")[4] == kind for record in sealed),
+                     f"no {kind} message was seen in the broker")
+            wire = self.wire.bytes()
+            need(sum(map(len, wire)) > 0, "nothing was seen on the wire")
+            for where, texts in (("on the wire", wire), ("by the eavesdropping client", [p for _, p in heard]),
+                                 ("in the broker", [payload for r in broker for payload in opened(r.payload)])):
+                found = find(texts, [text.encode() for text in plaintexts])
+                need(found is None, f"plaintext was seen {where}: {found!r}")
+            need(not any(topic.startswith("groupseal/") for topic, _ in heard),
+                 "the eavesdropping client was given messages of a group")
+        except NotYet as why:
+            say(secret=False, why=str(why))
+            return
+        total = sum(map(len, wire))
+        say(secret=True, lines=[
+            f"on the wire: {total} bytes in {len(self.wire.connections)} connections, TLS only, no plaintext",
+            f"client with valid TLS credentials: {len(self.eavesdropper.refused)} of "
+            f"{len(self.eavesdropper.filters)} subscriptions refused, {len(heard)} messages heard, none of a group",
+            f"inside the broker: {len(sealed)} group messages seen, all ciphertext"])
+
+
+def opened(payload):
+    """A payload, and the end-to-end object in it."""
+    yield payload
+    try:
+        yield base64.b64decode(json.loads(payload)["pc"]["m2m:seci"]["eckm"])
+    except (ValueError, KeyError, TypeError):
+        pass
+
+
+def find(texts, plaintexts):
+    """The first run of 8 bytes (all of a shorter plaintext) of a plaintext, plain or in base64, in a text."""
+    needles = set()
+    for plain in plaintexts:
+        needles |= {plain[i:i + 8] for i in range(max(1, len(plain) - 7))}
+        for skip in range(3):
+            code = base64.b64encode(b"\0" * skip + plain)
+            inner = code[4 if skip else 0:len(code) - 4]
+            if len(inner) >= 8:
+                needles.add(inner)
+    return next((needle for text in texts for needle in sorted(needles) if needle in text), None)
+
+
+def main():
+    observer = Observer(json.loads(Path(sys.argv[1]).read_text()))
+    say(ready=True)
+    for line in sys.stdin:
+        request = json.loads(line)
+        if request == "listen":
+            observer.listen()
+        elif request == "watch":
+            if not observer.watch_steps():
+                return 1
+        else:
+            observer.check_secrecy(request)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,186 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A whole site with real processes: IN-CSE, MN-CSE in a broker, devices, each with its secure environment."""
+
+import json
+import os
+import shutil
+import tempfile
+from pathlib import Path
+
+from harness.broker import Broker
+from harness.pki import Pki
+from harness.processes import Failure, Processes, run, wait_until
+
+SP = "sp.example"
+IN_CSE = f"//{SP}/in-cse"
+MN_CSE = f"//{SP}/mn-1"
+
+
+class Device:
+    """An ADN-AE. `mode` is that of the end-to-end authentication, `hop` that of its TLS; "cert" or "psk"."""
+
+    def __init__(self, stem, function, mode="cert", hop=None):
+        self.stem = stem
+        self.function = function
+        self.mode = mode
+        self.hop = hop or mode
+        self.identity = f"//{SP}/{stem}"
+        self.process = None
+
+
+class Site:
+    """
+    Made in the order: __init__ (PKI, stores, configuration), start_…; stop() ends all. Sockets are in a short
+    folder of their own, since a UNIX socket's path has at most 107 bytes.
+    """
+
+    def __init__(self, folder, build, devices, mn_mode="cert", tap=False, secenv="secenv", embedded_mn=False,
+                 ports=None):
+        self.folder = Path(folder)
+        self.build = Path(build)
+        self.devices = {device.stem: device for device in devices}
+        self.mn_mode = mn_mode
+        self.embedded_mn = embedded_mn
+        self.secenv_program = self.build / "bin" / secenv
+        self.processes = Processes(self.folder / "logs")
+        self.sockets = Path(tempfile.mkdtemp(prefix="groupseal-"))
+        self.running = {}
+        self.pki = Pki(self.folder / "pki")
+        self.tap = self.folder / "tap" if tap else None
+        self.broker = Broker(self.processes, self.folder / "broker", self.pki, "mn-1", self.build,
+                             self._plugin_options(), self.tap)
+        self.ports = ports or {}  # of relays before the listeners
+        self._make_credentials()
+        self._make_stores()
+        self._write_configurations()
+
+    # -- what is made before anything runs ------------------------------------------------------------------
+
+    def _plugin_options(self):
+        options = {"cse_id": MN_CSE, "in_cse": IN_CSE, "identity": f"//{SP}/%u", "foreign": "allow"}
+        if self.embedded_mn:
+            options |= {"secenv_store": self.store("mn"), "secenv_program": self.secenv_program,
+                        "secenv_audit_socket": self.socket("mn-audit")}
+        else:
+            options["secenv_socket"] = self.socket("mn")
+        return options
+
+    def _make_credentials(self):
+        self.pki.make("in-cse")
+        self.pki.make("broker", "mn-1", "--address", "localhost", "--address", "127.0.0.1")
+        if self.mn_mode == "cert":
+            self.pki.make("mn-cse", "mn-1")
+        else:
+            self.pki.make("psk", "mn-1", "e2e")
+        for device in self.devices.values():
+            self.make_device_credentials(device)
+
+    def make_device_credentials(self, device):
+        if "cert" in (device.mode, device.hop):
+            self.pki.make("device", device.stem)
+        if "psk" in (device.mode, device.hop):
+            self.pki.make("psk", device.stem)
+
+    def store(self, name):
+        return self.folder / "store" / name
+
+    def socket(self, name):
+        return self.sockets / name
+
+    def _make_stores(self):
+        (self.folder / "store").mkdir()
+        self.provision("authority", IN_CSE, "in-cse", "cert", profile="authority")
+        self.provision("mn", MN_CSE, "mn-1", self.mn_mode)
+        for device in self.devices.values():
+            self.provision(device.stem, device.identity, device.stem, device.mode)
+
+    def provision(self, store, identity, name, mode, profile="member"):
+        raise NotImplementedError
+
+    # -- processes ------------------------------------------------------------------------------------------
+
+    def start(self, name, arguments, **options):
+        process = self.processes.start(name, arguments, **options)
+        self.running[name] = process
+        return process
+
+    def start_secenv(self, name, *arguments):
+        """The service secenv-<name>: authority or mn."""
+        process = self.start(f"secenv-{name}", [self.secenv_program, "run", "--store", self.store(name),
+                                                "--owner-socket", self.socket(name),
+                                                "--audit-socket", self.socket(f"{name}-audit"), *arguments])
+        wait_until(lambda: not process.running() or self.socket(name).exists(), 10, f"secenv-{name} listens")
+        if not process.running():
+            raise Failure(f"secenv-{name} ended at once:\n{process.text()[-2000:]}")
+        return process
+
+    def start_authority(self):
+        return self.start_secenv("authority", "--operator-socket", self.socket("operator"))
+
+    def start_broker(self):
+        self.broker.start()
+        self.running["broker"] = self.broker.process
+
+    def start_in_cse(self):
+        return self.start("in-cse", [self.build / "bin" / "in-cse", "run", "--config", self.configuration("in-cse")])
+
+    def start_device(self, stem):
+        device = self.devices[stem]
+        device.process = self.start(stem, [self.build / "bin" / "adn-ae", "run", "--config",
+                                           self.configuration(stem)])
+        return device.process
+
+    def stop(self):
+        self.processes.stop()
+        shutil.rmtree(self.sockets, ignore_errors=True)
+
+    # -- questions ------------------------------------------------------------------------------------------
+
+    def operator(self, *arguments, check=True, seconds=60):
+        """An operator's command, with --json."""
+        result = run([self.build / "bin" / "in-cse", *arguments, "--config", self.configuration("in-cse"), "--json"],
+                     check=check, seconds=seconds)
+        return result
+
+    def audit(self, name):
+        """Counters and states of a secure environment: "authority", "mn" or a stem."""
+        result = run([self.secenv_program, "audit", self.socket(f"{name}-audit")], check=False)
+        return json.loads(result.stdout) if result.returncode == 0 else {"counters": {}, "identities": []}
+
+    def configuration(self, name):
+        return self.folder / f"{name}.conf"
+
+    def _broker_section(self, hop, name):
+        port = self.ports.get(hop) or (self.broker.certificate_port if hop == "cert" else self.broker.psk_port)
+        lines = [f'  uri = "mqtts://localhost:{port}"']
+        if hop == "cert":
+            lines += [f'  ca = "{self.pki.hop_ca}"', f'  certificate = "{self.pki.file(name, "hop.pem")}"',
+                      f'  private-key = "{self.pki.file(name, "hop.key")}"']
+        else:
+            lines += [f'  psk-identity = "{name}"', f'  psk-file = "{self.pki.file(name, "hop.psk")}"']
+        return "\n".join(["broker {", *lines, "}"])
+
+    def _write_configurations(self):
+        self.configuration("in-cse").write_text("\n".join([
+            f'identity = "{IN_CSE}"', self._broker_section("cert", "in-cse"),
+            "secenv {", f'  socket = "{self.socket("authority")}"', "}",
+            f'operator-socket = "{self.socket("operator")}"', ""]))
+        for device in self.devices.values():
+            self.write_device_configuration(device)
+
+    def done_file(self, stem):
+        """One line for each command that the device's program ran: GROUP ID PAYLOAD."""
+        return self.folder / f"{stem}.done"
+
+    def write_device_configuration(self, device):
+        program = self.folder / f"{device.stem}.program"
+        program.write_text("#!/bin/sh\n"
+                           f'printf "%s %s %s\\n" "$GROUPSEAL_GROUP" "$GROUPSEAL_COMMAND_ID" "$(cat)" '
+                           f'>>"{self.done_file(device.stem)}"\n')
+        program.chmod(0o700)
+        self.configuration(device.stem).write_text("\n".join([
+            f'identity = "{device.identity}"', f'registrar = "{MN_CSE}"',
+            self._broker_section(device.hop, device.stem),
+            "secenv {", f'  store = "{self.store(device.stem)}"', f'  program = "{self.secenv_program}"',
+            f'  audit-socket = "{self.socket(device.stem + "-audit")}"', "}",
+            f'command-program = "{program}"', f'message-socket = "{self.socket(device.stem + "-say")}"', ""]))

@@ -1,0 +1,27 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#ifndef GROUPSEAL_AGENTS_ADN_AE_GROUPS_H
+#define GROUPSEAL_AGENTS_ADN_AE_GROUPS_H
+
+#include "agents/connection/connection.h"
+#include "secenv.pb-c.h"
+
+/*
+ * The groups this device is in, and the subscriptions that follow from them: for each site `cmd` and `msg/+`
+ * at QoS 1; the retained `epoch`, `policy` and `tree/#` at QoS 0, because retention covers their loss and
+ * they must not fill the queue in which a command waits.
+ */
+#define GROUPS_SITES_LIMIT 8u
+
+struct groups;
+
+struct groups *groups_new(struct connection *connection); /* NULL: out of memory */
+void groups_free(struct groups *groups);
+
+/* Sites are topic levels or absolute CSE-IDs. False: not a valid group, too many sites, or no memory. */
+bool groups_join(struct groups *groups, const Groupseal__Secenv__Joined *joined);
+void groups_depart(struct groups *groups, const char *group);
+/* Subscribes the retained topics again. */
+void groups_renew(struct groups *groups, const char *group);
+bool groups_empty(const struct groups *groups);
+
+#endif

@@ -47,18 +47,19 @@ def clean_environment():
 
 
 class Process:
-    """A running program with its log file."""
+    """A running program: standard output in <name>.out, standard error in <name>.log."""
 
-    def __init__(self, name, arguments, log, **options):
+    def __init__(self, name, arguments, folder, **options):
         self.name = name
         self.arguments = [str(argument) for argument in arguments]
-        self.log = Path(log)
-        with self.log.open("ab") as output:
+        self.log = Path(folder) / f"{name}.log"
+        self.out = Path(folder) / f"{name}.out"
+        with self.log.open("ab") as log, self.out.open("ab") as out:
             self.popen = subprocess.Popen(
                 self.arguments,
                 stdin=options.pop("stdin", subprocess.DEVNULL),
-                stdout=options.pop("stdout", output),
-                stderr=output,
+                stdout=options.pop("stdout", out),
+                stderr=log,
                 env=options.pop("env", None) or clean_environment(),
                 start_new_session=True,
                 **options,
@@ -78,6 +79,11 @@ class Process:
         """SIGKILL, as a crash or the power would end it."""
         self.popen.kill()
         self.popen.wait()
+
+    def terminate(self):
+        """SIGTERM, without waiting."""
+        if self.running():
+            self.popen.terminate()
 
     def stop(self, seconds=5):
         """SIGTERM, and SIGKILL where that does not help. The exit status."""
@@ -107,11 +113,13 @@ class Processes:
         self.started = []
 
     def start(self, name, arguments, **options):
-        process = Process(name, arguments, self.folder / f"{name}.log", **options)
+        process = Process(name, arguments, self.folder, **options)
         self.started.append(process)
         return process
 
     def stop(self):
+        for process in reversed(self.started):
+            process.terminate()
         for process in reversed(self.started):
             process.stop()
         self.started.clear()

@@ -50,9 +50,13 @@ class Site:
         self.broker = Broker(self.processes, self.folder / "broker", self.pki, "mn-1", self.build,
                              self._plugin_options(), self.tap)
         self.ports = ports or {}  # of relays before the listeners
-        self._make_credentials()
-        self._make_stores()
-        self._write_configurations()
+        try:
+            self._make_credentials()
+            self._make_stores()
+            self._write_configurations()
+        except BaseException:
+            self.stop()
+            raise
 
     # -- what is made before anything runs ------------------------------------------------------------------
 
@@ -89,13 +93,22 @@ class Site:
 
     def _make_stores(self):
         (self.folder / "store").mkdir()
-        self.provision("authority", IN_CSE, "in-cse", "cert", profile="authority")
-        self.provision("mn", MN_CSE, "mn-1", self.mn_mode)
+        self.provision("authority", "in-cse", IN_CSE, "in-cse", "cert")
+        self.provision("mn", "mn-cse", MN_CSE, "mn-1", self.mn_mode)
         for device in self.devices.values():
-            self.provision(device.stem, device.identity, device.stem, device.mode)
+            self.provision(device.stem, "adn-ae", device.identity, device.stem, device.mode)
 
-    def provision(self, store, identity, name, mode, profile="member"):
-        raise NotImplementedError
+    def provision(self, store, kind, identity, name, mode, *more, pki=None):
+        """Puts an identity with the credentials of `name` into a (stopped) store."""
+        pki = pki or self.pki
+        if mode == "cert":
+            credentials = ["--certificate", pki.file(name, "e2e.pem"), "--private-key", pki.file(name, "e2e.key"),
+                           "--trust-anchors", pki.e2e_ca, "--crl", pki.folder / "e2e" / "crl.pem"]
+        else:
+            credentials = ["--psk-file", pki.file(name, "e2e.psk")]
+        run([self.secenv_program, "provision", "--store", self.store(store), "--profile",
+             "authority" if kind == "in-cse" else "member", "--kind", kind, "--id", identity, "--in-cse", IN_CSE,
+             "--mode", mode, *credentials, *more])
 
     # -- processes ------------------------------------------------------------------------------------------
 

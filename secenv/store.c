@@ -440,18 +440,19 @@ static enum result meta_check(struct store *store, enum store_profile profile, c
         return result_fail(why, RESULT_INVALID, "store %s has format %lld; this program knows format %d",
                            directory, (long long)meta.format, FORMAT);
     }
-    if (meta.profile != (int64_t)profile) {
+    if (meta.profile != (int64_t)profile && profile != STORE_ANY) {
         return result_fail(why, RESULT_INVALID, "store %s is of the other profile (authority or member)",
                            directory);
     }
+    store->profile = meta.profile == STORE_AUTHORITY ? STORE_AUTHORITY : STORE_MEMBER;
     return RESULT_OK;
 }
 
-static enum result schemas_apply(struct store *store, const char *const *schemas, size_t count,
-                                 struct reason *why)
+enum result store_extend(struct store *store, const char *const *schemas, size_t schema_count,
+                         struct reason *why)
 {
     GUARD(database_script(store, "PRAGMA journal_mode=WAL; BEGIN;", why));
-    for (size_t i = 0; i < count; i++) {
+    for (size_t i = 0; i < schema_count; i++) {
         GUARD(database_script(store, schemas[i], why));
     }
     return database_script(store, "COMMIT", why);
@@ -488,7 +489,7 @@ enum result store_open(const char *directory, enum store_profile profile, struct
     }
     enum result result = open_files(store, directory, profile, root_key, why);
     if (result == RESULT_OK) {
-        result = schemas_apply(store, schemas, schema_count, why);
+        result = store_extend(store, schemas, schema_count, why);
     }
     if (result != RESULT_OK) {
         store_close(store);
@@ -496,6 +497,11 @@ enum result store_open(const char *directory, enum store_profile profile, struct
     }
     *out = store;
     return RESULT_OK;
+}
+
+enum store_profile store_profile(const struct store *store)
+{
+    return store->profile;
 }
 
 /* ---- transactions ---- */

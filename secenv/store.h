@@ -14,7 +14,7 @@
  */
 struct store;
 
-enum store_profile { STORE_AUTHORITY = 1, STORE_MEMBER = 2 };
+enum store_profile { STORE_ANY = 0, STORE_AUTHORITY = 1, STORE_MEMBER = 2 };
 
 /* Where the storage root key comes from: the seam for PKCS#11 and TPM. */
 struct root_key_source {
@@ -35,11 +35,16 @@ enum result store_create(const char *directory, enum store_profile profile, cons
  * RESULT_INVALID: other profile or format.
  *
  * Opens what store_create made and brings the schema up to date with `schema`: SQL that
- * may run any number of times (CREATE TABLE IF NOT EXISTS ...). */
+ * may run any number of times (CREATE TABLE IF NOT EXISTS ...). STORE_ANY opens either profile. */
 enum result store_open(const char *directory, enum store_profile profile, struct root_key_source root_key,
                        const char *const *schemas, size_t schema_count, struct store **out,
                        struct reason *why) MUST_USE;
 void store_close(struct store *store); /* NULL is allowed */
+
+enum store_profile store_profile(const struct store *store);
+/* More schemas, as store_open takes them. Not inside a transaction. */
+enum result store_extend(struct store *store, const char *const *schemas, size_t schema_count,
+                         struct reason *why) MUST_USE;
 
 /* Bytes sealed / opened under a storage key for `purpose` (part of the AAD; name table,
  * column and row, as "member/psk/" + name, so that sealed values cannot be moved). */

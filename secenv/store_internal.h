@@ -17,6 +17,7 @@ struct statement {
 
 struct store {
     int lock;
+    enum store_profile profile;
     sqlite3 *database;
     struct secret storage_key; /* derived from the root key, which is not kept */
     struct statement statements[STATEMENT_SLOTS];

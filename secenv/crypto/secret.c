@@ -85,7 +85,7 @@ static bool may_lock_everything(void)
            (data[CAP_TO_INDEX(CAP_IPC_LOCK)].effective & CAP_TO_MASK(CAP_IPC_LOCK)) != 0;
 }
 
-void secret_protect_process(void)
+void secret_forbid_dumps(void)
 {
     struct rlimit no_core = {0, 0};
     if (setrlimit(RLIMIT_CORE, &no_core) != 0 || prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) != 0) {
@@ -94,6 +94,11 @@ void secret_protect_process(void)
     if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0) {
         log_line(LOG_LEVEL_WARNING, "new privileges cannot be forbidden: %s", strerror(errno));
     }
+}
+
+void secret_protect_process(void)
+{
+    secret_forbid_dumps();
     /* With a limit, locking what comes later would make allocations fail one day: then only the
      * arenas are locked, as far as the limit goes. */
     if (!may_lock_everything()) {

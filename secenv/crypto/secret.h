@@ -19,8 +19,11 @@ bool secret_equal(const void *a, const void *b, size_t length); /* constant time
 /* Fresh random bytes from wolfCrypt's generator, seeded by the kernel. */
 enum result random_bytes(uint8_t *out, size_t length) MUST_USE;
 
-/* Locks the process's memory, forbids core dumps, ptrace and new privileges. Says in
- * the log, once, what the system did not allow (RLIMIT_MEMLOCK in a container). */
+/* Forbids core dumps, ptrace and new privileges. */
+void secret_forbid_dumps(void);
+
+/* That, and locks the process's memory. Says in the log, once, what the system did not allow
+ * (RLIMIT_MEMLOCK in a container). */
 void secret_protect_process(void);
 
 /*

@@ -6,8 +6,6 @@
 
 #include "tests/fuzz/fuzz.h"
 
-#include <stdlib.h>
-
 #define ARENA_LIMIT (4u << 20)
 
 static struct signing_key key;
@@ -17,13 +15,6 @@ static const uint8_t instance[INSTANCE_SIZE] = {1};
 static struct bytes key_view(void)
 {
     return (struct bytes){key.public_key, VERIFY_KEY_SIZE};
-}
-
-static void expect(bool holds)
-{
-    if (!holds) {
-        abort();
-    }
 }
 
 #define FUZZ_OBJECT(noun)                                                                                    \
@@ -36,9 +27,9 @@ static void expect(bool holds)
         if (object == NULL) {                                                                                \
             return;                                                                                          \
         }                                                                                                    \
-        expect(noun##_check(object, key_view(), &why) != RESULT_OK);                                         \
+        ALWAYS(noun##_check(object, key_view(), &why) != RESULT_OK);                                         \
         if (noun##_sign(object, &key, signature) == RESULT_OK) {                                             \
-            expect(noun##_check(object, key_view(), &why) == RESULT_OK);                                     \
+            ALWAYS(noun##_check(object, key_view(), &why) == RESULT_OK);                                     \
         }                                                                                                    \
     }
 
@@ -65,11 +56,11 @@ static void command_fuzz(struct arena *arena, struct bytes packed)
     }
     Groupseal__Envelope__Order *order = command->order;
     struct bytes body = arena_view(command->body);
-    expect(order_check(order, instance, 1, "mn-1", body, key_view(), &why) != RESULT_OK);
+    ALWAYS(order_check(order, instance, 1, "mn-1", body, key_view(), &why) != RESULT_OK);
     if (order_sign(order, instance, 1, body, &key, signature) == RESULT_OK) {
         order->n_sites = 0;
-        expect(order_sign(order, instance, 1, body, &key, signature) == RESULT_OK);
-        expect(order_check(order, instance, 1, "mn-1", body, key_view(), &why) == RESULT_OK);
+        ALWAYS(order_sign(order, instance, 1, body, &key, signature) == RESULT_OK);
+        ALWAYS(order_check(order, instance, 1, "mn-1", body, key_view(), &why) == RESULT_OK);
         (void)order_targets(order, "//sp.example/Sdoor1");
     }
 }
@@ -104,7 +95,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if (arena == NULL) {
         const struct secret seed = {{7}};
         arena = arena_new(ARENA_LIMIT);
-        expect(arena != NULL && signing_key_from_seed(&seed, &key) == RESULT_OK);
+        ALWAYS(arena != NULL && signing_key_from_seed(&seed, &key) == RESULT_OK);
     }
     if (size < 1 || size > OBJECT_LIMIT) {
         return 0;

@@ -10,7 +10,7 @@
 #include "secenv/crypto/secret.h"
 
 #define ARENA_ALIGNMENT 16u
-#define ARENA_CHUNK_SIZE (64u * 1024u)
+#define ARENA_CHUNK_SIZE ((size_t)64 * 1024)
 
 /* Pages from the kernel; the allocations follow this head. */
 struct chunk {

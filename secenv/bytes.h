@@ -45,7 +45,7 @@ struct fields {
     enum result state;
 };
 
-#define FIELDS_LIMIT (256u * 1024u)
+#define FIELDS_LIMIT ((size_t)256 * 1024)
 
 void fields_init(struct fields *fields);
 /* Starts the list with the label of a KDF info or of a signature:

@@ -6,7 +6,7 @@ add_library(secenv_secret_note OBJECT crypto/secret_note.c)
 target_link_libraries(secenv_secret_note PRIVATE groupseal_flags)
 
 if(EXISTS ${CMAKE_SOURCE_DIR}/tests/door/secret_note.c)
-  add_library(secenv_secret_note_door OBJECT EXCLUDE_FROM_ALL ${CMAKE_SOURCE_DIR}/tests/door/secret_note.c)
+  add_library(secenv_secret_note_door OBJECT ${CMAKE_SOURCE_DIR}/tests/door/secret_note.c)
   target_link_libraries(secenv_secret_note_door PRIVATE groupseal_flags)
 endif()
 

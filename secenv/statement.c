@@ -4,7 +4,7 @@
 #include <stdarg.h>
 #include <string.h>
 
-#define UNSEALED_LIMIT (1024u * 1024u)
+#define UNSEALED_LIMIT ((size_t)1024 * 1024)
 
 struct store_row {
     struct store *store;

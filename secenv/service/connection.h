@@ -17,9 +17,9 @@ void packet_free(struct packet *packet);
 
 /* Above this much a connection is not read until it has taken what waits for it, so that a client that only
  * sends cannot fill its queue by replies. */
-#define QUEUE_HIGH_WATER (2u * 1024u * 1024u)
+#define QUEUE_HIGH_WATER ((size_t)2 * 1024 * 1024)
 /* A client that does not take its events ends. */
-#define QUEUE_LIMIT (8u * 1024u * 1024u)
+#define QUEUE_LIMIT ((size_t)8 * 1024 * 1024)
 
 struct connection {
     uint64_t id;

@@ -13,7 +13,7 @@ struct outgoing {
     size_t bytes;
 };
 
-#define OUTGOING_LIMIT (64u * 1024u * 1024u) /* bytes of one batch */
+#define OUTGOING_LIMIT ((size_t)64 * 1024 * 1024) /* bytes of one batch */
 
 /* `connection` as in engine_events. RESULT_INVALID: longer than a packet; RESULT_FULL: over the limit. */
 enum result outgoing_add(struct outgoing *outgoing, uint64_t connection,

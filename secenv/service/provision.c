@@ -13,8 +13,8 @@
 #include "secenv/credentials.h"
 #include "secenv/log.h"
 
-#define FILE_LIMIT (64u * 1024u)
-#define CRL_FILE_LIMIT (6u * 1024u * 1024u)
+#define FILE_LIMIT ((size_t)64 * 1024)
+#define CRL_FILE_LIMIT ((size_t)6 * 1024 * 1024)
 
 struct settings {
     const char *store;

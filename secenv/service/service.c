@@ -13,7 +13,7 @@
 #include "secenv/service/connection.h"
 #include "secenv/service/outgoing.h"
 
-#define ARENA_LIMIT (4u * 1024u * 1024u)
+#define ARENA_LIMIT ((size_t)4 * 1024 * 1024)
 #define BATCH_REQUESTS 256u
 #define LISTENERS 3u
 #define SLOTS (1u + 2u * CONNECTIONS_LIMIT)

@@ -16,7 +16,7 @@ if(TARGET secenv_authority AND TARGET secenv_member AND TARGET secenv_client)
 
   # For the memory scan of the tests only, never installed: it writes every key to a file.
   if(TARGET secenv_secret_note_door)
-    add_executable(secenv_test_door EXCLUDE_FROM_ALL ${secenv_program_sources})
+    add_executable(secenv_test_door ${secenv_program_sources})
     target_link_libraries(secenv_test_door PRIVATE
       groupseal_flags secenv_secret_note_door ${secenv_program_libraries})
     target_compile_definitions(secenv_test_door PRIVATE GROUPSEAL_VERSION="${PROJECT_VERSION}")

@@ -1,0 +1,408 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include "secenv/authority/authority.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#define TOKEN 1000000u
+#define FLIGHT_LIMIT (40u * 1024u)
+
+/* ---- slots ---- */
+
+static void slot_free(struct admission_slot *slot)
+{
+    handshake_free(slot->handshake);
+    buffer_clear(&slot->flight2);
+    memset(slot, 0, sizeof(*slot));
+}
+
+void admission_clear(struct admission *admission)
+{
+    for (size_t i = 0; i < ADMISSION_SLOTS; i++) {
+        slot_free(&admission->slots[i]);
+    }
+}
+
+void admission_drop(struct admission *admission, const char *from)
+{
+    for (size_t i = 0; i < ADMISSION_SLOTS; i++) {
+        if (strcmp(admission->slots[i].from, from) == 0) {
+            slot_free(&admission->slots[i]);
+        }
+    }
+}
+
+static void slots_expire(struct admission *admission, uint64_t now_us)
+{
+    for (size_t i = 0; i < ADMISSION_SLOTS; i++) {
+        struct admission_slot *slot = &admission->slots[i];
+        if (slot->from[0] != '\0' && now_us - slot->started_us >= ADMISSION_SLOT_US) {
+            slot_free(slot);
+        }
+    }
+}
+
+static struct admission_slot *slot_find(struct admission *admission, const char *from,
+                                        struct bytes hello_hash)
+{
+    for (size_t i = 0; i < ADMISSION_SLOTS; i++) {
+        struct admission_slot *slot = &admission->slots[i];
+        if (strcmp(slot->from, from) == 0 && bytes_equal(BYTES_OF(slot->hello_hash), hello_hash)) {
+            return slot;
+        }
+    }
+    return NULL;
+}
+
+/* A free slot; where the originator has all of its own, its oldest gives way. NULL: all are taken. */
+static struct admission_slot *slot_take(struct admission *admission, const char *from)
+{
+    struct admission_slot *unused = NULL;
+    struct admission_slot *oldest = NULL;
+    size_t own = 0;
+    for (size_t i = 0; i < ADMISSION_SLOTS; i++) {
+        struct admission_slot *slot = &admission->slots[i];
+        if (slot->from[0] == '\0') {
+            unused = unused == NULL ? slot : unused;
+        } else if (strcmp(slot->from, from) == 0) {
+            own++;
+            oldest = oldest == NULL || slot->started_us < oldest->started_us ? slot : oldest;
+        }
+    }
+    if (own < ADMISSION_SLOTS_EACH) {
+        return unused;
+    }
+    slot_free(oldest);
+    return oldest;
+}
+
+/* ---- rate ---- */
+
+/* The hop's bucket; a new one takes the place of the one used longest ago. */
+static struct admission_hop *hop_find(struct admission *admission, const char *name, uint64_t now_us)
+{
+    struct admission_hop *oldest = &admission->hops[0];
+    for (size_t i = 0; i < ADMISSION_HOPS; i++) {
+        struct admission_hop *hop = &admission->hops[i];
+        if (hop->at_us != 0 && strcmp(hop->name, name) == 0) {
+            return hop;
+        }
+        oldest = hop->at_us < oldest->at_us ? hop : oldest;
+    }
+    (void)snprintf(oldest->name, sizeof(oldest->name), "%s", name);
+    oldest->tokens = (uint64_t)ADMISSION_HOP_BURST * TOKEN;
+    oldest->at_us = now_us;
+    oldest->said = false;
+    return oldest;
+}
+
+static enum result hop_check(struct engine *engine, const char *name, struct reason *why)
+{
+    uint64_t now_us = clock_monotonic_us(engine->clock);
+    struct admission_hop *hop = hop_find(&engine->admission, name, now_us);
+    uint64_t full = (uint64_t)ADMISSION_HOP_BURST * TOKEN;
+    uint64_t elapsed_us = now_us - hop->at_us;
+    uint64_t gained = elapsed_us < full / ADMISSION_HOP_RATE ? elapsed_us * ADMISSION_HOP_RATE : full;
+    hop->tokens = hop->tokens + gained < full ? hop->tokens + gained : full;
+    hop->at_us = now_us;
+    if (hop->tokens < TOKEN) {
+        return result_fail(why, RESULT_FULL, "more than %u handshakes a second through %.128s",
+                           ADMISSION_HOP_RATE, name);
+    }
+    hop->tokens -= TOKEN;
+    return RESULT_OK;
+}
+
+/* ---- flight 1 ---- */
+
+static enum result flight_new(struct arena *arena, uint32_t number, struct bytes hello_hash, struct bytes tls,
+                              Groupseal__Envelope__Flight **out)
+{
+    Groupseal__Envelope__Flight *flight = arena_alloc(arena, sizeof(*flight));
+    uint8_t *hash = arena_copy(arena, hello_hash);
+    uint8_t *copy = tls.length != 0 ? arena_copy(arena, tls) : NULL;
+    if (flight == NULL || hash == NULL || (copy == NULL && tls.length != 0)) {
+        return RESULT_INTERNAL;
+    }
+    groupseal__envelope__flight__init(flight);
+    flight->number = number;
+    flight->hello_hash = arena_field((struct bytes){hash, hello_hash.length});
+    flight->tls = arena_field((struct bytes){copy, tls.length});
+    *out = flight;
+    return RESULT_OK;
+}
+
+static enum result server_start(struct engine *engine, const struct member *member, struct bytes tls,
+                                struct admission_slot *out, enum audit_counter *cause, struct reason *why)
+{
+    struct secret psk = {{0}};
+    struct expected_peer peer = {.name = member->name,
+                                 .kind = member->kind,
+                                 .mode = member->mode,
+                                 .psk_identity = member->psk_identity,
+                                 .psk = &psk};
+    enum result result = RESULT_OK;
+    if (member->mode == CREDENTIALS_PSK) {
+        result = member_psk(engine->store, member, &psk, why);
+    }
+    if (result == RESULT_OK) {
+        out->flight2 = BUFFER_EMPTY(FLIGHT_LIMIT);
+        result = handshake_server_start(engine->tls, &peer, tls, &out->handshake, &out->flight2,
+                                        out->hello_hash, cause, why);
+    }
+    secret_wipe(&psk);
+    return result;
+}
+
+static enum result flight1_new(struct engine *engine, const struct member *member, const char *hop,
+                               struct bytes tls, struct admission_slot **out, enum audit_counter *cause,
+                               struct reason *why)
+{
+    struct admission_slot fresh = {.from = ""};
+    GUARD(hop_check(engine, hop, why));
+    audit_count(AUDIT_HANDSHAKES_STARTED);
+    GUARD(server_start(engine, member, tls, &fresh, cause, why));
+    struct admission_slot *slot = slot_take(&engine->admission, member->name);
+    if (slot == NULL) {
+        slot_free(&fresh);
+        return result_fail(why, RESULT_FULL, "%u handshakes are under way", ADMISSION_SLOTS);
+    }
+    *slot = fresh;
+    (void)snprintf(slot->from, sizeof(slot->from), "%s", member->name);
+    slot->started_us = clock_monotonic_us(engine->clock);
+    *out = slot;
+    return RESULT_OK;
+}
+
+/* A repeat (QoS 1) gets the same flight 2: a new one would end the handshake of the first. */
+static enum result flight1_take(struct engine *engine, const struct member *member, const char *hop,
+                                const Groupseal__Envelope__Flight *flight, struct arena *arena,
+                                Groupseal__Envelope__Flight **answer, enum audit_counter *cause,
+                                struct reason *why)
+{
+    uint8_t hash[HASH_SIZE];
+    struct bytes tls = arena_view(flight->tls);
+    GUARD(hash_bytes(tls, hash));
+    struct admission_slot *slot = slot_find(&engine->admission, member->name, BYTES_OF(hash));
+    if (slot == NULL) {
+        GUARD(flight1_new(engine, member, hop, tls, &slot, cause, why));
+    }
+    return flight_new(arena, 2, BYTES_OF(slot->hello_hash), buffer_bytes(&slot->flight2), answer);
+}
+
+/* ---- flight 3 ---- */
+
+/* What makes a repeated flight 3 the same one. */
+static enum result flight3_hash(const Groupseal__Envelope__Flight *flight, uint8_t out[HASH_SIZE])
+{
+    struct fields list;
+    fields_init(&list);
+    fields_var(&list, arena_view(flight->tls));
+    fields_u64(&list, flight->record->counter);
+    fields_var(&list, arena_view(flight->record->boot));
+    fields_var(&list, arena_view(flight->record->ciphertext));
+    enum result result = hash_fields(&list, out);
+    fields_clear(&list);
+    return result;
+}
+
+static enum result confirm(struct engine *engine, struct association *association, struct bytes hello_hash,
+                           struct arena *arena, Groupseal__Envelope__Flight **answer, struct reason *why)
+{
+    Groupseal__Envelope__Confirm content = GROUPSEAL__ENVELOPE__CONFIRM__INIT;
+    Groupseal__Envelope__RecordBody body = GROUPSEAL__ENVELOPE__RECORD_BODY__INIT;
+    content.time_ms = clock_wall_ms(engine->clock);
+    body.content_case = GROUPSEAL__ENVELOPE__RECORD_BODY__CONTENT_CONFIRM;
+    body.confirm = &content;
+    GUARD(flight_new(arena, 4, hello_hash, (struct bytes){NULL, 0}, answer));
+    return association_seal(association, engine->store, engine->clock, &body, arena, &(*answer)->record, why);
+}
+
+/* FIRST: the association's first record, and the proof that the member has its signing key. */
+static enum result first_take(struct engine *engine, const struct member *member,
+                              struct association *association, const Groupseal__Envelope__Record *record,
+                              struct arena *arena, struct bytes *signing_key, struct reason *why)
+{
+    Groupseal__Envelope__RecordBody *body = NULL;
+    GUARD(association_open(association, engine->store, record, arena, &body, why));
+    if (body->content_case != GROUPSEAL__ENVELOPE__RECORD_BODY__CONTENT_FIRST) {
+        return result_fail(why, RESULT_REFUSED, "the first record of %s is not FIRST", member->name);
+    }
+    *signing_key = arena_view(body->first->signing_key);
+    enum result result = first_check(&association->agreement, member->name, body->first);
+    return result == RESULT_OK ? RESULT_OK
+                               : result_fail(why, result, "%s does not prove its signing key", member->name);
+}
+
+/* Store first; memory, which cannot fail but for memory itself, after it. */
+static enum result association_install(struct engine *engine, const struct member *member,
+                                       struct association *association, struct bytes signing_key,
+                                       struct reason *why)
+{
+    const struct peer *peer = peers_find(&engine->peers, member->name);
+    bool pending = peer != NULL && peer->current != NULL;
+    association->slot = pending ? ASSOCIATION_PENDING : ASSOCIATION_CURRENT;
+    GUARD(association_save(association, engine->store, why));
+    if (pending) {
+        return member_pending_key_set(engine, member, signing_key.data, why);
+    }
+    return member_present(engine, member, association->agreement.id, signing_key.data, why);
+}
+
+/* The handshake has ended well: its association in the store, CONFIRM sealed, then memory. */
+static enum result agreement_take(struct engine *engine, const struct member *member,
+                                  struct admission_slot *slot, const Groupseal__Envelope__Flight *flight,
+                                  const struct agreement *agreement, struct arena *arena,
+                                  Groupseal__Envelope__Flight **answer, struct reason *why)
+{
+    struct association association;
+    struct bytes signing_key;
+    association_init(&association, ASSOCIATION_AUTHORITY, ASSOCIATION_CURRENT, member->name,
+                     engine->identity.name, agreement, clock_wall_ms(engine->clock));
+    enum result result = first_take(engine, member, &association, flight->record, arena, &signing_key, why);
+    if (result == RESULT_OK) {
+        result = association_install(engine, member, &association, signing_key, why);
+    }
+    if (result == RESULT_OK) {
+        result = confirm(engine, &association, BYTES_OF(slot->hello_hash), arena, answer, why);
+    }
+    if (result == RESULT_OK) {
+        result = flight3_hash(flight, slot->flight3_hash);
+    }
+    if (result == RESULT_OK) {
+        result = peers_set(&engine->peers, &association, clock_monotonic_us(engine->clock), why);
+    }
+    association_wipe(&association);
+    return result;
+}
+
+static enum result flight3_finish(struct engine *engine, const struct member *member,
+                                  struct admission_slot *slot, const Groupseal__Envelope__Flight *flight,
+                                  struct arena *arena, Groupseal__Envelope__Flight **answer,
+                                  enum audit_counter *cause, struct reason *why)
+{
+    struct agreement agreement;
+    memset(&agreement, 0, sizeof(agreement));
+    enum result result =
+        handshake_server_finish(slot->handshake, arena_view(flight->tls), &agreement, cause, why);
+    handshake_free(slot->handshake);
+    slot->handshake = NULL;
+    if (result == RESULT_OK) {
+        *cause = AUDIT_REFUSED_HELLO;
+        result = agreement_take(engine, member, slot, flight, &agreement, arena, answer, why);
+    }
+    if (result == RESULT_OK) {
+        memcpy(slot->association, agreement.id, sizeof(slot->association));
+        buffer_clear(&slot->flight2);
+        audit_count(AUDIT_HANDSHAKES_DONE);
+        audit_count(agreement.mode == CREDENTIALS_CERT ? AUDIT_HANDSHAKES_DONE_CERT
+                                                       : AUDIT_HANDSHAKES_DONE_PSK);
+        log_line(LOG_LEVEL_INFO, "%s authenticated end to end (%s, %s)", member->name,
+                 agreement.mode == CREDENTIALS_CERT ? "certificate" : "pre-shared key", agreement.mechanism);
+        outbox_kick(engine->outbox, engine->identity.name, member->name);
+    } else {
+        slot_free(slot);
+    }
+    secret_wipe_bytes(&agreement, sizeof(agreement));
+    return result;
+}
+
+/* Flight 3 again: the CONFIRM was lost on the way, and the member is there. */
+static enum result flight3_again(struct engine *engine, const struct member *member,
+                                 const struct admission_slot *slot, const Groupseal__Envelope__Flight *flight,
+                                 struct arena *arena, Groupseal__Envelope__Flight **answer,
+                                 struct reason *why)
+{
+    uint8_t hash[HASH_SIZE];
+    struct peer *peer = peers_find(&engine->peers, member->name);
+    struct association *association =
+        peer != NULL ? peer_association(peer, BYTES_OF(slot->association)) : NULL;
+    GUARD(flight3_hash(flight, hash));
+    if (association == NULL || memcmp(hash, slot->flight3_hash, HASH_SIZE) != 0) {
+        return result_fail(why, RESULT_REFUSED, "flight 3 of %s is another one than before", member->name);
+    }
+    GUARD(confirm(engine, association, BYTES_OF(slot->hello_hash), arena, answer, why));
+    if (association != peer->pending) {
+        return RESULT_OK;
+    }
+    struct association copy = *association;
+    enum result result = admission_promote(engine, member, peer, &copy, why);
+    association_wipe(&copy);
+    return result;
+}
+
+static enum result flight3_take(struct engine *engine, const struct member *member,
+                                const Groupseal__Envelope__Flight *flight, struct arena *arena,
+                                Groupseal__Envelope__Flight **answer, enum audit_counter *cause,
+                                struct reason *why)
+{
+    struct admission_slot *slot = slot_find(&engine->admission, member->name, arena_view(flight->hello_hash));
+    if (slot == NULL) {
+        return result_fail(why, RESULT_UNKNOWN, "flight 3 of %s belongs to no handshake under way",
+                           member->name);
+    }
+    if (slot->handshake == NULL) {
+        return flight3_again(engine, member, slot, flight, arena, answer, why);
+    }
+    return flight3_finish(engine, member, slot, flight, arena, answer, cause, why);
+}
+
+enum result admission_flight(struct engine *engine, const struct member *member, const char *hop,
+                             const Groupseal__Envelope__Flight *flight, struct arena *arena,
+                             Groupseal__Envelope__Flight **answer, struct reason *why)
+{
+    enum audit_counter cause = AUDIT_REFUSED_HELLO;
+    enum result result;
+    slots_expire(&engine->admission, clock_monotonic_us(engine->clock));
+    if (flight->number == 1) {
+        result = flight1_take(engine, member, hop, flight, arena, answer, &cause, why);
+    } else if (flight->number == 3) {
+        result = flight3_take(engine, member, flight, arena, answer, &cause, why);
+    } else {
+        result = result_fail(why, RESULT_INVALID, "flight %u is not one for an authority", flight->number);
+    }
+    if (result != RESULT_OK && !authority_own_fault(result)) {
+        audit_count(AUDIT_HANDSHAKES_REFUSED);
+        audit_count(cause);
+    }
+    return result;
+}
+
+/* ---- pending ---- */
+
+enum result admission_promote(struct engine *engine, const struct member *member, struct peer *peer,
+                              struct association *association, struct reason *why)
+{
+    uint8_t signing_key[VERIFY_KEY_SIZE];
+    association->slot = ASSOCIATION_CURRENT;
+    GUARD(member_pending_key(engine, member, signing_key, why));
+    GUARD(association_save(association, engine->store, why));
+    GUARD(member_present(engine, member, association->agreement.id, signing_key, why));
+    peers_promote(&engine->peers, peer, association);
+    return RESULT_OK;
+}
+
+static enum result pending_promote(struct engine *engine, struct peer *peer, struct reason *why)
+{
+    struct member member;
+    struct association copy = *peer->pending;
+    enum result result = member_find(engine->store, peer->name, &member, why);
+    if (result == RESULT_OK) {
+        result = admission_promote(engine, &member, peer, &copy, why);
+    }
+    association_wipe(&copy);
+    return result;
+}
+
+enum result admission_turn(struct engine *engine, uint64_t *next, struct reason *why)
+{
+    uint64_t now_us = clock_monotonic_us(engine->clock);
+    struct peer *peer;
+    while ((peer = TAILQ_FIRST(&engine->peers.pending)) != NULL && peer->pending_until_us <= now_us) {
+        GUARD(pending_promote(engine, peer, why));
+    }
+    if (peer != NULL && peer->pending_until_us < *next) {
+        *next = peer->pending_until_us;
+    }
+    return RESULT_OK;
+}

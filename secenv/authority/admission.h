@@ -1,0 +1,63 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#ifndef GROUPSEAL_SECENV_AUTHORITY_ADMISSION_H
+#define GROUPSEAL_SECENV_AUTHORITY_ADMISSION_H
+
+#include "secenv/authority/member.h"
+#include "secenv/authority/peer.h"
+
+/*
+ * End-to-end authentication at the authority (docs/protocol.md section 4): handshakes in memory between
+ * flight 1 and 3, few for each originator and in all, a rate for each hop; and the associations that come of
+ * them.
+ */
+#define ADMISSION_SLOTS 1024u
+#define ADMISSION_SLOTS_EACH 4u
+#define ADMISSION_SLOT_US 30000000u
+#define ADMISSION_HOPS 256u
+#define ADMISSION_HOP_RATE 50u /* handshakes a second */
+#define ADMISSION_HOP_BURST 200u
+
+struct admission_slot {
+    char from[129]; /* "" where the slot is free */
+    uint8_t hello_hash[HASH_SIZE];
+    uint64_t started_us;
+    struct buffer flight2;       /* answers a repeated flight 1 */
+    struct handshake *handshake; /* NULL when it has ended well */
+    uint8_t flight3_hash[HASH_SIZE];
+    uint8_t association[ASSOCIATION_ID_SIZE];
+};
+
+/* A token bucket, in millionths of a token. */
+struct admission_hop {
+    char name[129];
+    uint64_t tokens;
+    uint64_t at_us;
+    bool said; /* that it is over its rate */
+};
+
+struct admission {
+    struct admission_slot slots[ADMISSION_SLOTS];
+    struct admission_hop hops[ADMISSION_HOPS];
+};
+
+void admission_clear(struct admission *admission); /* wipes */
+/* The handshakes of this originator end. */
+void admission_drop(struct admission *admission, const char *from);
+
+/*
+ * A flight came from a member of the roster. On OK `answer` is flight 2 or 4. Other results: the peer's fault
+ * (counted, nothing changed) or our own.
+ */
+enum result admission_flight(struct engine *engine, const struct member *member, const char *hop,
+                             const Groupseal__Envelope__Flight *flight, struct arena *arena,
+                             Groupseal__Envelope__Flight **answer, struct reason *why) MUST_USE;
+
+/* The pending association, in the state of `association`, becomes the current one: the old one's keys are
+ * wiped, the member's leaves are due. */
+enum result admission_promote(struct engine *engine, const struct member *member, struct peer *peer,
+                              struct association *association, struct reason *why) MUST_USE;
+
+/* Promotes what was pending for long enough and drops old handshakes. Lowers `*next`. */
+enum result admission_turn(struct engine *engine, uint64_t *next, struct reason *why) MUST_USE;
+
+#endif

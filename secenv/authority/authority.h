@@ -1,0 +1,50 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#ifndef GROUPSEAL_SECENV_AUTHORITY_AUTHORITY_H
+#define GROUPSEAL_SECENV_AUTHORITY_AUTHORITY_H
+
+#include "secenv/authority/admission.h"
+#include "secenv/authority/ferry.h"
+#include "secenv/authority/group.h"
+#include "secenv/authority/keys.h"
+#include "secenv/authority/member.h"
+#include "secenv/authority/order.h"
+#include "secenv/authority/peer.h"
+#include "secenv/engine.h"
+#include "secenv/log.h"
+#include "secenv/outbox.h"
+
+/*
+ * The authority's engine: the key server of one IN-CSE. The store is the truth: members, groups, leaves,
+ * orders and the outbox are rows; a group's next change is derived from the difference between who belongs to
+ * it and who has a leaf, so that a restart at any moment goes on where it was. Memory holds what cannot be a
+ * row: handshakes, associations with their counters, trees, and who watches an order.
+ */
+struct engine {
+    struct store *store;
+    const struct clock_source *clock;
+    struct engine_events events;
+    struct identity identity; /* the IN-CSE, certificate mode */
+    struct authority_keys keys;
+    struct handshake_context *tls; /* both modes, each in a context of its own */
+    struct outbox *outbox;
+    struct peers peers;
+    struct admission admission;
+    struct groups groups;
+    struct watches watches;
+    struct ferry ferry;
+    struct arena *scratch; /* of one step of a turn */
+    char *evictions;       /* path of the append-only file */
+    bool online;
+};
+
+/* What the owner must be told, now: log, and a Notice on its connection. */
+enum result authority_notice(struct engine *engine, Groupseal__Secenv__Severity severity, const char *format,
+                             ...) MUST_USE __attribute__((format(printf, 3, 4)));
+
+/* True for failures of our own (store, memory); false where the other side is at fault. */
+bool authority_own_fault(enum result result);
+
+/* Lower-case hexadecimal in the arena; NULL when the arena is full. */
+char *authority_hex(struct arena *arena, struct bytes bytes) MUST_USE;
+
+#endif

@@ -1,0 +1,344 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include "secenv/authority/authority.h"
+#include "secenv/authority/change.h"
+#include "secenv/authority/evictions.h"
+#include "secenv/authority/feed.h"
+#include "secenv/authority/report.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define SCRATCH_LIMIT (512u * 1024u)
+#define PROTOCOL_VERSION 1u
+
+const char *const authority_schemas[] = {
+    counter_schema, identity_schema, association_schema, outbox_schema, keys_schema,
+    member_schema,  group_schema,    change_schema,      feed_schema,   order_schema,
+};
+const size_t authority_schema_count = sizeof(authority_schemas) / sizeof(authority_schemas[0]);
+
+/* ---- shared ---- */
+
+enum result authority_notice(struct engine *engine, Groupseal__Secenv__Severity severity, const char *format,
+                             ...)
+{
+    char text[512];
+    va_list arguments;
+    Groupseal__Secenv__Notice notice = GROUPSEAL__SECENV__NOTICE__INIT;
+    Groupseal__Secenv__Event event = GROUPSEAL__SECENV__EVENT__INIT;
+    va_start(arguments, format);
+    (void)vsnprintf(text, sizeof(text), format, arguments);
+    va_end(arguments);
+    log_line(severity == GROUPSEAL__SECENV__SEVERITY__ALARM     ? LOG_LEVEL_ALARM
+             : severity == GROUPSEAL__SECENV__SEVERITY__WARNING ? LOG_LEVEL_WARNING
+                                                                : LOG_LEVEL_INFO,
+             "%s", text);
+    notice.severity = severity;
+    notice.text = text;
+    event.identity = engine->identity.name;
+    event.content_case = GROUPSEAL__SECENV__EVENT__CONTENT_NOTICE;
+    event.notice = &notice;
+    return engine->events.emit(engine->events.context, 0, &event);
+}
+
+bool authority_own_fault(enum result result)
+{
+    return result == RESULT_STORE || result == RESULT_INTERNAL;
+}
+
+char *authority_hex(struct arena *arena, struct bytes bytes)
+{
+    char *text = arena_alloc(arena, 2 * bytes.length + 1);
+    for (size_t i = 0; text != NULL && i < bytes.length; i++) {
+        (void)snprintf(text + 2 * i, 3, "%02x", bytes.data[i]);
+    }
+    return text;
+}
+
+/* ---- open and close ---- */
+
+static void engine_close(struct engine *engine)
+{
+    if (engine == NULL) {
+        return;
+    }
+    groups_clear(&engine->groups);
+    peers_clear(&engine->peers);
+    admission_clear(&engine->admission);
+    outbox_close(engine->outbox);
+    handshake_context_free(engine->tls);
+    keys_wipe(&engine->keys);
+    identity_clear(&engine->identity);
+    arena_free(engine->scratch);
+    free(engine->evictions);
+    secret_wipe_bytes(engine, sizeof(*engine));
+    free(engine);
+}
+
+static enum result identity_take(void *context, struct identity *identity)
+{
+    struct engine *engine = context;
+    if (engine->identity.name[0] != '\0' || identity->kind != IDENTITY_IN_CSE ||
+        identity->mode != CREDENTIALS_CERT) {
+        return RESULT_INVALID;
+    }
+    engine->identity = *identity;
+    return RESULT_OK;
+}
+
+static enum result identity_open(struct engine *engine, struct reason *why)
+{
+    enum result result = identity_load(engine->store, identity_take, engine, why);
+    if (result == RESULT_INVALID || (result == RESULT_OK && engine->identity.name[0] == '\0')) {
+        return result_fail(why, RESULT_INVALID,
+                           "an authority's store has exactly one identity, an IN-CSE with a certificate: run "
+                           "`secenv provision`");
+    }
+    return result;
+}
+
+static enum result memory_open(struct engine *engine, struct reason *why)
+{
+    uint64_t now_us = clock_monotonic_us(engine->clock);
+    GUARD(identity_open(engine, why));
+    GUARD(handshake_context_new(&engine->identity, engine->clock, &engine->tls, why));
+    GUARD(keys_open(engine->store, &engine->keys, why));
+    GUARD(outbox_open(engine->store, engine->clock, &engine->outbox, why));
+    GUARD(peers_load(&engine->peers, engine->store, now_us, why));
+    GUARD(groups_load(engine, why));
+    return member_evictions_apply(engine, why);
+}
+
+static enum result engine_fill(struct engine *engine, struct reason *why)
+{
+    /* Tokens of before a restart are not taken for new ones. */
+    engine->ferry.last_token = clock_wall_us(engine->clock);
+    engine->scratch = arena_new(SCRATCH_LIMIT);
+    engine->evictions = evictions_path(engine->store);
+    if (engine->scratch == NULL || engine->evictions == NULL) {
+        return result_fail(why, RESULT_INTERNAL, "no memory for the authority");
+    }
+    GUARD(store_begin(engine->store, why));
+    enum result result = memory_open(engine, why);
+    if (result != RESULT_OK) {
+        store_rollback(engine->store);
+        return result;
+    }
+    return store_commit(engine->store, why);
+}
+
+enum result authority_engine_open(const struct engine_setup *setup, struct engine **out, struct reason *why)
+{
+    struct engine *engine = calloc(1, sizeof(*engine));
+    if (engine == NULL) {
+        return result_fail(why, RESULT_INTERNAL, "no memory for the authority");
+    }
+    TAILQ_INIT(&engine->peers.pending);
+    engine->store = setup->store;
+    engine->clock = setup->clock;
+    engine->events = setup->events;
+    enum result result = engine_fill(engine, why);
+    if (result != RESULT_OK) {
+        engine_close(engine);
+        return result;
+    }
+    *out = engine;
+    return RESULT_OK;
+}
+
+/* ---- requests of every socket ---- */
+
+static enum result hello_take(struct engine *engine, const Groupseal__Secenv__Hello *hello,
+                              struct arena *arena, Groupseal__Secenv__Reply *reply, struct reason *why)
+{
+    Groupseal__Secenv__Welcome *welcome = arena_alloc(arena, sizeof(*welcome));
+    char **identities = arena_alloc(arena, sizeof(*identities));
+    if (hello->version != PROTOCOL_VERSION) {
+        return result_fail(why, RESULT_INVALID, "version %u is not spoken here, but %u", hello->version,
+                           PROTOCOL_VERSION);
+    }
+    if (welcome == NULL || identities == NULL) {
+        return RESULT_INTERNAL;
+    }
+    groupseal__secenv__welcome__init(welcome);
+    identities[0] = engine->identity.name;
+    welcome->profile = arena_text(arena, "authority");
+    welcome->identities = identities;
+    welcome->n_identities = 1;
+    welcome->authority = engine->identity.name;
+    reply->content_case = GROUPSEAL__SECENV__REPLY__CONTENT_WELCOME;
+    reply->welcome = welcome;
+    return welcome->profile != NULL ? RESULT_OK : RESULT_INTERNAL;
+}
+
+static enum result status_counters(struct arena *arena, Groupseal__Secenv__StatusReply *status)
+{
+    status->counters = arena_alloc(arena, AUDIT_COUNT * sizeof(*status->counters));
+    Groupseal__Secenv__Counter *counters = arena_alloc(arena, AUDIT_COUNT * sizeof(*counters));
+    if (status->counters == NULL || counters == NULL) {
+        return RESULT_INTERNAL;
+    }
+    for (size_t i = 0; i < AUDIT_COUNT; i++) {
+        groupseal__secenv__counter__init(&counters[i]);
+        counters[i].name = (char *)(uintptr_t)audit_name((enum audit_counter)i);
+        counters[i].value = audit_value((enum audit_counter)i);
+        status->counters[status->n_counters++] = &counters[i];
+    }
+    return RESULT_OK;
+}
+
+static enum result status_take(struct engine *engine, struct arena *arena, Groupseal__Secenv__Reply *reply,
+                               struct reason *why)
+{
+    Groupseal__Secenv__StatusReply *status = arena_alloc(arena, sizeof(*status));
+    Groupseal__Secenv__IdentityStatus *identity = arena_alloc(arena, sizeof(*identity));
+    Groupseal__Secenv__IdentityStatus **identities = arena_alloc(arena, sizeof(*identities));
+    if (status == NULL || identity == NULL || identities == NULL) {
+        return RESULT_INTERNAL;
+    }
+    groupseal__secenv__status_reply__init(status);
+    groupseal__secenv__identity_status__init(identity);
+    GUARD(status_counters(arena, status));
+    GUARD(group_statuses(engine, arena, &identity->groups, &identity->n_groups, why));
+    identity->identity = engine->identity.name;
+    identity->mode = arena_text(arena, "cert");
+    identity->mechanism = arena_text(arena, MECHANISM_WRAP);
+    identities[0] = identity;
+    status->identities = identities;
+    status->n_identities = 1;
+    reply->content_case = GROUPSEAL__SECENV__REPLY__CONTENT_STATUS;
+    reply->status = status;
+    return identity->mode != NULL && identity->mechanism != NULL ? RESULT_OK : RESULT_INTERNAL;
+}
+
+/* ---- owner ---- */
+
+static enum result online_take(struct engine *engine, const Groupseal__Secenv__Online *online)
+{
+    engine->online = online->online;
+    if (engine->online) {
+        outbox_kick(engine->outbox, engine->identity.name, NULL);
+    }
+    return RESULT_OK;
+}
+
+static enum result owner_identity_check(const struct engine *engine, const char *identity, struct reason *why)
+{
+    return strcmp(identity, engine->identity.name) == 0
+               ? RESULT_OK
+               : result_fail(why, RESULT_UNKNOWN, "%.128s is not an identity of this secure environment",
+                             identity);
+}
+
+static enum result owner_request(struct engine *engine, const Groupseal__Secenv__ToSecenv *request,
+                                 struct arena *arena, Groupseal__Secenv__Reply *reply, struct reason *why)
+{
+    switch (request->request_case) {
+    case GROUPSEAL__SECENV__TO_SECENV__REQUEST_ONLINE:
+        GUARD(owner_identity_check(engine, request->online->identity, why));
+        return online_take(engine, request->online);
+    case GROUPSEAL__SECENV__TO_SECENV__REQUEST_RECEIVED:
+        GUARD(owner_identity_check(engine, request->received->identity, why));
+        reply->content_case = GROUPSEAL__SECENV__REPLY__CONTENT_ANSWER;
+        return ferry_received(engine, request->received, arena, &reply->answer, why);
+    case GROUPSEAL__SECENV__TO_SECENV__REQUEST_ANSWERED:
+        GUARD(owner_identity_check(engine, request->answered->identity, why));
+        return ferry_answered(engine, request->answered, arena, why);
+    default:
+        return result_fail(why, RESULT_REFUSED, "not a request of an authority's owner");
+    }
+}
+
+/* ---- operator ---- */
+
+static enum result operator_request(struct engine *engine, const struct engine_caller *caller,
+                                    const Groupseal__Secenv__ToSecenv *request, struct arena *arena,
+                                    Groupseal__Secenv__Reply *reply, struct reason *why)
+{
+    switch (request->request_case) {
+    case GROUPSEAL__SECENV__TO_SECENV__REQUEST_MEMBER_ADD:
+        return member_add(engine, request->member_add, why);
+    case GROUPSEAL__SECENV__TO_SECENV__REQUEST_MEMBER_EVICT:
+        return member_evict(engine, request->member_evict, why);
+    case GROUPSEAL__SECENV__TO_SECENV__REQUEST_MEMBER_LIST:
+        reply->content_case = GROUPSEAL__SECENV__REPLY__CONTENT_MEMBERS;
+        return member_list(engine, request->member_list, arena, &reply->members, why);
+    case GROUPSEAL__SECENV__TO_SECENV__REQUEST_MEMBER_REAUTHENTICATE:
+        return member_reauthenticate(engine, request->member_reauthenticate, why);
+    case GROUPSEAL__SECENV__TO_SECENV__REQUEST_GROUP_CREATE:
+        return group_create(engine, request->group_create, arena, why);
+    case GROUPSEAL__SECENV__TO_SECENV__REQUEST_GROUP_LIST:
+        reply->content_case = GROUPSEAL__SECENV__REPLY__CONTENT_GROUPS;
+        return group_list(engine, arena, &reply->groups, why);
+    case GROUPSEAL__SECENV__TO_SECENV__REQUEST_GROUP_SHOW:
+        reply->content_case = GROUPSEAL__SECENV__REPLY__CONTENT_GROUP;
+        return group_show(engine, request->group_show, arena, &reply->group, why);
+    case GROUPSEAL__SECENV__TO_SECENV__REQUEST_ORDER_SEND:
+        reply->content_case = GROUPSEAL__SECENV__REPLY__CONTENT_ORDER;
+        return order_send(engine, request->order_send, caller->connection, arena, &reply->order, why);
+    case GROUPSEAL__SECENV__TO_SECENV__REQUEST_ORDER_SHOW:
+        reply->content_case = GROUPSEAL__SECENV__REPLY__CONTENT_REPORT;
+        return order_show(engine, request->order_show, arena, &reply->report, why);
+    default:
+        return result_fail(why, RESULT_REFUSED, "not a request of an operator");
+    }
+}
+
+/* ---- the engine ---- */
+
+static enum result engine_dispatch(struct engine *engine, const struct engine_caller *caller,
+                                   const Groupseal__Secenv__ToSecenv *request, struct arena *arena,
+                                   Groupseal__Secenv__Reply *reply, struct reason *why)
+{
+    if (request->request_case == GROUPSEAL__SECENV__TO_SECENV__REQUEST_HELLO) {
+        return hello_take(engine, request->hello, arena, reply, why);
+    }
+    if (request->request_case == GROUPSEAL__SECENV__TO_SECENV__REQUEST_STATUS) {
+        return status_take(engine, arena, reply, why);
+    }
+    if (caller->socket == SOCKET_OWNER) {
+        return owner_request(engine, request, arena, reply, why);
+    }
+    if (caller->socket == SOCKET_OPERATOR) {
+        return operator_request(engine, caller, request, arena, reply, why);
+    }
+    return result_fail(why, RESULT_REFUSED, "not a request of an observer");
+}
+
+static enum result engine_request(struct engine *engine, const struct engine_caller *caller,
+                                  const Groupseal__Secenv__ToSecenv *request, struct arena *arena,
+                                  Groupseal__Secenv__Reply *reply, struct reason *why)
+{
+    enum result result = engine_dispatch(engine, caller, request, arena, reply, why);
+    if (result != RESULT_OK) {
+        reply->content_case = GROUPSEAL__SECENV__REPLY__CONTENT__NOT_SET;
+    }
+    return result;
+}
+
+static enum result engine_turn(struct engine *engine, struct arena *arena, uint64_t *next, struct reason *why)
+{
+    *next = UINT64_MAX;
+    GUARD(admission_turn(engine, next, why));
+    GUARD(changes_turn(engine, next, why));
+    GUARD(orders_turn(engine, next, why));
+    return ferry_turn(engine, arena, next, why);
+}
+
+static void engine_disconnected(struct engine *engine, const struct engine_caller *caller)
+{
+    if (caller->socket == SOCKET_OWNER) {
+        engine->online = false;
+    } else {
+        watches_forget(&engine->watches, caller->connection);
+    }
+}
+
+const struct engine_operations authority_operations = {
+    .request = engine_request,
+    .turn = engine_turn,
+    .disconnected = engine_disconnected,
+    .close = engine_close,
+};

@@ -1,0 +1,27 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#ifndef GROUPSEAL_SECENV_AUTHORITY_EVICTIONS_H
+#define GROUPSEAL_SECENV_AUTHORITY_EVICTIONS_H
+
+#include "secenv/arena.h"
+#include "secenv/store.h"
+
+/*
+ * The file `evictions` beside the store: one line an eviction, appended and synced before the store is
+ * committed, never rewritten. A store that comes back from a backup knows from it who was evicted since:
+ * the row's random token names the row, not its name, so that a member added again stays.
+ */
+#define EVICTION_TOKEN_SIZE 16u
+
+/* Path of the store's file, allocated; NULL without memory or for a store in no file. */
+char *evictions_path(struct store *store) MUST_USE;
+
+enum result evictions_append(const char *path, const uint8_t token[EVICTION_TOKEN_SIZE], uint64_t wall_ms,
+                             const char *name, struct reason *why) MUST_USE;
+
+/* Calls `each` for every line that is whole. A file that is not there is empty. */
+enum result evictions_read(const char *path,
+                           enum result (*each)(void *context, const uint8_t token[EVICTION_TOKEN_SIZE],
+                                               struct reason *why),
+                           void *context, struct reason *why) MUST_USE;
+
+#endif

@@ -1,0 +1,251 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include "secenv/authority/ferry.h"
+
+#include "secenv/authority/authority.h"
+#include "secenv/authority/record.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#define HOP_LIMIT 256u
+
+typedef Groupseal__Envelope__EndToEnd EndToEnd;
+
+/* ---- Received ---- */
+
+static enum result roster_check(struct engine *engine, const char *from, struct member *out,
+                                struct reason *why)
+{
+    enum result result = member_find(engine->store, from, out, why);
+    if (result == RESULT_OK && out->state == MEMBER_EVICTED) {
+        result = result_fail(why, RESULT_REFUSED, "%s was evicted", from);
+    }
+    return result;
+}
+
+static void unknown_count(const EndToEnd *object)
+{
+    if (object->content_case == GROUPSEAL__ENVELOPE__END_TO_END__CONTENT_FLIGHT) {
+        audit_count(AUDIT_HANDSHAKES_REFUSED);
+        audit_count(AUDIT_REFUSED_UNKNOWN);
+    } else {
+        audit_count(AUDIT_RECORDS_REFUSED);
+    }
+}
+
+/* `answer` is left without content where there is nothing to answer. */
+static enum result object_take(struct engine *engine, const Groupseal__Secenv__Received *request,
+                               struct arena *arena, EndToEnd *answer, struct reason *why)
+{
+    EndToEnd *object = NULL;
+    struct member member;
+    GUARD(carriage_parse(arena_view(request->object), arena, &object, why));
+    enum result result = roster_check(engine, request->from, &member, why);
+    if (result != RESULT_OK) {
+        unknown_count(object);
+        return result;
+    }
+    switch (object->content_case) {
+    case GROUPSEAL__ENVELOPE__END_TO_END__CONTENT_FLIGHT:
+        GUARD(admission_flight(engine, &member, request->hop, object->flight, arena, &answer->flight, why));
+        answer->content_case = GROUPSEAL__ENVELOPE__END_TO_END__CONTENT_FLIGHT;
+        return RESULT_OK;
+    case GROUPSEAL__ENVELOPE__END_TO_END__CONTENT_RECORD:
+        GUARD(record_take(engine, &member, object->record, arena, &answer->record, why));
+        if (answer->record != NULL) {
+            answer->content_case = GROUPSEAL__ENVELOPE__END_TO_END__CONTENT_RECORD;
+        }
+        return RESULT_OK;
+    default:
+        return result_fail(why, RESULT_INVALID, "%s sends neither a flight nor a record", member.name);
+    }
+}
+
+enum result ferry_received(struct engine *engine, const Groupseal__Secenv__Received *request,
+                           struct arena *arena, Groupseal__Secenv__Answer **out, struct reason *why)
+{
+    EndToEnd answer = GROUPSEAL__ENVELOPE__END_TO_END__INIT;
+    Groupseal__Envelope__Refusal refusal = GROUPSEAL__ENVELOPE__REFUSAL__INIT;
+    struct bytes packed = {NULL, 0};
+    if (!object_name_valid(request->from) || strlen(request->hop) > HOP_LIMIT) {
+        return result_fail(why, RESULT_INVALID,
+                           "who sent an object must be an absolute id, its hop a short name");
+    }
+    enum result result = object_take(engine, request, arena, &answer, why);
+    if (authority_own_fault(result)) {
+        return result;
+    }
+    if (result != RESULT_OK) {
+        answer.content_case = GROUPSEAL__ENVELOPE__END_TO_END__CONTENT_REFUSAL;
+        answer.refusal = &refusal;
+        GUARD(authority_notice(engine, GROUPSEAL__SECENV__SEVERITY__WARNING, "refused %s: %s", request->from,
+                               why->text));
+    }
+    *out = arena_alloc(arena, sizeof(**out));
+    if (*out == NULL) {
+        return RESULT_INTERNAL;
+    }
+    groupseal__secenv__answer__init(*out);
+    if (answer.content_case != GROUPSEAL__ENVELOPE__END_TO_END__CONTENT__NOT_SET) {
+        GUARD(carriage_pack(&answer, arena, &packed));
+        (*out)->object = arena_field(packed);
+    }
+    return RESULT_OK;
+}
+
+/* ---- Answered ---- */
+
+static const char *sent_to(const struct ferry *ferry, uint64_t token)
+{
+    size_t place = token % FERRY_SENT_LIMIT;
+    return token != 0 && ferry->sent[place].token == token ? ferry->sent[place].peer : NULL;
+}
+
+static enum result answer_take(struct engine *engine, const struct member *member, const EndToEnd *object,
+                               struct arena *arena, struct reason *why)
+{
+    Groupseal__Envelope__Record *answer = NULL;
+    if (object->content_case == GROUPSEAL__ENVELOPE__END_TO_END__CONTENT_RECORD) {
+        return record_take(engine, member, object->record, arena, &answer, why);
+    }
+    return result_fail(why, RESULT_REFUSED, "%s refused a record (its own log says why)", member->name);
+}
+
+enum result ferry_answered(struct engine *engine, const Groupseal__Secenv__Answered *request,
+                           struct arena *arena, struct reason *why)
+{
+    const char *peer = sent_to(&engine->ferry, request->token);
+    EndToEnd *object = NULL;
+    struct member member;
+    if (peer == NULL) {
+        return result_fail(why, RESULT_UNKNOWN, "no object was sent under token %llu",
+                           (unsigned long long)request->token);
+    }
+    if (request->object.len == 0) {
+        log_line(LOG_LEVEL_DEBUG, "%s did not answer: %.128s", peer, request->failure);
+        return RESULT_OK; /* the outbox's back-off goes on */
+    }
+    enum result result = carriage_parse(arena_view(request->object), arena, &object, why);
+    if (result == RESULT_OK) {
+        result = roster_check(engine, peer, &member, why);
+    }
+    if (result == RESULT_OK) {
+        result = answer_take(engine, &member, object, arena, why);
+    }
+    if (result == RESULT_OK || authority_own_fault(result)) {
+        return result;
+    }
+    return authority_notice(engine, GROUPSEAL__SECENV__SEVERITY__WARNING, "answer of %s: %s", peer,
+                            why->text);
+}
+
+/* ---- Send ---- */
+
+struct sending {
+    struct engine *engine;
+    struct arena *arena; /* of one item */
+    struct reason *why;
+};
+
+static enum result found_read(void *context, const struct store_row *row, struct reason *why)
+{
+    (void)row;
+    (void)why;
+    *(bool *)context = true;
+    return RESULT_OK;
+}
+
+/*
+ * The association to send in. A pending one first, and every other time the one before it: which of the two
+ * the member has is not known yet. A package only into the association that its leaf was made for.
+ */
+static enum result association_choose(struct engine *engine, const struct member *member, const char *slot,
+                                      unsigned attempts, struct association **out, struct reason *why)
+{
+    struct peer *peer = peers_find(&engine->peers, member->name);
+    if (peer == NULL || peer->current == NULL) {
+        return RESULT_NOT_READY;
+    }
+    bool package = strncmp(slot, "package ", strlen("package ")) == 0;
+    *out = peer->pending != NULL && !package && attempts % 2 == 0 ? peer->pending : peer->current;
+    if (!package) {
+        return RESULT_OK;
+    }
+    bool own = false;
+    GUARD(store_query(engine->store, why, found_read, &own,
+                      "SELECT 1 FROM leaf l JOIN key_group g ON g.id = l.group_id"
+                      " WHERE g.name = ? AND l.member_id = ? AND l.association = ?",
+                      "tib", slot + strlen("package "), member->id, BYTES_OF((*out)->agreement.id)));
+    return own ? RESULT_OK : RESULT_NOT_READY;
+}
+
+static enum result send_emit(struct engine *engine, const struct member *member,
+                             Groupseal__Envelope__Record *record, struct arena *arena)
+{
+    EndToEnd object = GROUPSEAL__ENVELOPE__END_TO_END__INIT;
+    Groupseal__Secenv__Send send = GROUPSEAL__SECENV__SEND__INIT;
+    Groupseal__Secenv__Event event = GROUPSEAL__SECENV__EVENT__INIT;
+    struct bytes packed;
+    object.content_case = GROUPSEAL__ENVELOPE__END_TO_END__CONTENT_RECORD;
+    object.record = record;
+    GUARD(carriage_pack(&object, arena, &packed));
+    uint64_t token = ++engine->ferry.last_token;
+    engine->ferry.sent[token % FERRY_SENT_LIMIT].token = token;
+    (void)snprintf(engine->ferry.sent[token % FERRY_SENT_LIMIT].peer, sizeof(engine->ferry.sent[0].peer),
+                   "%s", member->name);
+    send.token = token;
+    send.to = (char *)(uintptr_t)member->name;
+    if (member->kind == IDENTITY_ADN_AE) {
+        send.via = (char *)(uintptr_t)member->site;
+    }
+    send.object = arena_field(packed);
+    event.identity = engine->identity.name;
+    event.content_case = GROUPSEAL__SECENV__EVENT__CONTENT_SEND;
+    event.send = &send;
+    return engine->events.emit(engine->events.context, 0, &event);
+}
+
+static enum result item_send(const struct sending *sending, const char *peer, const char *slot,
+                             const Groupseal__Envelope__RecordBody *body, unsigned attempts)
+{
+    struct engine *engine = sending->engine;
+    struct member member;
+    struct association *association = NULL;
+    Groupseal__Envelope__Record *record = NULL;
+    enum result result = roster_check(engine, peer, &member, sending->why);
+    if (result != RESULT_OK) {
+        return authority_own_fault(result) ? result : RESULT_NOT_READY;
+    }
+    GUARD(association_choose(engine, &member, slot, attempts, &association, sending->why));
+    GUARD(association_seal(association, engine->store, engine->clock, body, sending->arena, &record,
+                           sending->why));
+    GUARD(send_emit(engine, &member, record, sending->arena));
+    if (body->content_case == GROUPSEAL__ENVELOPE__RECORD_BODY__CONTENT_PACKAGE) {
+        audit_count(AUDIT_PACKAGES_SENT);
+    }
+    return RESULT_OK;
+}
+
+static enum result outbox_item(void *context, const char *owner, const char *peer, const char *slot,
+                               Groupseal__Envelope__RecordBody *body, unsigned attempts)
+{
+    const struct sending *sending = context;
+    (void)owner; /* there is one */
+    enum result result = item_send(sending, peer, slot, body, attempts);
+    arena_reset(sending->arena);
+    return result;
+}
+
+enum result ferry_turn(struct engine *engine, struct arena *arena, uint64_t *next, struct reason *why)
+{
+    if (!engine->online) {
+        return RESULT_OK;
+    }
+    if (outbox_next(engine->outbox) <= clock_monotonic_us(engine->clock)) {
+        struct sending sending = {engine, engine->scratch, why};
+        GUARD(outbox_run(engine->outbox, outbox_item, &sending, arena, why));
+    }
+    uint64_t due_us = outbox_next(engine->outbox);
+    *next = due_us < *next ? due_us : *next;
+    return RESULT_OK;
+}

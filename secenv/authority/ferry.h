@@ -1,0 +1,33 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#ifndef GROUPSEAL_SECENV_AUTHORITY_FERRY_H
+#define GROUPSEAL_SECENV_AUTHORITY_FERRY_H
+
+#include "secenv.pb-c.h"
+#include "secenv/authority/member.h"
+
+/*
+ * Objects in and out through the owner: Received and its Answer, Send and its Answered.
+ *
+ * Whatever is wrong with an object, its sender learns one thing, a Refusal; why is in the log, the counters
+ * and a Notice.
+ */
+#define FERRY_SENT_LIMIT 4096u
+
+/* Whom a Send event went to, by its token; a ring: who is overwritten is sent to again by the back-off. */
+struct ferry {
+    uint64_t last_token;
+    struct {
+        uint64_t token;
+        char peer[129];
+    } sent[FERRY_SENT_LIMIT];
+};
+
+enum result ferry_received(struct engine *engine, const Groupseal__Secenv__Received *request,
+                           struct arena *arena, Groupseal__Secenv__Answer **out, struct reason *why) MUST_USE;
+enum result ferry_answered(struct engine *engine, const Groupseal__Secenv__Answered *request,
+                           struct arena *arena, struct reason *why) MUST_USE;
+/* Sends what is due in the outbox, while online. Lowers `*next`. */
+enum result ferry_turn(struct engine *engine, struct arena *arena, uint64_t *next,
+                       struct reason *why) MUST_USE;
+
+#endif

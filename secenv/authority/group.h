@@ -1,0 +1,97 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#ifndef GROUPSEAL_SECENV_AUTHORITY_GROUP_H
+#define GROUPSEAL_SECENV_AUTHORITY_GROUP_H
+
+#include "secenv.pb-c.h"
+#include "secenv/authority/member.h"
+#include "secenv/objects/object.h"
+
+/*
+ * The groups: row and key tree in the store, the same in memory. Who belongs to a group follows from
+ * the roster (the view group_candidate): ADN-AEs with its function at one of its sites, and these sites'
+ * MN-CSEs.
+ */
+struct group {
+    int64_t id;
+    char name[GROUP_NAME_LIMIT + 1];
+    char function[GROUP_NAME_LIMIT + 1];
+    uint8_t instance[INSTANCE_SIZE];
+    uint64_t incarnation;
+    uint64_t epoch; /* 0: nobody was ever in it */
+    uint64_t beat;  /* rises through all epochs */
+    uint64_t policy_number;
+    uint64_t roster_number;
+    uint8_t aead; /* Aead of envelope.proto */
+    uint32_t overlap_ms;
+    uint32_t response_window_ms;
+    uint32_t beat_interval_s;
+    bool refuse_when_overdue;
+    bool sign_member_messages;
+    bool authority_only;
+    bool frozen; /* an MN-CSE knows a newer announcement: this store is a backup */
+    size_t site_count;
+    char sites[MEMBERS_LIMIT][NAME_LIMIT + 1]; /* absolute CSE-IDs */
+    struct tree *tree;
+    bool due;              /* its members may have changed */
+    uint64_t announced_us; /* monotonic: when the last announcement was made */
+};
+
+struct groups {
+    struct group **items;
+    size_t count;
+};
+
+extern const char group_schema[];
+
+enum result groups_load(struct engine *engine, struct reason *why) MUST_USE;
+void groups_clear(struct groups *groups); /* wipes */
+struct group *groups_find(const struct groups *groups, const char *name);
+struct group *groups_find_instance(const struct groups *groups, struct bytes instance);
+
+/* Writes the nodes of the group's tree that changed since tree_clean. */
+enum result group_store_tree(struct store *store, const struct group *group, struct reason *why) MUST_USE;
+
+/* Marks groups as due for a change: those the member belongs to, or has a leaf in. */
+enum result groups_mark_member(struct engine *engine, const struct member *member,
+                               struct reason *why) MUST_USE;
+enum result groups_mark_leaves(struct engine *engine, int64_t member_id, struct reason *why) MUST_USE;
+/* RESULT_FULL where a group of this member has more than MEMBERS_LIMIT candidates. */
+enum result groups_room_check(struct engine *engine, int64_t member_id, struct reason *why) MUST_USE;
+
+/* Operator. */
+enum result group_create(struct engine *engine, const Groupseal__Secenv__GroupCreate *request,
+                         struct arena *arena, struct reason *why) MUST_USE;
+enum result group_list(struct engine *engine, struct arena *arena, Groupseal__Secenv__Groups **out,
+                       struct reason *why) MUST_USE;
+enum result group_show(struct engine *engine, const Groupseal__Secenv__GroupShow *request,
+                       struct arena *arena, Groupseal__Secenv__GroupDetail **out,
+                       struct reason *why) MUST_USE;
+/* For Status. */
+enum result group_statuses(struct engine *engine, struct arena *arena, Groupseal__Secenv__GroupStatus ***out,
+                           size_t *count, struct reason *why) MUST_USE;
+
+/* A leaf with its member, as the store has it. */
+struct leaf {
+    int64_t member_id;
+    uint32_t index;
+    char name[NAME_LIMIT + 1];
+    enum identity_kind kind;
+    char site[NAME_LIMIT + 1]; /* absolute CSE-ID */
+    uint64_t serial;
+    uint64_t epoch; /* in which it entered the tree */
+    uint8_t signing_key[VERIFY_KEY_SIZE];
+    bool package_taken;
+};
+
+/* In byte order of the names; at most MEMBERS_LIMIT. */
+struct leaves {
+    struct leaf items[MEMBERS_LIMIT];
+    size_t count;
+};
+enum result leaves_load(struct store *store, const struct group *group, struct leaves *out,
+                        struct reason *why) MUST_USE;
+const struct leaf *leaves_find(const struct leaves *leaves, const char *name);
+/* The leaf's secret, from the tree. */
+enum result leaf_secret(const struct group *group, uint32_t index, struct secret *out) MUST_USE;
+
+#endif

@@ -1,0 +1,327 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include "secenv/authority/order.h"
+
+#include "secenv/authority/authority.h"
+#include "secenv/authority/report.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#define VALID_DEFAULT_MS 60000u
+#define VALID_LIMIT_MS 86400000u
+#define CLOSE_AFTER_MS 10000u /* past expiry: the MN-CSE's last report has had time to come */
+
+const char order_schema[] = "CREATE TABLE IF NOT EXISTS command ("
+                            "  id BLOB PRIMARY KEY,"
+                            "  group_id INTEGER NOT NULL,"
+                            "  group_name TEXT NOT NULL,"
+                            "  issued_ms INTEGER NOT NULL,"
+                            "  expires_ms INTEGER NOT NULL,"
+                            "  complete INTEGER NOT NULL DEFAULT 0"
+                            ") WITHOUT ROWID;"
+                            "CREATE INDEX IF NOT EXISTS command_open ON command (complete, expires_ms);"
+                            "CREATE INDEX IF NOT EXISTS command_issued ON command (issued_ms);"
+                            "CREATE TABLE IF NOT EXISTS command_site ("
+                            "  command_id BLOB NOT NULL,"
+                            "  site TEXT NOT NULL," /* absolute CSE-ID */
+                            "  complete INTEGER NOT NULL DEFAULT 0,"
+                            "  revision INTEGER NOT NULL DEFAULT 0,"
+                            "  pages_seen INTEGER NOT NULL DEFAULT 0," /* bits, of this revision */
+                            "  refused TEXT NOT NULL DEFAULT '',"
+                            "  PRIMARY KEY (command_id, site)"
+                            ") WITHOUT ROWID;"
+                            "CREATE TABLE IF NOT EXISTS command_row ("
+                            "  command_id BLOB NOT NULL,"
+                            "  name TEXT NOT NULL,"
+                            "  site TEXT NOT NULL,"
+                            "  outcome INTEGER NOT NULL DEFAULT 0,"
+                            "  detail TEXT NOT NULL DEFAULT '',"
+                            "  late INTEGER NOT NULL DEFAULT 0,"
+                            "  PRIMARY KEY (command_id, name)"
+                            ") WITHOUT ROWID;";
+
+/* ---- room ---- */
+
+static enum result count_read(void *context, const struct store_row *row, struct reason *why)
+{
+    (void)why;
+    *(int64_t *)context = row_int(row, 0);
+    return RESULT_OK;
+}
+
+/* What hangs on commands that are gone, or are about to be. */
+static enum result orders_sweep(struct engine *engine, struct reason *why)
+{
+    GUARD(store_run(engine->store, why,
+                    "DELETE FROM command_site WHERE command_id NOT IN (SELECT id FROM command)", ""));
+    return store_run(engine->store, why,
+                     "DELETE FROM command_row WHERE command_id NOT IN (SELECT id FROM command)", "");
+}
+
+_Static_assert(ORDERS_LIMIT == 1024u, "room_make's SQL has the number in it");
+
+/* Commands of more than a day ago go; then, if need be, the oldest that is complete. */
+static enum result room_make(struct engine *engine, struct reason *why)
+{
+    uint64_t wall_ms = clock_wall_ms(engine->clock);
+    uint64_t since_ms = wall_ms > ORDER_KEPT_MS ? wall_ms - ORDER_KEPT_MS : 0;
+    int64_t left = 0;
+    GUARD(store_run(engine->store, why, "DELETE FROM command WHERE issued_ms < ? AND complete <> 0", "u",
+                    since_ms));
+    GUARD(store_run(engine->store, why,
+                    "DELETE FROM command WHERE complete <> 0 AND (SELECT count(*) FROM command) >= 1024"
+                    " AND id = (SELECT id FROM command WHERE complete <> 0 ORDER BY issued_ms LIMIT 1)",
+                    ""));
+    GUARD(orders_sweep(engine, why));
+    GUARD(store_query(engine->store, why, count_read, &left, "SELECT count(*) FROM command", ""));
+    return left < (int64_t)ORDERS_LIMIT
+               ? RESULT_OK
+               : result_fail(why, RESULT_FULL, "%u orders are under way", ORDERS_LIMIT);
+}
+
+/* ---- send ---- */
+
+/* Whom the order is for: all ADN-AEs of the group, or those named, which must be in it. */
+static enum result target_row(struct engine *engine, const uint8_t id[COMMAND_ID_SIZE],
+                              const struct leaf *leaf, struct reason *why)
+{
+    struct bytes command = {id, COMMAND_ID_SIZE};
+    GUARD(store_run(engine->store, why,
+                    "INSERT OR IGNORE INTO command_row (command_id, name, site) VALUES (?, ?, ?)", "btt",
+                    command, leaf->name, leaf->site));
+    return store_run(engine->store, why,
+                     "INSERT OR IGNORE INTO command_site (command_id, site) VALUES (?, ?)", "bt", command,
+                     leaf->site);
+}
+
+static enum result targets_store(struct engine *engine, const struct group *group,
+                                 const Groupseal__Secenv__OrderSend *request,
+                                 const uint8_t id[COMMAND_ID_SIZE], const struct leaves *leaves,
+                                 struct reason *why)
+{
+    size_t targets = 0;
+    for (size_t i = 0; i < request->n_targets; i++) {
+        const struct leaf *leaf = leaves_find(leaves, request->targets[i]);
+        if (leaf == NULL || leaf->kind != IDENTITY_ADN_AE) {
+            return result_fail(why, RESULT_UNKNOWN, "%.128s is not a device in group %s", request->targets[i],
+                               group->name);
+        }
+        GUARD(target_row(engine, id, leaf, why));
+        targets++;
+    }
+    for (size_t i = 0; request->n_targets == 0 && i < leaves->count; i++) {
+        if (leaves->items[i].kind == IDENTITY_ADN_AE) {
+            GUARD(target_row(engine, id, &leaves->items[i], why));
+            targets++;
+        }
+    }
+    return targets != 0
+               ? RESULT_OK
+               : result_fail(why, RESULT_NOT_READY, "group %s has no device with a key yet", group->name);
+}
+
+/* The commander's name is left out where the policy has one only, to keep commands small. */
+static enum result order_make(struct engine *engine, const struct group *group,
+                              const Groupseal__Secenv__OrderSend *request, uint8_t id[COMMAND_ID_SIZE],
+                              uint8_t signature[SIGNATURE_SIZE], Groupseal__Envelope__Order *order)
+{
+    uint64_t valid_ms = request->valid_ms != 0 ? request->valid_ms : VALID_DEFAULT_MS;
+    GUARD(random_bytes(id, COMMAND_ID_SIZE));
+    groupseal__envelope__order__init(order);
+    order->command_id = (ProtobufCBinaryData){.len = COMMAND_ID_SIZE, .data = id};
+    order->issued_ms = clock_wall_ms(engine->clock);
+    order->expires_ms = order->issued_ms + valid_ms;
+    order->targets = request->targets;
+    order->n_targets = request->n_targets;
+    if (!group->authority_only) {
+        order->commander = engine->identity.name;
+    }
+    return order_sign(order, group->instance, group->incarnation, arena_view(request->body),
+                      &engine->keys.commander, signature);
+}
+
+struct site_names {
+    struct arena *arena;
+    char *names[MEMBERS_LIMIT];
+    size_t count;
+};
+
+static enum result site_name_read(void *context, const struct store_row *row, struct reason *why)
+{
+    struct site_names *sites = context;
+    char *name = arena_text(sites->arena, row_text(row, 0));
+    if (name == NULL || sites->count == MEMBERS_LIMIT) {
+        return result_fail(why, RESULT_INTERNAL, "an order goes to too many sites");
+    }
+    sites->names[sites->count++] = name;
+    return RESULT_OK;
+}
+
+static enum result order_slot(struct arena *arena, struct bytes id, char **out)
+{
+    char *hex = authority_hex(arena, id);
+    *out = hex != NULL ? arena_print(arena, "order %s", hex) : NULL;
+    return *out != NULL ? RESULT_OK : RESULT_INTERNAL;
+}
+
+static enum result order_put(struct engine *engine, const struct group *group,
+                             const Groupseal__Secenv__OrderSend *request, Groupseal__Envelope__Order *order,
+                             struct arena *arena, struct reason *why)
+{
+    struct site_names sites = {.arena = arena};
+    Groupseal__Envelope__OrderRequest content = GROUPSEAL__ENVELOPE__ORDER_REQUEST__INIT;
+    Groupseal__Envelope__RecordBody body = GROUPSEAL__ENVELOPE__RECORD_BODY__INIT;
+    char *slot = NULL;
+    content.group = (char *)(uintptr_t)group->name;
+    content.instance = arena_field(BYTES_OF(group->instance));
+    content.incarnation = group->incarnation;
+    content.order = order;
+    content.body = request->body;
+    body.content_case = GROUPSEAL__ENVELOPE__RECORD_BODY__CONTENT_ORDER;
+    body.order = &content;
+    GUARD(order_slot(arena, arena_view(order->command_id), &slot));
+    GUARD(store_query(engine->store, why, site_name_read, &sites,
+                      "SELECT site FROM command_site WHERE command_id = ?", "b",
+                      arena_view(order->command_id)));
+    for (size_t i = 0; i < sites.count; i++) {
+        GUARD(outbox_put(engine->outbox, engine->identity.name, sites.names[i], slot, &body, why));
+    }
+    return RESULT_OK;
+}
+
+static enum result order_check_request(const Groupseal__Secenv__OrderSend *request, struct reason *why)
+{
+    if (request->body.len > BODY_LIMIT) {
+        return result_fail(why, RESULT_INVALID, "an order's body has at most %u bytes", BODY_LIMIT);
+    }
+    if (request->n_targets > TARGETS_LIMIT) {
+        return result_fail(why, RESULT_INVALID, "an order has at most %u targets", TARGETS_LIMIT);
+    }
+    return request->valid_ms <= VALID_LIMIT_MS
+               ? RESULT_OK
+               : result_fail(why, RESULT_INVALID, "an order is valid for at most 24 hours");
+}
+
+static void watch_add(struct watches *watches, uint64_t connection, struct bytes id)
+{
+    struct watch *watch = &watches->items[watches->next++ % WATCHES_LIMIT];
+    watch->connection = connection;
+    memcpy(watch->command_id, id.data, COMMAND_ID_SIZE);
+}
+
+void watches_forget(struct watches *watches, uint64_t connection)
+{
+    for (size_t i = 0; i < WATCHES_LIMIT; i++) {
+        if (watches->items[i].connection == connection) {
+            watches->items[i].connection = 0;
+        }
+    }
+}
+
+static enum result order_store(struct engine *engine, const struct group *group,
+                               const Groupseal__Secenv__OrderSend *request,
+                               const Groupseal__Envelope__Order *order, const struct leaves *leaves,
+                               struct reason *why)
+{
+    GUARD(room_make(engine, why));
+    GUARD(targets_store(engine, group, request, order->command_id.data, leaves, why));
+    return store_run(
+        engine->store, why,
+        "INSERT INTO command (id, group_id, group_name, issued_ms, expires_ms) VALUES (?, ?, ?, ?, ?)",
+        "bituu", arena_view(order->command_id), group->id, group->name, order->issued_ms, order->expires_ms);
+}
+
+enum result order_send(struct engine *engine, const Groupseal__Secenv__OrderSend *request,
+                       uint64_t connection, struct arena *arena, Groupseal__Secenv__OrderSent **out,
+                       struct reason *why)
+{
+    const struct group *group = groups_find(&engine->groups, request->group);
+    Groupseal__Envelope__Order order;
+    struct leaves leaves;
+    uint8_t id[COMMAND_ID_SIZE];
+    uint8_t signature[SIGNATURE_SIZE];
+    if (group == NULL) {
+        return result_fail(why, RESULT_UNKNOWN, "there is no group %.64s", request->group);
+    }
+    GUARD(order_check_request(request, why));
+    GUARD(leaves_load(engine->store, group, &leaves, why));
+    enum result result = order_make(engine, group, request, id, signature, &order);
+    if (result != RESULT_OK) {
+        return result_fail(why, result, "an order's targets must be absolute ids");
+    }
+    GUARD(order_store(engine, group, request, &order, &leaves, why));
+    GUARD(order_put(engine, group, request, &order, arena, why));
+    *out = arena_alloc(arena, sizeof(**out));
+    uint8_t *copy = arena_copy(arena, BYTES_OF(id));
+    if (*out == NULL || copy == NULL) {
+        return RESULT_INTERNAL;
+    }
+    groupseal__secenv__order_sent__init(*out);
+    (*out)->command_id = (ProtobufCBinaryData){.len = COMMAND_ID_SIZE, .data = copy};
+    watch_add(&engine->watches, connection, BYTES_OF(id));
+    audit_count(AUDIT_COMMANDS_ORDERED);
+    return RESULT_OK;
+}
+
+/* ---- close ---- */
+
+struct open_order {
+    uint8_t id[COMMAND_ID_SIZE];
+    uint64_t expires_ms;
+    bool found;
+};
+
+static enum result oldest_read(void *context, const struct store_row *row, struct reason *why)
+{
+    struct open_order *oldest = context;
+    struct bytes id = row_bytes(row, 0);
+    if (id.length != COMMAND_ID_SIZE) {
+        return result_fail(why, RESULT_STORE, "an order's row is damaged");
+    }
+    memcpy(oldest->id, id.data, COMMAND_ID_SIZE);
+    oldest->expires_ms = row_u64(row, 1);
+    oldest->found = true;
+    return RESULT_OK;
+}
+
+/* The order has expired and not every MN-CSE has said its last word: it will not be sent any more. */
+static enum result order_close(struct engine *engine, struct bytes id, struct arena *arena,
+                               struct reason *why)
+{
+    struct site_names sites = {.arena = arena};
+    char *slot = NULL;
+    GUARD(order_slot(arena, id, &slot));
+    GUARD(store_query(engine->store, why, site_name_read, &sites,
+                      "SELECT site FROM command_site WHERE command_id = ? AND complete = 0", "b", id));
+    for (size_t i = 0; i < sites.count; i++) {
+        GUARD(outbox_drop_slot(engine->outbox, engine->identity.name, sites.names[i], slot, why));
+    }
+    GUARD(store_run(engine->store, why,
+                    "UPDATE command_site SET complete = 1, refused = CASE WHEN revision = 0 THEN"
+                    " 'no report before the order expired' ELSE refused END"
+                    " WHERE command_id = ? AND complete = 0",
+                    "b", id));
+    return report_changed(engine, id, arena, why);
+}
+
+enum result orders_turn(struct engine *engine, uint64_t *next, struct reason *why)
+{
+    uint64_t wall_ms = clock_wall_ms(engine->clock);
+    for (;;) {
+        struct open_order oldest = {.found = false};
+        GUARD(store_query(engine->store, why, oldest_read, &oldest,
+                          "SELECT id, expires_ms FROM command WHERE complete = 0 ORDER BY expires_ms LIMIT 1",
+                          ""));
+        if (!oldest.found) {
+            return RESULT_OK;
+        }
+        uint64_t close_ms = oldest.expires_ms + CLOSE_AFTER_MS;
+        if (close_ms > wall_ms) {
+            uint64_t due_us = clock_monotonic_us(engine->clock) + (close_ms - wall_ms) * 1000u;
+            *next = due_us < *next ? due_us : *next;
+            return RESULT_OK;
+        }
+        GUARD(order_close(engine, BYTES_OF(oldest.id), engine->scratch, why));
+        arena_reset(engine->scratch);
+    }
+}

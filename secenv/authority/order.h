@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#ifndef GROUPSEAL_SECENV_AUTHORITY_ORDER_H
+#define GROUPSEAL_SECENV_AUTHORITY_ORDER_H
+
+#include "secenv.pb-c.h"
+#include "secenv/authority/member.h"
+#include "secenv/objects/object.h"
+
+/*
+ * Orders of the operator and what the MN-CSEs report of them: one row for the command, one for each site that
+ * it went to, one for each member asked. Kept for 24 hours, at most ORDERS_LIMIT.
+ */
+#define ORDERS_LIMIT 1024u
+#define ORDER_KEPT_MS 86400000u
+#define WATCHES_LIMIT 256u
+
+/* Operator connections that wait for the reports of their order; memory only. */
+struct watch {
+    uint64_t connection; /* 0: free */
+    uint8_t command_id[COMMAND_ID_SIZE];
+};
+
+struct watches {
+    struct watch items[WATCHES_LIMIT];
+    size_t next;
+};
+
+void watches_forget(struct watches *watches, uint64_t connection);
+
+extern const char order_schema[];
+
+/* Operator: `connection` gets Event.report from now on. */
+enum result order_send(struct engine *engine, const Groupseal__Secenv__OrderSend *request,
+                       uint64_t connection, struct arena *arena, Groupseal__Secenv__OrderSent **out,
+                       struct reason *why) MUST_USE;
+/* Closes orders whose MN-CSEs never reported. Lowers `*next`. */
+enum result orders_turn(struct engine *engine, uint64_t *next, struct reason *why) MUST_USE;
+
+#endif

@@ -1,0 +1,351 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include "secenv/authority/record.h"
+
+#include "secenv/authority/authority.h"
+#include "secenv/authority/change.h"
+#include "secenv/authority/feed.h"
+#include "secenv/authority/report.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#define PACKAGE_ASK_MS 30000u
+#define REASON_SIZE (DETAIL_LIMIT + 1u)
+
+/* ---- ACCEPT of an item of ours ---- */
+
+/* The second word of a slot's name, and where it starts; false where it is not `what`. */
+static bool slot_word(const char *slot, const char *what, char *out, size_t size)
+{
+    size_t length = strlen(what);
+    if (strncmp(slot, what, length) != 0 || slot[length] != ' ') {
+        return false;
+    }
+    (void)snprintf(out, size, "%.*s", (int)strcspn(slot + length + 1, " "), slot + length + 1);
+    return true;
+}
+
+static enum result package_accepted(struct engine *engine, const struct member *member,
+                                    const char *group_name, struct reason *why)
+{
+    const struct group *group = groups_find(&engine->groups, group_name);
+    if (group == NULL) {
+        return RESULT_OK;
+    }
+    audit_count(AUDIT_PACKAGES_ACCEPTED);
+    return store_run(engine->store, why,
+                     "UPDATE leaf SET package_taken = 1 WHERE group_id = ? AND member_id = ?", "ii",
+                     group->id, member->id);
+}
+
+static enum result item_taken(struct engine *engine, const struct member *member, const char *slot,
+                              struct reason *why)
+{
+    char word[GROUP_NAME_LIMIT + 1];
+    if (slot_word(slot, "package", word, sizeof(word))) {
+        return package_accepted(engine, member, word, why);
+    }
+    if (slot_word(slot, "roster", word, sizeof(word))) {
+        const struct group *group = groups_find(&engine->groups, word);
+        return group == NULL ? RESULT_OK : feed_accepted(engine, group, member->id, why);
+    }
+    return RESULT_OK;
+}
+
+/* A roster that was not taken is not there: the MN-CSE asks, and gets it whole. */
+static enum result item_ended(struct engine *engine, const struct member *member, const char *slot,
+                              const Groupseal__Envelope__Accept *accept, struct arena *arena,
+                              struct reason *why)
+{
+    char word[GROUP_NAME_LIMIT + 1];
+    GUARD(authority_notice(engine, GROUPSEAL__SECENV__SEVERITY__WARNING,
+                           "%s did not take \"%s\" (%u): %.200s", member->name, slot, accept->result,
+                           accept->reason));
+    if (slot_word(slot, "order", word, sizeof(word))) {
+        return order_refused(engine, member, word, accept->reason, arena, why);
+    }
+    if (slot_word(slot, "roster", word, sizeof(word))) {
+        const struct group *group = groups_find(&engine->groups, word);
+        return group == NULL ? RESULT_OK : feed_forget(engine, group, member->id, why);
+    }
+    return RESULT_OK;
+}
+
+static enum result accept_take(struct engine *engine, const struct member *member,
+                               const Groupseal__Envelope__Accept *accept, struct arena *arena,
+                               struct reason *why)
+{
+    char slot[160] = "";
+    enum result result = outbox_accepted(engine->outbox, engine->identity.name, member->name, accept->item,
+                                         accept->result, slot, sizeof(slot), why);
+    if (result == RESULT_UNKNOWN) {
+        return RESULT_OK; /* a repeat, or a newer item is in its slot */
+    }
+    GUARD(result);
+    if (accept->result == ACCEPT_TAKEN) {
+        return item_taken(engine, member, slot, why);
+    }
+    if (accept->result == ACCEPT_STORE) {
+        return RESULT_OK; /* sent again */
+    }
+    return item_ended(engine, member, slot, accept, arena, why);
+}
+
+/* ---- asks ---- */
+
+static enum result asked_group(struct engine *engine, const struct member *member, const char *name,
+                               ProtobufCBinaryData instance, struct leaves *leaves,
+                               const struct group **group, const struct leaf **leaf, struct reason *why)
+{
+    *group = groups_find_instance(&engine->groups, arena_view(instance));
+    if (*group == NULL || strcmp((*group)->name, name) != 0) {
+        return result_fail(why, RESULT_UNKNOWN, "%s asks about group %.64s, which there is not", member->name,
+                           name);
+    }
+    GUARD(leaves_load(engine->store, *group, leaves, why));
+    *leaf = leaves_find(leaves, member->name);
+    if (*leaf == NULL || (*leaf)->member_id != member->id) {
+        return result_fail(why, RESULT_UNKNOWN, "%s is not in group %s", member->name, (*group)->name);
+    }
+    return RESULT_OK;
+}
+
+static enum result asked_read(void *context, const struct store_row *row, struct reason *why)
+{
+    (void)why;
+    *(uint64_t *)context = row_u64(row, 0);
+    return RESULT_OK;
+}
+
+/* The same leaf again: it belongs to this association, or is due to be replaced anyway. */
+static enum result package_ask_take(struct engine *engine, const struct member *member,
+                                    const Groupseal__Envelope__PackageAsk *ask, struct reason *why)
+{
+    struct leaves leaves;
+    const struct group *group = NULL;
+    const struct leaf *leaf = NULL;
+    uint64_t asked_ms = 0;
+    uint64_t wall_ms = clock_wall_ms(engine->clock);
+    GUARD(asked_group(engine, member, ask->group, ask->instance, &leaves, &group, &leaf, why));
+    GUARD(store_query(engine->store, why, asked_read, &asked_ms,
+                      "SELECT asked_ms FROM leaf WHERE group_id = ? AND leaf_index = ?", "ii", group->id,
+                      (int64_t)leaf->index));
+    if (asked_ms <= wall_ms && wall_ms - asked_ms < PACKAGE_ASK_MS) {
+        return RESULT_OK; /* the last one is on its way */
+    }
+    GUARD(store_run(engine->store, why, "UPDATE leaf SET asked_ms = ? WHERE group_id = ? AND leaf_index = ?",
+                    "uii", wall_ms, group->id, (int64_t)leaf->index));
+    return package_put(engine, group, leaf, why);
+}
+
+static enum result roster_ask_take(struct engine *engine, const struct member *member,
+                                   const Groupseal__Envelope__RosterAsk *ask, struct arena *arena,
+                                   struct reason *why)
+{
+    struct leaves leaves;
+    const struct group *group = NULL;
+    const struct leaf *leaf = NULL;
+    if (member->kind != IDENTITY_MN_CSE) {
+        return result_fail(why, RESULT_REFUSED, "%s asks for a roster, but is no MN-CSE", member->name);
+    }
+    GUARD(asked_group(engine, member, ask->group, ask->instance, &leaves, &group, &leaf, why));
+    return feed_roster_pages(engine, group, leaf, arena, why);
+}
+
+/* ---- NEWEST ---- */
+
+static enum result group_freeze(struct engine *engine, struct group *group, const struct member *member,
+                                const Groupseal__Envelope__Announcement *announcement, struct reason *why)
+{
+    if (group->frozen) {
+        return RESULT_OK;
+    }
+    GUARD(store_run(engine->store, why, "UPDATE key_group SET frozen = 1 WHERE id = ?", "i", group->id));
+    group->frozen = true;
+    return authority_notice(
+        engine, GROUPSEAL__SECENV__SEVERITY__ALARM,
+        "%s holds epoch %llu of group %s, this store only %llu: it was restored from a backup; "
+        "the group is not changed any more",
+        member->name, (unsigned long long)announcement->epoch, group->name, (unsigned long long)group->epoch);
+}
+
+static enum result newest_compare(struct engine *engine, const struct member *member, struct group *group,
+                                  const Groupseal__Envelope__Announcement *announcement, struct arena *arena,
+                                  struct reason *why)
+{
+    Groupseal__Envelope__Announcement own = GROUPSEAL__ENVELOPE__ANNOUNCEMENT__INIT;
+    own.incarnation = group->incarnation;
+    own.epoch = group->epoch;
+    own.beat = group->beat;
+    GUARD(announcement_check(announcement, BYTES_OF(engine->keys.authority.public_key), why));
+    int order = announcement_compare(announcement, &own);
+    if (order > 0) {
+        return group_freeze(engine, group, member, announcement, why);
+    }
+    return order < 0 ? feed_change(engine, group, member->name, arena, why) : RESULT_OK;
+}
+
+static const Groupseal__Envelope__Announcement *newest_announcement(const Groupseal__Envelope__Newest *newest,
+                                                                    const struct group *group)
+{
+    for (size_t i = 0; i < newest->n_announcements; i++) {
+        if (bytes_equal(arena_view(newest->announcements[i]->instance), BYTES_OF(group->instance))) {
+            return newest->announcements[i];
+        }
+    }
+    return NULL;
+}
+
+static uint64_t newest_roster_number(const Groupseal__Envelope__Newest *newest, const struct group *group)
+{
+    for (size_t i = 0; i < newest->n_rosters; i++) {
+        if (bytes_equal(arena_view(newest->rosters[i]->instance), BYTES_OF(group->instance)) &&
+            newest->rosters[i]->incarnation == group->incarnation) {
+            return newest->rosters[i]->number;
+        }
+    }
+    return 0;
+}
+
+/* Of one group that the MN-CSE relays: what it has not, or older, it is sent. */
+static enum result newest_group(struct engine *engine, const struct member *member, struct group *group,
+                                const Groupseal__Envelope__Newest *newest, struct arena *arena,
+                                struct reason *why)
+{
+    struct leaves leaves;
+    GUARD(leaves_load(engine->store, group, &leaves, why));
+    const struct leaf *leaf = leaves_find(&leaves, member->name);
+    if (leaf == NULL || leaf->member_id != member->id) {
+        return RESULT_OK;
+    }
+    const Groupseal__Envelope__Announcement *announcement = newest_announcement(newest, group);
+    if (announcement != NULL) {
+        GUARD(newest_compare(engine, member, group, announcement, arena, why));
+    } else {
+        GUARD(feed_change(engine, group, member->name, arena, why));
+    }
+    return newest_roster_number(newest, group) < group->roster_number
+               ? feed_roster_pages(engine, group, leaf, arena, why)
+               : RESULT_OK;
+}
+
+static enum result newest_take(struct engine *engine, const struct member *member,
+                               const Groupseal__Envelope__Newest *newest, struct arena *arena,
+                               struct reason *why)
+{
+    if (member->kind != IDENTITY_MN_CSE) {
+        return result_fail(why, RESULT_REFUSED, "%s sends announcements, but is no MN-CSE", member->name);
+    }
+    for (size_t i = 0; i < engine->groups.count; i++) {
+        GUARD(newest_group(engine, member, engine->groups.items[i], newest, arena, why));
+    }
+    return RESULT_OK;
+}
+
+/* ---- a record ---- */
+
+static enum result body_take(struct engine *engine, const struct member *member,
+                             const Groupseal__Envelope__RecordBody *body, struct arena *arena,
+                             struct reason *why)
+{
+    switch (body->content_case) {
+    case GROUPSEAL__ENVELOPE__RECORD_BODY__CONTENT_ACCEPT:
+        return accept_take(engine, member, body->accept, arena, why);
+    case GROUPSEAL__ENVELOPE__RECORD_BODY__CONTENT_REPORT:
+        return report_take(engine, member, body->report, arena, why);
+    case GROUPSEAL__ENVELOPE__RECORD_BODY__CONTENT_ROSTER_ASK:
+        return roster_ask_take(engine, member, body->roster_ask, arena, why);
+    case GROUPSEAL__ENVELOPE__RECORD_BODY__CONTENT_PACKAGE_ASK:
+        return package_ask_take(engine, member, body->package_ask, why);
+    case GROUPSEAL__ENVELOPE__RECORD_BODY__CONTENT_NEWEST:
+        return newest_take(engine, member, body->newest, arena, why);
+    default:
+        return result_fail(why, RESULT_INVALID, "%s sends a record that is not for an authority",
+                           member->name);
+    }
+}
+
+static uint32_t accept_of(enum result result)
+{
+    switch (result) {
+    case RESULT_OK:
+        return ACCEPT_TAKEN;
+    case RESULT_INVALID:
+        return ACCEPT_INVALID;
+    case RESULT_UNKNOWN:
+        return ACCEPT_UNKNOWN;
+    case RESULT_FULL:
+        return ACCEPT_FULL;
+    case RESULT_NOT_READY:
+        return ACCEPT_NO_KEY;
+    default:
+        return ACCEPT_REFUSED;
+    }
+}
+
+static enum result accept_seal(struct engine *engine, struct association *association, uint64_t item,
+                               enum result taken, const struct reason *because, struct arena *arena,
+                               Groupseal__Envelope__Record **out, struct reason *why)
+{
+    char reason[REASON_SIZE];
+    Groupseal__Envelope__Accept accept = GROUPSEAL__ENVELOPE__ACCEPT__INIT;
+    Groupseal__Envelope__RecordBody body = GROUPSEAL__ENVELOPE__RECORD_BODY__INIT;
+    (void)snprintf(reason, sizeof(reason), "%.*s", (int)DETAIL_LIMIT,
+                   taken == RESULT_OK ? "" : because->text);
+    accept.item = item;
+    accept.result = accept_of(taken);
+    accept.reason = reason;
+    body.content_case = GROUPSEAL__ENVELOPE__RECORD_BODY__CONTENT_ACCEPT;
+    body.accept = &accept;
+    return association_seal(association, engine->store, engine->clock, &body, arena, out, why);
+}
+
+/*
+ * Opens the record with a copy of its association, acts, answers, and promotes a pending one; only then is
+ * the copy kept. So a failure on the way leaves the association in memory as it is in the store that is
+ * rolled back.
+ */
+static enum result record_handle(struct engine *engine, const struct member *member, struct peer *peer,
+                                 struct association *association, struct association *copy,
+                                 const Groupseal__Envelope__Record *record, struct arena *arena,
+                                 Groupseal__Envelope__Record **answer, struct reason *why)
+{
+    Groupseal__Envelope__RecordBody *body = NULL;
+    struct reason because = {""};
+    GUARD(association_open(copy, engine->store, record, arena, &body, why));
+    enum result taken = body_take(engine, member, body, arena, &because);
+    if (authority_own_fault(taken)) {
+        *why = because;
+        return taken;
+    }
+    if (taken != RESULT_OK) {
+        GUARD(authority_notice(engine, GROUPSEAL__SECENV__SEVERITY__WARNING, "%s", because.text));
+    }
+    if (body->item != 0) {
+        GUARD(accept_seal(engine, copy, body->item, taken, &because, arena, answer, why));
+    }
+    if (association == peer->pending) {
+        return admission_promote(engine, member, peer, copy, why);
+    }
+    *association = *copy;
+    return RESULT_OK;
+}
+
+enum result record_take(struct engine *engine, const struct member *member,
+                        const Groupseal__Envelope__Record *record, struct arena *arena,
+                        Groupseal__Envelope__Record **answer, struct reason *why)
+{
+    struct peer *peer = peers_find(&engine->peers, member->name);
+    struct association *association =
+        peer != NULL ? peer_association(peer, arena_view(record->association)) : NULL;
+    *answer = NULL;
+    if (association == NULL) {
+        audit_count(AUDIT_RECORDS_REFUSED);
+        return result_fail(why, RESULT_UNKNOWN, "record of %s is of an association that is not known here",
+                           member->name);
+    }
+    struct association copy = *association;
+    enum result result = record_handle(engine, member, peer, association, &copy, record, arena, answer, why);
+    association_wipe(&copy);
+    return result;
+}

@@ -222,7 +222,8 @@ enum result certificate_parse(struct bytes der, struct certificate *out)
     GUARD(der_expect(&rest, DER_SEQUENCE, &element));
     GUARD(der_time(&element.content, &out->not_before));
     GUARD(der_time(&element.content, &out->not_after));
-    GUARD(der_expect(&rest, DER_SEQUENCE, &element)); /* subject: decides nothing */
+    GUARD(der_expect(&rest, DER_SEQUENCE, &element));
+    out->subject = element.whole;
 
     struct element algorithm;
     GUARD(der_expect(&rest, DER_SEQUENCE, &element));

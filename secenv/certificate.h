@@ -15,6 +15,7 @@
 struct certificate {
     struct bytes serial;
     struct bytes issuer; /* the whole Name */
+    struct bytes subject;
     uint64_t not_before; /* seconds since 1970 */
     uint64_t not_after;
     bool is_p256;     /* the key is on P-256 and the signature ECDSA with SHA-256 */

@@ -221,6 +221,16 @@ static enum result check_own_certificate(const struct identity *identity, struct
                              server ? CERTIFICATE_SERVER : CERTIFICATE_CLIENT, NULL, why);
 }
 
+static enum result check_anchor(const struct handshake_context *context, const struct buffer *top,
+                                struct reason *why)
+{
+    struct certificate certificate;
+    if (certificate_parse(buffer_bytes(top), &certificate) != RESULT_OK) {
+        return result_fail(why, RESULT_INVALID, "the chain of %s cannot be read", context->name);
+    }
+    return handshake_anchor_check(context, certificate.issuer, why);
+}
+
 /* Loads all of it as a handshake would, then asks what a handshake leaves to the peer. */
 static enum result check_loaded(const struct identity *identity, struct buffer *chain, struct reason *why)
 {
@@ -236,6 +246,9 @@ static enum result check_loaded(const struct identity *identity, struct buffer *
     }
     if (result == RESULT_OK) {
         result = verify_chain(identity, wolfSSL_CTX_GetCertManager(context->certificate), chain, count, why);
+    }
+    if (result == RESULT_OK) {
+        result = check_anchor(context, &chain[count - 1], why);
     }
     handshake_context_free(context);
     return result;

@@ -65,6 +65,16 @@ static enum result prepare(struct handshake *handshake)
     return alpn == WOLFSSL_SUCCESS ? RESULT_OK : RESULT_INTERNAL;
 }
 
+static enum result check_anchor(const struct handshake *handshake, struct reason *why)
+{
+    struct bytes der;
+    struct certificate top;
+    if (!handshake_peer_top(handshake, &der) || certificate_parse(der, &top) != RESULT_OK) {
+        return result_fail(why, RESULT_REFUSED, "chain of %s cannot be read", handshake->peer);
+    }
+    return handshake_anchor_check(handshake->context, top.issuer, why);
+}
+
 /* The certificate was verified by wolfSSL; here: that there is one, whose it is, what it is for, and
  * the CRLs once more, which wolfSSL did not ask where one is overdue. */
 static enum result check_certificate(const struct handshake *handshake, enum audit_counter *cause,
@@ -81,7 +91,9 @@ static enum result check_certificate(const struct handshake *handshake, enum aud
     }
     GUARD(certificate_check(&certificate, handshake->peer, handshake->peer_san, handshake->peer_san_is_uri,
                             handshake->is_server ? CERTIFICATE_CLIENT : CERTIFICATE_SERVER, cause, why));
+    *cause = AUDIT_REFUSED_CHAIN;
     const struct handshake_context *context = handshake->context;
+    GUARD(check_anchor(handshake, why));
     for (size_t i = 0; i < context->list_count; i++) {
         if (revocation_list_names(&context->lists[i], &certificate)) {
             return result_fail(why, RESULT_REFUSED, "certificate of %s is revoked", handshake->peer);

@@ -119,7 +119,7 @@ static WOLFSSL_CTX *make_context(bool is_server)
     bool good = wolfSSL_CTX_set_cipher_list(ctx, CIPHER_SUITE) == WOLFSSL_SUCCESS &&
                 wolfSSL_CTX_set_groups(ctx, groups, 1) == WOLFSSL_SUCCESS &&
                 wolfSSL_CTX_set1_sigalgs_list(ctx, "ECDSA+SHA256") == WOLFSSL_SUCCESS &&
-                wolfSSL_CTX_no_ticket_TLSv13(ctx) == 0;
+                (!is_server || wolfSSL_CTX_no_ticket_TLSv13(ctx) == 0);
     if (!good) {
         wolfSSL_CTX_free(ctx);
         return NULL;
@@ -183,6 +183,65 @@ static enum result load_lists(struct handshake_context *context, struct bytes cr
     return result == RESULT_UNKNOWN ? RESULT_OK : result;
 }
 
+/* At a time at which it is valid: whether it is now, each handshake asks. */
+static bool load_anchor(struct handshake_context *context, const struct buffer *der)
+{
+    struct certificate anchor;
+    if (certificate_parse(buffer_bytes(der), &anchor) != RESULT_OK) {
+        return false;
+    }
+    handshake_set_time(anchor.not_before);
+    return wolfSSL_CTX_load_verify_buffer(context->certificate, der->data, (long)der->length,
+                                          WOLFSSL_FILETYPE_ASN1) == WOLFSSL_SUCCESS;
+}
+
+static enum result load_anchors(struct handshake_context *context, struct bytes pem, struct reason *why)
+{
+    enum result result = RESULT_OK;
+    while (result == RESULT_OK && context->anchor_count < ANCHORS_LIMIT) {
+        struct buffer *der = &context->anchors[context->anchor_count];
+        *der = BUFFER_EMPTY(CERTIFICATE_LIMIT);
+        result = pem_next(&pem, "CERTIFICATE", der);
+        if (result == RESULT_OK) {
+            result = load_anchor(context, der) ? RESULT_OK : RESULT_INVALID;
+            context->anchor_count++;
+        }
+    }
+    if (result != RESULT_UNKNOWN || context->anchor_count == 0) {
+        return result_fail(
+            why, RESULT_INVALID,
+            "the trust anchor of %s cannot be loaded: provision the end-to-end CA's certificate "
+            "(PEM, at most %u)",
+            context->name, ANCHORS_LIMIT - 1);
+    }
+    return RESULT_OK;
+}
+
+enum result handshake_anchor_check(const struct handshake_context *context, struct bytes issuer,
+                                   struct reason *why)
+{
+    uint64_t now = handshake_now(context);
+    bool expired = false;
+    char when[CERTIFICATE_TIME_SIZE] = "";
+    for (size_t i = 0; i < context->anchor_count; i++) {
+        struct certificate anchor;
+        if (certificate_parse(buffer_bytes(&context->anchors[i]), &anchor) != RESULT_OK ||
+            !bytes_equal(anchor.subject, issuer)) {
+            continue;
+        }
+        expired = anchor.not_after < now;
+        if (!expired && anchor.not_before <= now) {
+            return RESULT_OK;
+        }
+        certificate_time_text(expired ? anchor.not_after : anchor.not_before, when);
+    }
+    if (when[0] == '\0') {
+        return result_fail(why, RESULT_REFUSED, "no trust anchor has the name of the chain's issuer");
+    }
+    return result_fail(why, RESULT_REFUSED, "the end-to-end CA %s %s: check this machine's clock, or the CA",
+                       expired ? "expired on" : "is not valid before", when);
+}
+
 static enum result certificate_context(struct handshake_context *context, const struct identity *identity,
                                        struct reason *why)
 {
@@ -190,15 +249,7 @@ static enum result certificate_context(struct handshake_context *context, const 
     if (context->certificate == NULL) {
         return result_fail(why, RESULT_INTERNAL, "wolfSSL cannot make a TLS 1.3 context");
     }
-    handshake_set_time(handshake_now(context));
-    if (wolfSSL_CTX_load_verify_buffer(context->certificate, identity->trust_anchors.data,
-                                       (long)identity->trust_anchors.length,
-                                       WOLFSSL_FILETYPE_PEM) != WOLFSSL_SUCCESS) {
-        return result_fail(why, RESULT_INVALID,
-                           "the trust anchor of %s cannot be loaded or has expired: provision the end-to-end "
-                           "CA's certificate (PEM)",
-                           identity->name);
-    }
+    GUARD(load_anchors(context, buffer_bytes(&identity->trust_anchors), why));
     if (wolfSSL_CTX_use_certificate_chain_buffer(context->certificate, identity->chain.data,
                                                  (long)identity->chain.length) != WOLFSSL_SUCCESS) {
         return result_fail(why, RESULT_INVALID, "the certificate of %s cannot be loaded (PEM expected)",
@@ -276,6 +327,9 @@ void handshake_context_free(struct handshake_context *context)
     }
     wolfSSL_CTX_free(context->certificate);
     wolfSSL_CTX_free(context->psk);
+    for (size_t i = 0; i < ANCHORS_LIMIT; i++) {
+        buffer_clear(&context->anchors[i]);
+    }
     for (size_t i = 0; i < context->list_count; i++) {
         buffer_clear(&context->list_der[i]);
     }

@@ -6,19 +6,31 @@
 #include <wolfssl/error-ssl.h>
 #include <wolfssl/wolfcrypt/error-crypt.h>
 
-bool handshake_peer_certificate(const struct handshake *handshake, struct bytes *der)
+static bool peer_chain(const struct handshake *handshake, bool top, struct bytes *der)
 {
     WOLFSSL_X509_CHAIN *chain = wolfSSL_get_peer_chain(handshake->ssl);
-    if (chain == NULL || wolfSSL_get_chain_count(chain) < 1) {
+    int count = chain == NULL ? 0 : wolfSSL_get_chain_count(chain);
+    if (count < 1) {
         return false;
     }
-    int length = wolfSSL_get_chain_length(chain, 0);
-    unsigned char *data = wolfSSL_get_chain_cert(chain, 0);
+    int index = top ? count - 1 : 0;
+    int length = wolfSSL_get_chain_length(chain, index);
+    unsigned char *data = wolfSSL_get_chain_cert(chain, index);
     if (data == NULL || length <= 0) {
         return false;
     }
     *der = (struct bytes){data, (size_t)length};
     return true;
+}
+
+bool handshake_peer_certificate(const struct handshake *handshake, struct bytes *der)
+{
+    return peer_chain(handshake, false, der);
+}
+
+bool handshake_peer_top(const struct handshake *handshake, struct bytes *der)
+{
+    return peer_chain(handshake, true, der);
 }
 
 /* Validity: which certificate it was can only be told for the peer's own. */

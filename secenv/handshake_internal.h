@@ -12,6 +12,7 @@
 /* Shared by handshake.c, handshake_context.c and handshake_failure.c only. */
 
 #define REVOCATION_LISTS_LIMIT 8u
+#define ANCHORS_LIMIT 8u
 
 struct handshake_context {
     const struct clock_source *clock;
@@ -25,6 +26,9 @@ struct handshake_context {
     char authority_san[256];
     struct secret psk_key;
     char psk_identity[129];
+    /* Trust anchors, as DER: wolfSSL asks for their validity when they are loaded only. */
+    size_t anchor_count;
+    struct buffer anchors[ANCHORS_LIMIT];
     /* CRLs, as DER, and what they say; wolfSSL has verified and loaded the same bytes. */
     size_t list_count;
     struct buffer list_der[REVOCATION_LISTS_LIMIT];
@@ -51,11 +55,17 @@ uint64_t handshake_now(const struct handshake_context *context);
 /* Makes wolfSSL see that time (its hook is global: one thread). */
 void handshake_set_time(uint64_t seconds);
 
+/* That one of the anchors called `issuer` is valid now: asked at each handshake, so that a device whose
+ * clock is not set yet can start, and goes on when it is. */
+enum result handshake_anchor_check(const struct handshake_context *context, struct bytes issuer,
+                                   struct reason *why) MUST_USE;
+
 /* The first CRL that is overdue, or NULL. */
 const struct revocation_list *handshake_overdue_list(const struct handshake_context *context);
 
-/* The peer's own certificate, as it was sent; false where there is none. */
+/* The peer's own certificate, as it was sent, and the last of its chain; false where there is none. */
 bool handshake_peer_certificate(const struct handshake *handshake, struct bytes *der);
+bool handshake_peer_top(const struct handshake *handshake, struct bytes *der);
 
 /* Turns an error of wolfSSL into cause and reason; returns RESULT_REFUSED. */
 enum result handshake_refuse(const struct handshake *handshake, int error, enum audit_counter *cause,

@@ -8,6 +8,7 @@ enum tls {
     TLS_RECORD_HANDSHAKE = 22,
     TLS_CLIENT_HELLO = 1,
     TLS_SERVER_HELLO = 2,
+    TLS_VERSION_10 = 0x0301,
     TLS_VERSION_12 = 0x0303,
     TLS_VERSION_13 = 0x0304,
     TLS_CHACHA20_POLY1305_SHA256 = 0x1303,
@@ -71,9 +72,10 @@ static enum result join_records(struct bytes flight, struct buffer *out)
     struct cursor cursor = {flight, true};
     while (cursor.rest.length > 0) {
         size_t type = take_number(&cursor, 1);
-        (void)take_number(&cursor, 2);
+        size_t version = take_number(&cursor, 2);
         struct cursor record = take_vector(&cursor, 2);
-        if (!cursor.good || type != TLS_RECORD_HANDSHAKE || record.rest.length == 0) {
+        bool version_good = version == TLS_VERSION_10 || version == TLS_VERSION_12;
+        if (!cursor.good || type != TLS_RECORD_HANDSHAKE || !version_good || record.rest.length == 0) {
             return RESULT_INVALID;
         }
         GUARD(buffer_append(out, record.rest));
@@ -305,7 +307,7 @@ static bool read_server_hello(struct bytes flight2, struct server_answer *out)
 {
     struct cursor cursor = {flight2, true};
     size_t record_type = take_number(&cursor, 1);
-    (void)take_number(&cursor, 2);
+    size_t record_version = take_number(&cursor, 2);
     struct cursor record = take_vector(&cursor, 2);
     size_t type = take_number(&record, 1);
     struct cursor body = take_vector(&record, 3);
@@ -316,9 +318,9 @@ static bool read_server_hello(struct bytes flight2, struct server_answer *out)
     size_t compression = take_number(&body, 1);
     struct cursor extensions = take_vector(&body, 2);
     return cursor.good && at_end(&body) && at_end(&record) && record_type == TLS_RECORD_HANDSHAKE &&
-           type == TLS_SERVER_HELLO && version == TLS_VERSION_12 && suite == TLS_CHACHA20_POLY1305_SHA256 &&
-           compression == 0 && !bytes_equal(random, BYTES_OF(retry_random)) &&
-           read_server_extensions(extensions, out);
+           record_version == TLS_VERSION_12 && type == TLS_SERVER_HELLO && version == TLS_VERSION_12 &&
+           suite == TLS_CHACHA20_POLY1305_SHA256 && compression == 0 &&
+           !bytes_equal(random, BYTES_OF(retry_random)) && read_server_extensions(extensions, out);
 }
 
 enum result server_hello_check(struct bytes flight2, bool psk, struct reason *why)

@@ -5,7 +5,6 @@ import argparse
 import json
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -125,15 +124,12 @@ class Demo:
     def burn(self):
         print("Fire:")
         site = self.site
-        with socket.socket(socket.AF_UNIX) as sensor:
-            sensor.settimeout(20)
-            sensor.connect(str(site.socket("Ssensor1-say")))
-            sensor.sendall(f"sensors {HEAT}\n".encode())
-            answer = sensor.recv(200).decode().strip()
+        answer = site.say("Ssensor1", "sensors", HEAT)
         if answer != "ok":
             raise Failure(f"the sensor's report was not sent: {answer}")
         for stem in ("Ssensor2", "Ssensor3"):
-            wait_until(lambda stem=stem: HEAT in site.running[stem].out.read_text(), 10, f"{stem} hears of the heat")
+            wait_until(lambda stem=stem: any(message["text"] == HEAT for message in site.heard(stem)), 10,
+                       f"{stem} hears of the heat")
         print(f'  Ssensor1 reports "{HEAT}", sealed, to sensors: Ssensor2 and Ssensor3 can read it')
         for group, payload in (("doors", "close"), ("extinguishers", "start")):
             self.command(group, payload)

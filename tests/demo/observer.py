@@ -14,13 +14,11 @@ It answers in JSON lines on standard output: {"ready"}, {"seen": n, "line"}, {"f
 JSON list of plaintexts on standard input, {"secret": true, "lines"} or {"secret": false, "why"}.
 """
 
-import asyncio
 import base64
 import json
 import ssl
 import subprocess
 import sys
-import threading
 import time
 from pathlib import Path
 
@@ -28,81 +26,12 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import paho.mqtt.client as mqtt  # noqa: E402
 
+from harness.relay import Relays  # noqa: E402
 from harness.tap import GIVEN, PUBLISHED, Tap  # noqa: E402
-
-TLS_HANDSHAKE = 0x16
-TLS_TYPES = (0x14, 0x15, 0x16, 0x17)
 
 
 def say(**content):
     print(json.dumps(content), flush=True)
-
-
-class Wire:
-    """Relays in front of the broker's listeners, on a thread of their own. Keeps what passes."""
-
-    def __init__(self, relays):
-        self.relays = relays
-        self.connections = []  # [port, bytes of the client, bytes of the broker]
-        self.loop = asyncio.new_event_loop()
-        self.up = threading.Event()
-        threading.Thread(target=self._run, daemon=True).start()
-        self.up.wait(10)
-
-    def _run(self):
-        asyncio.set_event_loop(self.loop)
-        for relay in self.relays:
-            self.loop.run_until_complete(
-                asyncio.start_server(lambda r, w, port=relay["broker"]: self._serve(r, w, port), "127.0.0.1",
-                                     relay["listen"]))
-        self.up.set()
-        self.loop.run_forever()
-
-    async def _serve(self, reader, writer, port):
-        try:
-            broker_reader, broker_writer = await asyncio.open_connection("127.0.0.1", port)
-        except OSError:
-            writer.close()
-            return
-        copy = [port, bytearray(), bytearray()]
-        self.connections.append(copy)
-        await asyncio.gather(self._pass(reader, broker_writer, copy[1]),
-                             self._pass(broker_reader, writer, copy[2]), return_exceptions=True)
-
-    @staticmethod
-    async def _pass(reader, writer, copy):
-        try:
-            while data := await reader.read(65536):
-                copy.extend(data)
-                writer.write(data)
-                await writer.drain()
-        finally:
-            writer.close()
-
-    def established(self, port):
-        """Connections on which both sides have sent application data under TLS."""
-        return sum(1 for one, client, broker in self.connections
-                   if one == port and 0x17 in record_types(client) and 0x17 in record_types(broker))
-
-    def outside_tls(self):
-        """Connections with bytes that are no TLS record."""
-        return sum(1 for _, client, broker in self.connections
-                   if None in record_types(client) or None in record_types(broker))
-
-    def bytes(self):
-        return [bytes(part) for _, client, broker in self.connections for part in (client, broker)]
-
-
-def record_types(stream):
-    """The types of the TLS records in the stream; None among them where something is no record."""
-    types, at = set(), 0
-    while at + 5 <= len(stream):
-        if stream[at] not in TLS_TYPES or stream[at + 1] != 3 or (at == 0 and stream[at] != TLS_HANDSHAKE):
-            types.add(None)
-            break
-        types.add(stream[at])
-        at += 5 + int.from_bytes(stream[at + 3:at + 5], "big")
-    return types
 
 
 class Eavesdropper:
@@ -180,7 +109,7 @@ class Observer:
                         *({**device, "groups": [device["group"]]} for device in self.devices)]
         self.secenvs = Secenvs(plan["secenv"], plan["audit"])
         self.tap, self.records = Tap(plan["tap"]), []
-        self.wire = Wire(plan["relays"])
+        self.wire = Relays([(relay["listen"], relay["broker"]) for relay in plan["relays"]])
         self.eavesdropper = None
 
     def listen(self):

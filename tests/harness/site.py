@@ -2,8 +2,8 @@
 """A whole site with real processes: IN-CSE, MN-CSE in a broker, devices, each with its secure environment."""
 
 import json
-import os
 import shutil
+import socket
 import tempfile
 from pathlib import Path
 
@@ -147,18 +147,85 @@ class Site:
         self.processes.stop()
         shutil.rmtree(self.sockets, ignore_errors=True)
 
-    # -- questions ------------------------------------------------------------------------------------------
+    # -- what the operator does -----------------------------------------------------------------------------
 
     def operator(self, *arguments, check=True, seconds=60):
-        """An operator's command, with --json."""
-        result = run([self.build / "bin" / "in-cse", *arguments, "--config", self.configuration("in-cse"), "--json"],
-                     check=check, seconds=seconds)
-        return result
+        """An operator's command with --json; the finished process."""
+        return run([self.build / "bin" / "in-cse", *arguments, "--config", self.configuration("in-cse"), "--json"],
+                   check=check, seconds=seconds)
+
+    def add_members(self, *stems):
+        """Enrols the MN-CSE and all devices, or only the named ones."""
+        rows = ["name,kind,mode,psk_file,site,functions"]
+        if not stems:
+            key = self.pki.file("mn-1", "e2e.psk") if self.mn_mode == "psk" else ""
+            rows.append(f"{MN_CSE},mn-cse,{self.mn_mode},{key},,")
+        for stem in stems or self.devices:
+            device = self.devices[stem]
+            key = self.pki.file(stem, "e2e.psk") if device.mode == "psk" else ""
+            rows.append(f"{device.identity},adn-ae,{device.mode},{key},{MN_CSE},{device.function}")
+        roster = self.folder / "members.csv"
+        roster.write_text("\n".join(rows) + "\n")
+        self.operator("member", "import", roster)
+
+    def create_groups(self, groups):
+        """`groups`: name to function."""
+        for name, function in groups.items():
+            self.operator("group", "create", name, "--function", function, "--site", MN_CSE)
+
+    def send(self, group, payload, *options, check=True):
+        """Sends a command and waits for its report: outcome by stem."""
+        result = self.operator("send", group, payload, *options, check=check)
+        return {row["name"].rsplit("/", 1)[1]: row["outcome"] for row in json.loads(result.stdout)["members"]}
+
+    # -- questions ------------------------------------------------------------------------------------------
 
     def audit(self, name):
         """Counters and states of a secure environment: "authority", "mn" or a stem."""
         result = run([self.secenv_program, "audit", self.socket(f"{name}-audit")], check=False)
         return json.loads(result.stdout) if result.returncode == 0 else {"counters": {}, "identities": []}
+
+    def counter(self, name, counter):
+        return self.audit(name)["counters"].get(counter, 0)
+
+    def groups_of(self, name):
+        """The state of each group that the (only) identity of a secure environment knows, by name."""
+        return {group["group"]: group for identity in self.audit(name)["identities"]
+                for group in identity["groups"]}
+
+    def associated(self, name):
+        identities = self.audit(name)["identities"]
+        return bool(identities) and all(identity["associated"] for identity in identities)
+
+    def synchronised(self, stem):
+        groups = self.groups_of(stem)
+        return bool(groups) and all(group["synchronised"] for group in groups.values())
+
+    def wait_ready(self, *stems, seconds=40):
+        """Waits until the devices would act on a command."""
+        for stem in stems or self.devices:
+            wait_until(lambda stem=stem: self.synchronised(stem), seconds, f"{stem} is synchronised", every=0.2)
+
+    def done(self, stem, payload):
+        """How often the device's program ran for this payload."""
+        file = self.done_file(stem)
+        lines = file.read_text().splitlines() if file.exists() else []
+        return sum(1 for line in lines if line.split(" ", 2)[2] == payload)
+
+    def say(self, stem, group, text):
+        """Lets a device send a member message; its answer, "ok" or "error …"."""
+        with socket.socket(socket.AF_UNIX) as local:
+            local.settimeout(70)
+            local.connect(str(self.socket(f"{stem}-say")))
+            local.sendall(f"{group} {text}\n".encode())
+            return local.recv(4096).decode().strip()
+
+    def heard(self, stem):
+        """The member messages that a device was given."""
+        events = [json.loads(line) for line in self.running[stem].out.read_text().splitlines() if line]
+        return [event for event in events if event["event"] == "message"]
+
+    # -- files ----------------------------------------------------------------------------------------------
 
     def configuration(self, name):
         return self.folder / f"{name}.conf"

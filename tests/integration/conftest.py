@@ -11,6 +11,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from harness.pki import Pki  # noqa: E402
 from harness.processes import Processes  # noqa: E402
+from harness.site import Site  # noqa: E402
 
 
 @pytest.fixture(scope="session")
@@ -33,3 +34,18 @@ def processes(tmp_path):
 @pytest.fixture
 def pki(tmp_path):
     return Pki(tmp_path / "pki")
+
+
+@pytest.fixture
+def make_site(tmp_path, build):
+    """Makes sites; stops them at the end. Their logs are printed: pytest shows them where the test failed."""
+    sites = []
+
+    def make(devices, **options):
+        sites.append(Site(tmp_path / f"site{len(sites)}", build, devices, **options))
+        return sites[-1]
+
+    yield make
+    for site in sites:
+        site.stop()
+        print(site.processes.logs())

@@ -1,0 +1,97 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The whole flow with real processes on the stock broker: MN-CSE by certificate, and by pre-shared key."""
+
+import json
+
+import pytest
+
+from harness.processes import wait_until
+from harness.site import Device
+
+GROUPS = {"doors": "door", "sensors": "sensor"}
+
+
+def devices():
+    return [Device("Sdoor1", "door", "cert"), Device("Sdoor2", "door", "psk"), Device("Sdoor3", "door", "cert", hop="psk"),
+            Device("Ssensor1", "sensor", "psk", hop="cert"), Device("Ssensor2", "sensor", "cert")]
+
+
+def start(site):
+    site.start_authority()
+    site.add_members()
+    site.create_groups(GROUPS)
+    if not site.embedded_mn:
+        site.start_secenv("mn")
+    site.start_broker()
+    site.start_in_cse()
+    for stem in site.devices:
+        site.start_device(stem)
+    site.wait_ready()
+
+
+@pytest.mark.parametrize("mn_mode, embedded_mn", [("cert", False), ("psk", True)])
+def test_commands_and_messages(make_site, mn_mode, embedded_mn):
+    site = make_site(devices(), mn_mode=mn_mode, embedded_mn=embedded_mn)
+    start(site)
+
+    # All are authenticated in the mode that they were given.
+    modes = {name: site.audit(name)["identities"][0] for name in ("mn", *site.devices)}
+    for name, state in modes.items():
+        wanted = mn_mode if name == "mn" else site.devices[name].mode
+        assert state["associated"] and state["mode"] == wanted and state["mechanism"] == "gs-wrap/1", name
+    assert site.counter("authority", "handshakes_refused") == 0
+
+    # A command to all of a group runs once in each member, and nowhere else.
+    assert site.send("doors", "close all") == {"Sdoor1": "done", "Sdoor2": "done", "Sdoor3": "done"}
+    assert [site.done(stem, "close all") for stem in site.devices] == [1, 1, 1, 0, 0]
+
+    # To one member.
+    assert site.send("doors", "open one", "--to", "Sdoor2") == {"Sdoor2": "done"}
+    assert [site.done(stem, "open one") for stem in site.devices] == [0, 1, 0, 0, 0]
+
+    # A member message reaches the others of the group only.
+    assert site.say("Ssensor1", "sensors", "it is hot") == "ok"
+    wait_until(lambda: any(message["text"] == "it is hot" for message in site.heard("Ssensor2")), 10, "it is heard")
+    assert not site.heard("Sdoor1")
+    assert site.say("Sdoor1", "sensors", "not mine").startswith("error")
+
+    # A failure is told, with the program's own words.
+    program = site.folder / "Sdoor1.program"
+    program.write_text("#!/bin/sh\necho it is stuck\nexit 3\n")
+    result = site.operator("send", "doors", "close again", check=False)
+    rows = {row["name"]: row for row in json.loads(result.stdout)["members"]}
+    assert rows["//sp.example/Sdoor1"]["outcome"] == "failed"
+    assert "it is stuck" in rows["//sp.example/Sdoor1"]["detail"]
+    assert rows["//sp.example/Sdoor2"]["outcome"] == "done"
+    assert result.returncode == 3
+
+
+def test_evicted_member_is_out(make_site):
+    site = make_site(devices())
+    start(site)
+    before = site.groups_of("authority")["doors"]["epoch"]
+    site.operator("member", "evict", "Sdoor2", "--reason", "stolen")
+    wait_until(lambda: site.groups_of("Sdoor1")["doors"]["epoch"] > before, 20, "Sdoor1 has the next epoch")
+    wait_until(lambda: "doors" not in site.groups_of("Sdoor2"), 20, "Sdoor2 has no key any more")
+    assert set(site.send("doors", "close")) == {"Sdoor1", "Sdoor3"}
+    assert site.done("Sdoor2", "close") == 0 and site.done("Sdoor1", "close") == 1
+
+
+def test_late_member_joins(make_site):
+    site = make_site(devices())
+    early = [stem for stem in site.devices if stem != "Sdoor3"]
+    site.start_authority()
+    site.add_members()
+    site.create_groups(GROUPS)
+    site.start_secenv("mn")
+    site.start_broker()
+    site.start_in_cse()
+    for stem in early:
+        site.start_device(stem)
+    site.wait_ready(*early)
+    result = site.operator("send", "doors", "close", "--valid", "60s", check=False)
+    assert result.returncode == 4
+    # The door that was off when the fire began closes when it comes back.
+    site.start_device("Sdoor3")
+    wait_until(lambda: site.done("Sdoor3", "close") == 1, 30, "Sdoor3 has closed")
+    assert site.done("Sdoor1", "close") == 1

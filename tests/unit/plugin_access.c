@@ -1,0 +1,365 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include "plugin_site.h"
+
+#include <stdio.h>
+#include <string.h>
+
+/* The topic table, from every side: each line says what each kind of client may. */
+
+#define G "groupseal/v1/mn-1/doors/"
+
+/* Clients: a member of "doors", an AE that is none, the IN-CSE, a client that is no entity, one without a
+ * name. */
+static const char *const clients[] = {"Sdoor1", "Sspy1", "in-cse", "door1", NULL};
+enum { MEMBER = 1, SPY = 2, IN = 4, NOBODY = 8, NAMELESS = 16, ALL = 31 };
+
+struct line {
+    const char *topic;
+    unsigned write;
+    unsigned read;
+};
+
+static const struct line topics[] = {
+    /* requests: from the client to me, from me to the client */
+    {"/oneM2M/req/Sdoor1/mn-1/json", MEMBER, 0},
+    {"/oneM2M/req/Sspy1/mn-1/json", SPY, 0},
+    {"/oneM2M/req/in-cse/mn-1/json", IN, 0},
+    {"/oneM2M/req/mn-1/Sdoor1/json", 0, MEMBER},
+    {"/oneM2M/req/mn-1/Sspy1/json", 0, SPY},
+    {"/oneM2M/req/mn-1/in-cse/json", 0, IN},
+    {"/oneM2M/req/mn-1/mn-1/json", 0, 0},
+    {"/oneM2M/req/Sdoor1/in-cse/json", 0, 0},
+    {"/oneM2M/req/in-cse/Sdoor1/json", 0, 0},
+    {"/oneM2M/req/Sdoor1/Sspy1/json", 0, 0},
+    {"/oneM2M/req/door1/mn-1/json", 0, 0},
+    {"/oneM2M/req/Sdoor1/mn-2/json", 0, 0},
+    {"/oneM2M/req/mn-2/Sdoor1/json", 0, 0},
+    /* responses: originator of the request first */
+    {"/oneM2M/resp/mn-1/Sdoor1/json", MEMBER, 0},
+    {"/oneM2M/resp/mn-1/Sspy1/json", SPY, 0},
+    {"/oneM2M/resp/mn-1/in-cse/json", IN, 0},
+    {"/oneM2M/resp/Sdoor1/mn-1/json", 0, MEMBER},
+    {"/oneM2M/resp/Sspy1/mn-1/json", 0, SPY},
+    {"/oneM2M/resp/in-cse/mn-1/json", 0, IN},
+    {"/oneM2M/resp/Sdoor1/in-cse/json", 0, 0},
+    /* registration */
+    {"/oneM2M/reg_req/Sdoor1/mn-1/json", MEMBER, 0},
+    {"/oneM2M/reg_req/Sspy1/mn-1/json", SPY, 0},
+    {"/oneM2M/reg_req/in-cse/mn-1/json", 0, 0},
+    {"/oneM2M/reg_req/Sdoor1/mn-2/json", 0, 0},
+    {"/oneM2M/reg_resp/Sdoor1/mn-1/json", 0, MEMBER},
+    {"/oneM2M/reg_resp/Sspy1/mn-1/json", 0, SPY},
+    {"/oneM2M/reg_resp/in-cse/mn-1/json", 0, 0},
+    {"/oneM2M/reg_resp/Sdoor1/mn-2/json", 0, 0},
+    /* other serialisations are not taken; shapes that are no topic of the binding */
+    {"/oneM2M/req/Sdoor1/mn-1/xml", 0, 0},
+    {"/oneM2M/req/Sdoor1/mn-1", 0, 0},
+    {"/oneM2M/req/Sdoor1/mn-1/json/more", 0, 0},
+    {"/oneM2M/other/Sdoor1/mn-1/json", 0, 0},
+    {"/oneM2M", 0, 0},
+    {"/oneM2M/", 0, 0},
+    /* the group's topics */
+    {G "cmd", 0, MEMBER},
+    {G "epoch", 0, MEMBER},
+    {G "policy", 0, MEMBER},
+    {G "tree/0/0", 0, MEMBER},
+    {G "tree/1/17", 0, MEMBER},
+    {G "msg/Sdoor1", MEMBER, MEMBER},
+    {G "msg/Sdoor2", 0, MEMBER},
+    {G "msg/Sspy1", 0, MEMBER},
+    {G "ack/Sdoor1", MEMBER, 0},
+    {G "ack/Sdoor2", 0, 0},
+    {G "ack/Sspy1", 0, 0},
+    {G "other", 0, 0},
+    {G "cmd/more", 0, 0},
+    {G "tree/0", 0, 0},
+    {G "tree/x/0", 0, 0},
+    {"groupseal/v1/mn-1/sensors/cmd", 0, 0},
+    {"groupseal/v1/mn-1/sensors/msg/Sdoor1", 0, 0},
+    {"groupseal/v1/mn-2/doors/cmd", 0, 0},
+    {"groupseal/v1/mn-2/doors/msg/Sdoor1", 0, 0},
+    {"groupseal/v2/mn-1/doors/cmd", 0, 0},
+    {"groupseal/v1/mn-1/doors", 0, 0},
+    {"groupseal", 0, 0},
+    {"groupseal/", 0, 0},
+};
+
+/* Filters that lie within our trees: who may subscribe. */
+struct filter_line {
+    const char *filter;
+    unsigned allowed;
+};
+
+static const struct filter_line filters[] = {
+    {"/oneM2M/req/+/Sdoor1/#", MEMBER},
+    {"/oneM2M/req/+/Sdoor1/+", MEMBER},
+    {"/oneM2M/req/+/Sdoor1/json", MEMBER},
+    {"/oneM2M/req/+/Sdoor1", MEMBER},
+    {"/oneM2M/req/mn-1/Sdoor1/json", MEMBER},
+    {"/oneM2M/req/mn-1/Sdoor1/#", MEMBER},
+    {"/oneM2M/req/+/in-cse/#", IN},
+    {"/oneM2M/req/mn-2/Sdoor1/#", 0},
+    {"/oneM2M/req/+/+/#", 0},
+    {"/oneM2M/req/+/#", 0},
+    {"/oneM2M/req/#", 0},
+    {"/oneM2M/req/+/Sdoor1/json/more", 0},
+    {"/oneM2M/req/Sdoor1/mn-1/json", 0},
+    {"/oneM2M/resp/Sdoor1/#", MEMBER},
+    {"/oneM2M/resp/Sdoor1/+/#", MEMBER},
+    {"/oneM2M/resp/Sdoor1/+/json", MEMBER},
+    {"/oneM2M/resp/Sdoor1/mn-1/json", MEMBER},
+    {"/oneM2M/resp/in-cse/#", IN},
+    {"/oneM2M/resp/Sdoor1/mn-2/#", 0},
+    {"/oneM2M/resp/Sdoor1/+/json/more", 0},
+    {"/oneM2M/resp/+/#", 0},
+    {"/oneM2M/resp/#", 0},
+    {"/oneM2M/reg_resp/Sdoor1/#", MEMBER},
+    {"/oneM2M/reg_resp/Sdoor1/+/json", MEMBER},
+    {"/oneM2M/reg_resp/in-cse/#", 0},
+    {"/oneM2M/reg_resp/+/#", 0},
+    {"/oneM2M/reg_req/#", 0},
+    {"/oneM2M/reg_req/Sdoor1/mn-1/json", 0},
+    {"/oneM2M/+/Sdoor1/#", 0},
+    {"/oneM2M/#", 0},
+    {"/oneM2M", 0},
+    {G "cmd", MEMBER},
+    {G "epoch", MEMBER},
+    {G "policy", MEMBER},
+    {G "msg/+", MEMBER},
+    {G "msg/#", MEMBER},
+    {G "msg/Sdoor2", MEMBER},
+    {G "tree/#", MEMBER},
+    {G "tree/+/+", MEMBER},
+    {G "tree/0/5", MEMBER},
+    {G "ack/+", 0},
+    {G "ack/Sdoor1", 0},
+    {G "#", 0},
+    {G "+", 0},
+    {G "+/+", 0},
+    {G "msg", 0},
+    {G "msg/+/+", 0},
+    {"groupseal/v1/mn-1/+/cmd", 0},
+    {"groupseal/v1/+/doors/cmd", 0},
+    {"groupseal/v1/mn-1/sensors/cmd", 0},
+    {"groupseal/v1/mn-1/#", 0},
+    {"groupseal/#", 0},
+    {"groupseal/+/mn-1/doors/cmd", 0},
+};
+
+static const char *const doors[] = {"//sp.example/Sdoor1", "//sp.example/Sdoor2", SITE_MN};
+
+static struct site *site_with_doors(void)
+{
+    struct site *site = site_connected();
+    site_roster(site, "doors", 3, doors);
+    return site;
+}
+
+static void check(struct site *site, enum agent_access access, const char *topic, unsigned allowed)
+{
+    for (size_t i = 0; i < sizeof(clients) / sizeof(clients[0]); i++) {
+        enum agent_answer expected = (allowed >> i & 1) != 0 ? AGENT_ALLOWED : AGENT_DENIED;
+        enum agent_answer answer = site_may(site, clients[i], access, topic);
+        if (answer != expected) {
+            fail_msg("%s, access %d, %s: %d", clients[i] == NULL ? "(no name)" : clients[i], access, topic,
+                     answer);
+        }
+    }
+}
+
+static void test_topics(void **state)
+{
+    struct site *site = site_with_doors();
+    (void)state;
+    for (size_t i = 0; i < sizeof(topics) / sizeof(topics[0]); i++) {
+        check(site, AGENT_WRITE, topics[i].topic, topics[i].write);
+        check(site, AGENT_READ, topics[i].topic, topics[i].read);
+        check(site, AGENT_UNSUBSCRIBE, topics[i].topic, ALL);
+    }
+    site_free(site);
+}
+
+static void test_filters(void **state)
+{
+    struct site *site = site_with_doors();
+    char shared[200];
+    (void)state;
+    for (size_t i = 0; i < sizeof(filters) / sizeof(filters[0]); i++) {
+        check(site, AGENT_SUBSCRIBE, filters[i].filter, filters[i].allowed);
+        snprintf(shared, sizeof(shared), "$share/some/%s", filters[i].filter);
+        check(site, AGENT_SUBSCRIBE, shared, filters[i].allowed);
+        check(site, AGENT_UNSUBSCRIBE, shared, ALL);
+    }
+    site_free(site);
+}
+
+/* Every topic that a client may read can be subscribed exactly, and no other. */
+static void test_exact_filters_follow_reading(void **state)
+{
+    struct site *site = site_with_doors();
+    (void)state;
+    for (size_t i = 0; i < sizeof(topics) / sizeof(topics[0]); i++) {
+        if (topics[i].read != 0 && strstr(topics[i].topic, "/xml") == NULL) {
+            check(site, AGENT_SUBSCRIBE, topics[i].topic, topics[i].read);
+        }
+    }
+    site_free(site);
+}
+
+static void test_foreign(void **state)
+{
+    static const char *const foreign[] = {
+        "sensors/1", "$SYS/broker/uptime", "oneM2M/req/a/b/json",          "/one",
+        "/",         "groupseals/x",       "$CONTROL/dynamic-security/v1", "/oneM2Mx/a"};
+    static const char *const reaching[] = {"#",        "+/#",        "+/+",        "/#",
+                                           "/+/req/#", "+/oneM2M/#", "$share/a/#", "+/v1/mn-1/doors/cmd"};
+    struct site *site = site_with_doors();
+    (void)state;
+    for (size_t client = 0; client < sizeof(clients) / sizeof(clients[0]); client++) {
+        for (size_t i = 0; i < sizeof(foreign) / sizeof(foreign[0]); i++) {
+            assert_int_equal(site_may(site, clients[client], AGENT_READ, foreign[i]), AGENT_FOREIGN);
+            assert_int_equal(site_may(site, clients[client], AGENT_WRITE, foreign[i]), AGENT_FOREIGN);
+            assert_int_equal(site_may(site, clients[client], AGENT_SUBSCRIBE, foreign[i]), AGENT_FOREIGN);
+            assert_int_equal(site_say(site, clients[client], foreign[i], "x"), AGENT_FOREIGN);
+        }
+        for (size_t i = 0; i < sizeof(reaching) / sizeof(reaching[0]); i++) {
+            assert_int_equal(site_may(site, clients[client], AGENT_SUBSCRIBE, reaching[i]), AGENT_FOREIGN);
+        }
+    }
+    site_expect_silence(site);
+    site_free(site);
+}
+
+static enum agent_answer write_with(struct site *site, const char *topic, bool retain, bool will)
+{
+    const struct agent_attempt attempt = {"Sdoor1", AGENT_WRITE, topic, retain, will};
+    return agent_allows(site->agent, &attempt);
+}
+
+static void test_wills_and_retained(void **state)
+{
+    struct site *site = site_with_doors();
+    (void)state;
+    assert_int_equal(write_with(site, "/oneM2M/req/Sdoor1/mn-1/json", false, false), AGENT_ALLOWED);
+    assert_int_equal(write_with(site, "/oneM2M/req/Sdoor1/mn-1/json", true, false),
+                     AGENT_ALLOWED); /* taken away */
+    assert_int_equal(write_with(site, "/oneM2M/req/Sdoor1/mn-1/json", false, true), AGENT_DENIED);
+    assert_int_equal(write_with(site, G "msg/Sdoor1", false, false), AGENT_ALLOWED);
+    assert_int_equal(write_with(site, G "msg/Sdoor1", true, false), AGENT_DENIED);
+    assert_int_equal(write_with(site, G "msg/Sdoor1", false, true), AGENT_DENIED);
+    assert_int_equal(write_with(site, "sensors/1", true, true), AGENT_FOREIGN);
+    site_free(site);
+}
+
+static void test_forms_of_one_ae(void **state)
+{
+    struct site *site = site_connected();
+    static const char *const members[] = {"//sp.example/mn-1/Cdoor1"};
+    (void)state;
+    site_roster(site, "doors", 1, members);
+    /* With this rule the AE's own name has two levels, as in a certificate's or a PSK identity's text. */
+    assert_int_equal(site_may(site, "mn-1/Cdoor1", AGENT_WRITE, "/oneM2M/req/Cdoor1/mn-1/json"),
+                     AGENT_ALLOWED);
+    assert_int_equal(site_may(site, "mn-1/Cdoor1", AGENT_WRITE, "/oneM2M/req/mn-1:Cdoor1/mn-1/json"),
+                     AGENT_ALLOWED);
+    assert_int_equal(site_may(site, "mn-1/Cdoor1", AGENT_READ, "/oneM2M/resp/mn-1:Cdoor1/mn-1/json"),
+                     AGENT_ALLOWED);
+    assert_int_equal(site_may(site, "mn-1/Cdoor1", AGENT_SUBSCRIBE, "/oneM2M/req/+/mn-1:Cdoor1/#"),
+                     AGENT_ALLOWED);
+    assert_int_equal(site_may(site, "mn-1/Cdoor1", AGENT_WRITE, "/oneM2M/reg_req/mn-1:Cdoor1/mn-1/json"),
+                     AGENT_ALLOWED);
+    assert_int_equal(site_may(site, "mn-1/Cdoor1", AGENT_WRITE, G "msg/Cdoor1"), AGENT_ALLOWED);
+    assert_int_equal(site_may(site, "mn-1/Cdoor1", AGENT_WRITE, G "msg/mn-1:Cdoor1"), AGENT_ALLOWED);
+    assert_int_equal(site_may(site, "mn-1/Cdoor1", AGENT_WRITE, "/oneM2M/req/mn-2:Cdoor1/mn-1/json"),
+                     AGENT_DENIED);
+    /* Another registrar's AE of the same stem is nobody here. */
+    assert_int_equal(site_may(site, "mn-2/Cdoor1", AGENT_WRITE, "/oneM2M/req/Cdoor1/mn-1/json"),
+                     AGENT_DENIED);
+    assert_int_equal(site_may(site, "mn-2/Cdoor1", AGENT_WRITE, "/oneM2M/req/mn-2:Cdoor1/mn-1/json"),
+                     AGENT_DENIED);
+    /* This MN-CSE's own name, proven by whom ever, and names that are no id. */
+    assert_int_equal(site_may(site, "mn-1", AGENT_WRITE, "/oneM2M/req/mn-1/mn-1/json"), AGENT_DENIED);
+    assert_int_equal(site_may(site, "mn-1", AGENT_READ, "/oneM2M/req/Sdoor1/mn-1/json"), AGENT_DENIED);
+    assert_int_equal(site_may(site, "", AGENT_WRITE, "/oneM2M/req/Sdoor1/mn-1/json"), AGENT_DENIED);
+    assert_int_equal(site_may(site, "../Sdoor1", AGENT_WRITE, "/oneM2M/req/Sdoor1/mn-1/json"), AGENT_DENIED);
+    assert_int_equal(site_may(site, "Sdoor1/", AGENT_WRITE, "/oneM2M/req/Sdoor1/mn-1/json"), AGENT_DENIED);
+    site_free(site);
+}
+
+static void test_roster_decides(void **state)
+{
+    struct site *site = site_connected();
+    (void)state;
+    assert_int_equal(site_may(site, "Sdoor1", AGENT_READ, G "cmd"), AGENT_DENIED); /* none yet */
+    assert_int_equal(site_may(site, "Sdoor1", AGENT_SUBSCRIBE, G "cmd"), AGENT_DENIED);
+    site_roster(site, "doors", 3, doors);
+    assert_int_equal(site_may(site, "Sdoor1", AGENT_READ, G "cmd"), AGENT_ALLOWED);
+    assert_int_equal(site_may(site, "Sdoor1", AGENT_WRITE, G "ack/Sdoor1"), AGENT_ALLOWED);
+    /* Dropped: at once, for a subscription that stands, too. */
+    site_roster(site, "doors", 2, doors + 1);
+    assert_int_equal(site_may(site, "Sdoor1", AGENT_READ, G "cmd"), AGENT_DENIED);
+    assert_int_equal(site_may(site, "Sdoor1", AGENT_WRITE, G "ack/Sdoor1"), AGENT_DENIED);
+    assert_int_equal(site_say(site, "Sdoor1", G "msg/Sdoor1", "x"), AGENT_DENIED);
+    assert_int_equal(site_may(site, "Sdoor2", AGENT_READ, G "cmd"), AGENT_ALLOWED);
+    site_free(site);
+}
+
+static uint64_t no_clock(void *context)
+{
+    (void)context;
+    return 1;
+}
+
+static void test_rules(void **state)
+{
+    static const struct {
+        struct agent_settings settings;
+        bool good;
+    } rules[] = {
+        {{SITE_MN, SITE_IN, "//sp.example/%u"}, true},
+        {{SITE_MN, SITE_IN, "//sp.example/S%u"}, true},
+        {{SITE_MN, SITE_IN, "//sp.example/mn-1/%u"}, true},
+        {{SITE_MN, SITE_IN, "//sp.example/mn-1/C%u"}, true},
+        {{SITE_MN, SITE_IN, "%u"}, true},
+        {{SITE_MN, SITE_IN, NULL}, false},
+        {{SITE_MN, SITE_IN, "//sp.example/"}, false},
+        {{SITE_MN, SITE_IN, "//sp.example/%u%u"}, false},
+        {{SITE_MN, SITE_IN, "//sp.example/%s"}, false},
+        {{SITE_MN, SITE_IN, "%n%u"}, false},
+        {{SITE_MN, SITE_IN, "/sp.example/%u"}, false},
+        {{SITE_MN, SITE_IN, "//sp.example/mn-1/x/%u"}, false},
+        {{NULL, SITE_IN, "//sp.example/%u"}, false},
+        {{"mn-1", SITE_IN, "//sp.example/%u"}, false},
+        {{"/mn-1", SITE_IN, "//sp.example/%u"}, false},
+        {{"//sp.example/Sdoor1", SITE_IN, "//sp.example/%u"}, false},
+        {{SITE_MN, NULL, "//sp.example/%u"}, false},
+        {{SITE_MN, "in-cse", "//sp.example/%u"}, false},
+        {{SITE_MN, SITE_MN, "//sp.example/%u"}, false},
+        {{SITE_MN, "//other.example/in-cse", "//sp.example/%u"}, false},
+    };
+    const struct agent_ports ports = {.monotonic_ms = no_clock, .wall_ms = no_clock};
+    (void)state;
+    for (size_t i = 0; i < sizeof(rules) / sizeof(rules[0]); i++) {
+        char why[256] = "";
+        struct agent *agent = agent_new(&rules[i].settings, &ports, why, sizeof(why));
+        if ((agent != NULL) != rules[i].good || (agent == NULL && strstr(why, "plugin_opt_") == NULL)) {
+            fail_msg("rule %zu: %s", i, why);
+        }
+        agent_free(agent);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_topics),
+        cmocka_unit_test(test_filters),
+        cmocka_unit_test(test_exact_filters_follow_reading),
+        cmocka_unit_test(test_foreign),
+        cmocka_unit_test(test_wills_and_retained),
+        cmocka_unit_test(test_forms_of_one_ae),
+        cmocka_unit_test(test_roster_decides),
+        cmocka_unit_test(test_rules),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

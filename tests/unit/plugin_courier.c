@@ -1,0 +1,339 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include "plugin/broker/courier.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <time.h>
+#include <unistd.h>
+
+/* The courier against a fake secenv on a UNIX socket, driven by the test itself. */
+
+struct fake {
+    char folder[64];
+    char path[96];
+    int listener;
+    int connection;
+    struct courier *courier;
+};
+
+static uint64_t now_ms(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
+}
+
+static void fake_listen(struct fake *fake)
+{
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    snprintf(address.sun_path, sizeof(address.sun_path), "%s", fake->path);
+    fake->listener = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
+    assert_true(fake->listener >= 0);
+    assert_int_equal(bind(fake->listener, (struct sockaddr *)&address, sizeof(address)), 0);
+    assert_int_equal(listen(fake->listener, 4), 0);
+}
+
+static struct fake *fake_new(void)
+{
+    char why[256];
+    struct fake *fake = calloc(1, sizeof(*fake));
+    assert_non_null(fake);
+    snprintf(fake->folder, sizeof(fake->folder), "/tmp/plugin_courier.XXXXXX");
+    assert_non_null(mkdtemp(fake->folder));
+    snprintf(fake->path, sizeof(fake->path), "%s/owner.sock", fake->folder);
+    fake->listener = fake->connection = -1;
+    const struct secenv_client_settings settings = {.socket_path = fake->path};
+    fake->courier = courier_start(&settings, why, sizeof(why));
+    assert_non_null(fake->courier);
+    return fake;
+}
+
+static void fake_free(struct fake *fake)
+{
+    courier_stop(fake->courier);
+    if (fake->connection >= 0) {
+        close(fake->connection);
+    }
+    if (fake->listener >= 0) {
+        close(fake->listener);
+    }
+    unlink(fake->path);
+    rmdir(fake->folder);
+    free(fake);
+}
+
+/* The next result, asserted to come in time and to be of this kind. */
+static struct courier_result *result_of(struct fake *fake, enum courier_kind kind)
+{
+    uint64_t end = now_ms() + 10000;
+    struct courier_result *result;
+    while ((result = courier_next(fake->courier)) == NULL) {
+        assert_true(now_ms() < end);
+        usleep(1000);
+    }
+    assert_int_equal(result->kind, kind);
+    return result;
+}
+
+static void expect(struct fake *fake, enum courier_kind kind)
+{
+    courier_result_free(result_of(fake, kind));
+}
+
+/* Skips the failures to connect of before. */
+static void connected(struct fake *fake)
+{
+    struct courier_result *result;
+    uint64_t end = now_ms() + 10000;
+    fake->connection = accept(fake->listener, NULL, NULL);
+    assert_true(fake->connection >= 0);
+    for (;;) {
+        while ((result = courier_next(fake->courier)) == NULL) {
+            assert_true(now_ms() < end);
+            usleep(1000);
+        }
+        enum courier_kind kind = result->kind;
+        courier_result_free(result);
+        if (kind == COURIER_UP) {
+            return;
+        }
+        assert_int_equal(kind, COURIER_DOWN);
+    }
+}
+
+static bool ask(struct fake *fake, uint64_t tag, bool urgent)
+{
+    Groupseal__Secenv__Status status = GROUPSEAL__SECENV__STATUS__INIT;
+    Groupseal__Secenv__ToSecenv request = GROUPSEAL__SECENV__TO_SECENV__INIT;
+    request.request_case = GROUPSEAL__SECENV__TO_SECENV__REQUEST_STATUS;
+    request.status = &status;
+    return courier_request(fake->courier, tag, &request, urgent);
+}
+
+static uint64_t fake_receive(struct fake *fake)
+{
+    static uint8_t packet[SECENV_PACKET_LIMIT];
+    ssize_t length = recv(fake->connection, packet, sizeof(packet), 0);
+    assert_true(length > 0);
+    Groupseal__Secenv__ToSecenv *request = groupseal__secenv__to_secenv__unpack(NULL, (size_t)length, packet);
+    assert_non_null(request);
+    uint64_t id = request->id;
+    groupseal__secenv__to_secenv__free_unpacked(request, NULL);
+    return id;
+}
+
+static void fake_reply(struct fake *fake, uint64_t id)
+{
+    uint8_t packet[64];
+    Groupseal__Secenv__Reply reply = GROUPSEAL__SECENV__REPLY__INIT;
+    Groupseal__Secenv__FromSecenv message = GROUPSEAL__SECENV__FROM_SECENV__INIT;
+    reply.id = id;
+    message.content_case = GROUPSEAL__SECENV__FROM_SECENV__CONTENT_REPLY;
+    message.reply = &reply;
+    size_t size = groupseal__secenv__from_secenv__pack(&message, packet);
+    assert_int_equal(send(fake->connection, packet, size, MSG_NOSIGNAL), size);
+}
+
+static void fake_event(struct fake *fake)
+{
+    uint8_t packet[64];
+    char text[] = "hello";
+    Groupseal__Secenv__Notice notice = GROUPSEAL__SECENV__NOTICE__INIT;
+    Groupseal__Secenv__Event event = GROUPSEAL__SECENV__EVENT__INIT;
+    Groupseal__Secenv__FromSecenv message = GROUPSEAL__SECENV__FROM_SECENV__INIT;
+    notice.text = text;
+    event.content_case = GROUPSEAL__SECENV__EVENT__CONTENT_NOTICE;
+    event.notice = &notice;
+    message.content_case = GROUPSEAL__SECENV__FROM_SECENV__CONTENT_EVENT;
+    message.event = &event;
+    size_t size = groupseal__secenv__from_secenv__pack(&message, packet);
+    assert_int_equal(send(fake->connection, packet, size, MSG_NOSIGNAL), size);
+}
+
+static void test_requests_and_replies(void **state)
+{
+    struct fake *fake = fake_new();
+    (void)state;
+    assert_false(ask(fake, 1, true)); /* not connected */
+    fake_listen(fake);
+    connected(fake);
+    for (uint64_t tag = 1; tag <= 100; tag++) { /* pipelined */
+        assert_true(ask(fake, tag, false));
+    }
+    for (uint64_t tag = 1; tag <= 100; tag++) {
+        fake_reply(fake, fake_receive(fake));
+    }
+    fake_event(fake);
+    for (uint64_t tag = 1; tag <= 100; tag++) {
+        struct courier_result *result = result_of(fake, COURIER_REPLY);
+        assert_int_equal(result->tag, tag);
+        assert_non_null(result->message);
+        courier_result_free(result);
+    }
+    struct courier_result *result = result_of(fake, COURIER_EVENT);
+    assert_string_equal(result->message->event->notice->text, "hello");
+    courier_result_free(result);
+    assert_false(courier_waiting(fake->courier));
+    fake_free(fake);
+}
+
+/* What was asked and not answered is told to be lost, each once; then it connects again. */
+static void test_loss(void **state)
+{
+    struct fake *fake = fake_new();
+    (void)state;
+    fake_listen(fake);
+    connected(fake);
+    assert_true(ask(fake, 7, false) && ask(fake, 8, false));
+    fake_reply(fake, fake_receive(fake));
+    struct courier_result *replied = result_of(fake, COURIER_REPLY);
+    assert_int_equal(replied->tag, 7);
+    assert_non_null(replied->message);
+    courier_result_free(replied);
+    close(fake->connection);
+    struct courier_result *lost = result_of(fake, COURIER_REPLY);
+    assert_int_equal(lost->tag, 8);
+    assert_null(lost->message);
+    courier_result_free(lost);
+    struct courier_result *down = result_of(fake, COURIER_DOWN);
+    assert_string_not_equal(down->why, "");
+    courier_result_free(down);
+    connected(fake);
+    assert_true(ask(fake, 9, false));
+    fake_reply(fake, fake_receive(fake));
+    expect(fake, COURIER_REPLY);
+    fake_free(fake);
+}
+
+/* An answer to nothing, and bytes that are no message, end the connection. */
+static void test_nonsense(void **state)
+{
+    struct fake *fake = fake_new();
+    (void)state;
+    fake_listen(fake);
+    connected(fake);
+    fake_reply(fake, 99);
+    expect(fake, COURIER_DOWN);
+    close(fake->connection);
+    connected(fake);
+    assert_int_equal(send(fake->connection, "\xff\xff\xff", 3, MSG_NOSIGNAL), 3);
+    expect(fake, COURIER_DOWN);
+    close(fake->connection);
+    connected(fake);
+    fake_free(fake);
+}
+
+/* The queue is bounded while secenv does not read; urgent requests have room of their own. */
+static void test_full(void **state)
+{
+    struct fake *fake = fake_new();
+    size_t taken = 0;
+    (void)state;
+    fake_listen(fake);
+    connected(fake);
+    while (ask(fake, ++taken, false)) {
+        assert_true(taken < 100000);
+    }
+    taken--;
+    assert_true(taken >= COURIER_REQUESTS_LIMIT - COURIER_URGENT_ROOM);
+    assert_true(ask(fake, ++taken, true));
+    for (size_t i = 0; i < taken; i++) {
+        fake_reply(fake, fake_receive(fake));
+        struct courier_result *result = result_of(fake, COURIER_REPLY);
+        assert_int_equal(result->tag, i + 1);
+        courier_result_free(result);
+    }
+    fake_free(fake);
+}
+
+/* Results that nobody takes do not pile up without bound: secenv waits. */
+static void test_results_wait(void **state)
+{
+    struct fake *fake = fake_new();
+    size_t taken = 0;
+    (void)state;
+    fake_listen(fake);
+    connected(fake);
+    pid_t child = fork();
+    assert_true(child >= 0);
+    if (child == 0) {
+        for (size_t i = 0; i < COURIER_RESULTS_LIMIT + 2000; i++) {
+            fake_event(fake); /* blocks while the socket is full */
+        }
+        _exit(0);
+    }
+    usleep(300 * 1000);
+    while (taken < COURIER_RESULTS_LIMIT + 2000) {
+        expect(fake, COURIER_EVENT);
+        taken++;
+    }
+    fake_free(fake);
+}
+
+/* A wait of the main thread ends when something has come. */
+static void test_wakes_the_main_thread(void **state)
+{
+    struct fake *fake = fake_new();
+    struct epoll_event event;
+    (void)state;
+    fake_listen(fake);
+    connected(fake);
+    int epoll = epoll_create1(EPOLL_CLOEXEC);
+    assert_true(epoll >= 0);
+    usleep(1000 * 1000); /* the signal of an idle second is over */
+    pid_t child = fork();
+    assert_true(child >= 0);
+    if (child == 0) {
+        usleep(100 * 1000);
+        fake_event(fake);
+        _exit(0);
+    }
+    uint64_t start = now_ms();
+    while (!courier_waiting(fake->courier)) {
+        int ready = epoll_wait(epoll, &event, 1, 5000);
+        assert_int_equal(ready, -1);
+        assert_int_equal(errno, EINTR);
+    }
+    assert_true(now_ms() - start < 3000);
+    expect(fake, COURIER_EVENT);
+    close(epoll);
+    fake_free(fake);
+}
+
+/* Nothing is there to connect to: it says why, tries again ever more seldom, and ends when told to. */
+static void test_nobody_there(void **state)
+{
+    struct fake *fake = fake_new();
+    (void)state;
+    struct courier_result *down = result_of(fake, COURIER_DOWN);
+    assert_non_null(strstr(down->why, fake->path));
+    courier_result_free(down);
+    expect(fake, COURIER_DOWN);
+    fake_free(fake);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_requests_and_replies),
+        cmocka_unit_test(test_loss),
+        cmocka_unit_test(test_nonsense),
+        cmocka_unit_test(test_full),
+        cmocka_unit_test(test_results_wait),
+        cmocka_unit_test(test_wakes_the_main_thread),
+        cmocka_unit_test(test_nobody_there),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -333,6 +333,10 @@ static enum result identity_add(const struct settings *settings, struct store *s
     }
     if (result == RESULT_OK) {
         result = identity_store(store, &identity, settings->replace, why);
+        if (result == RESULT_EXISTS) {
+            result = result_fail(why, RESULT_EXISTS, "%s is in the store already: --replace replaces it",
+                                 settings->id);
+        }
         if (result == RESULT_OK) {
             result = store_commit(store, why);
         } else {

@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <libgen.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -109,6 +110,17 @@ static enum result directory_sync(const char *directory, struct reason *why)
     }
     (void)close(file);
     return RESULT_OK;
+}
+
+/* Syncs the directory in which `path` is, so that its name survives a crash. */
+static enum result parent_sync(const char *path, struct reason *why)
+{
+    char parent[PATH_LIMIT];
+    int length = snprintf(parent, sizeof(parent), "%s", path);
+    if (length < 0 || (size_t)length >= sizeof(parent)) {
+        return result_fail(why, RESULT_INVALID, "%.100s... is too long a path", path);
+    }
+    return directory_sync(dirname(parent), why);
 }
 
 /* ---- root key ---- */
@@ -332,7 +344,8 @@ static enum result database_create(struct store *store, const char *directory, e
     if (rename(new_path, path) != 0) {
         return result_fail(why, RESULT_STORE, "%s: %s", path, strerror(errno));
     }
-    return directory_sync(directory, why);
+    GUARD(directory_sync(directory, why));
+    return parent_sync(directory, why);
 }
 
 static enum result create_files(struct store *store, const char *directory, enum store_profile profile,
@@ -353,6 +366,7 @@ static enum result create_files(struct store *store, const char *directory, enum
     if (made != RESULT_OK && made != RESULT_EXISTS) {
         return made;
     }
+    GUARD(parent_sync(key_path, why));
     GUARD(storage_key_derive(store, root_key_file(key_path), why));
     return database_create(store, directory, profile, why);
 }

@@ -6,8 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define MAP_SIZE 4u               /* 15 places of 2 bits, the last two bits zero */
-#define MAPS_SIZE (2u * MAP_SIZE) /* sources, wraps */
+#define MAP_SIZE 4u  /* 15 places of 2 bits, the last two bits zero */
+#define MAPS_SIZE 8u /* sources, wraps */
 #define LEVEL_FIRST_CAPACITY 16u
 
 enum source { SOURCE_EMPTY = 0, SOURCE_LEFT = 1, SOURCE_RIGHT = 2, SOURCE_FRESH = 3 };
@@ -520,7 +520,7 @@ enum result tree_packed_check(struct bytes packed, uint32_t row, uint32_t height
             if (step > 0 && exists && !children_agree(sources, step, i, children_said(source, wrapped))) {
                 return RESULT_INVALID;
             }
-            length += WRAP_SIZE * ((wrapped >> 1) + (wrapped & 1u));
+            length += (size_t)WRAP_SIZE * ((wrapped >> 1) + (wrapped & 1u));
         }
     }
     return packed.length == length ? RESULT_OK : RESULT_INVALID;

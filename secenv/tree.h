@@ -11,7 +11,7 @@
 #define TREE_BLOCK_LEVELS 4u
 #define TREE_BLOCK_NODES 15u
 #define TREE_HEIGHT_MAX 20u
-#define TREE_PACKED_MAX (8u + TREE_BLOCK_NODES * 2u * WRAP_SIZE)
+#define TREE_PACKED_MAX 1208u /* two maps of 4 bytes, and two wraps for each node */
 
 struct tree_place {
     uint32_t row;

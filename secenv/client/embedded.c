@@ -15,7 +15,8 @@
 
 #define OWNER_FD 3
 #define OWNER_FD_TEXT "3"
-#define END_STEPS 500 /* of 10 ms */
+#define END_STEPS 500
+#define END_STEP_NS 10000000L /* 10 ms */
 
 /* "secenv" in the folder of this program, else the bare name for PATH. */
 static const char *program_beside(char *path, size_t size)
@@ -138,7 +139,7 @@ bool embedded_start(const struct secenv_client_settings *settings, struct embedd
 
 void embedded_wait(pid_t pid)
 {
-    const struct timespec step = {.tv_nsec = 10 * 1000 * 1000};
+    const struct timespec step = {.tv_nsec = END_STEP_NS};
 
     for (int i = 0; i < END_STEPS; i++) {
         pid_t ended = waitpid(pid, NULL, WNOHANG);

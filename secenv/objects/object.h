@@ -15,12 +15,12 @@
  * `signature`, which must live as long as the object. No state is changed by anything here.
  */
 
-#define OBJECT_LIMIT (48u * 1024u) /* an EndToEnd, a sealed message, a retained object */
+#define OBJECT_LIMIT 49152u /* 48 KiB: an EndToEnd, a sealed message, a retained object */
 #define NAME_LIMIT 128u
 #define GROUP_NAME_LIMIT 64u
 #define SITE_LIMIT 64u
 #define DETAIL_LIMIT 200u
-#define BODY_LIMIT (16u * 1024u)
+#define BODY_LIMIT 16384u /* 16 KiB */
 #define COMMAND_ID_SIZE 16u
 #define NONCE_SIZE 8u
 #define MEMBERS_LIMIT 16u /* until rows below `epoch` are published */

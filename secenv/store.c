@@ -120,7 +120,9 @@ static enum result parent_sync(const char *path, struct reason *why)
     if (length < 0 || (size_t)length >= sizeof(parent)) {
         return result_fail(why, RESULT_INVALID, "%.100s... is too long a path", path);
     }
-    return directory_sync(dirname(parent), why);
+    const char *directory = dirname(parent);
+    /* Some may be passed through and not be read: then the file system has to do it by itself. */
+    return access(directory, R_OK) == 0 ? directory_sync(directory, why) : RESULT_OK;
 }
 
 /* ---- root key ---- */

@@ -207,6 +207,7 @@ static enum result load_anchors(struct handshake_context *context, struct bytes 
             context->anchor_count++;
         }
     }
+    handshake_set_time(handshake_now(context));
     if (result != RESULT_UNKNOWN || context->anchor_count == 0) {
         return result_fail(
             why, RESULT_INVALID,

@@ -98,7 +98,7 @@ class Site:
         for device in self.devices.values():
             self.provision(device.stem, "adn-ae", device.identity, device.stem, device.mode)
 
-    def provision(self, store, kind, identity, name, mode, *more, pki=None):
+    def provision(self, store, kind, identity, name, mode, *more, pki=None, in_cse=IN_CSE):
         """Puts an identity with the credentials of `name` into a (stopped) store."""
         pki = pki or self.pki
         if mode == "cert":
@@ -107,7 +107,7 @@ class Site:
         else:
             credentials = ["--psk-file", pki.file(name, "e2e.psk")]
         run([self.secenv_program, "provision", "--store", self.store(store), "--profile",
-             "authority" if kind == "in-cse" else "member", "--kind", kind, "--id", identity, "--in-cse", IN_CSE,
+             "authority" if kind == "in-cse" else "member", "--kind", kind, "--id", identity, "--in-cse", in_cse,
              "--mode", mode, *credentials, *more])
 
     # -- processes ------------------------------------------------------------------------------------------

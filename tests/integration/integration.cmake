@@ -20,3 +20,8 @@ if(NOT GROUPSEAL_FUZZ)
   set_target_properties(tap PROPERTIES PREFIX "")
   target_link_libraries(tap PRIVATE groupseal_flags)
 endif()
+
+# The test build of secenv is made with all the rest, for test_no_key_outside.py.
+if(TARGET secenv_test_door)
+  add_custom_target(tests_need ALL DEPENDS secenv_test_door)
+endif()

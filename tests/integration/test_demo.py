@@ -1,0 +1,44 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""./demo as it should end, and with a part taken away: it must fail, at that part's step."""
+
+import re
+
+import pytest
+
+from harness.processes import REPOSITORY, run
+
+
+def demo(build, tmp_path, *options):
+    """What ./demo does after its build, with the build that is tested."""
+    folder = tmp_path / "build"
+    folder.mkdir()
+    for part in ("bin", "lib"):
+        (folder / part).symlink_to(build / part)
+    result = run(["/usr/bin/python3", REPOSITORY / "tests" / "demo" / "demo.py", folder, *options], check=False,
+                 seconds=120)
+    print(result.stdout, result.stderr)
+    # Nothing keeps running, and no secret stays.
+    assert run(["pgrep", "-f", str(folder)], check=False).stdout == ""
+    assert not (folder / "site" / "pki").exists() and not (folder / "site" / "store").exists()
+    return result
+
+
+def test_demo(build, tmp_path):
+    result = demo(build, tmp_path)
+    assert result.returncode == 0
+    lines = result.stdout.splitlines()
+    assert [line[2] for line in lines if re.match("  [0-9]  ", line)] == list("12345678")
+    assert "close" in result.stdout and "start" in result.stdout
+    assert lines[-1] == "demo: ok"
+
+
+@pytest.mark.parametrize("part, step, names", [
+    ("in-cse", 3, "in-cse is not connected"),
+    ("mn-secenv", 4, "mn-1 has no end-to-end association"),
+    ("device", 3, "Sdoor2 is not connected"),
+])
+def test_demo_without_a_part(build, tmp_path, part, step, names):
+    result = demo(build, tmp_path, "--without", part)
+    assert result.returncode == 1
+    assert f"step {step} was not seen" in result.stderr and names in result.stderr
+    assert "demo: ok" not in result.stdout

@@ -1,0 +1,81 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The MN-CSE's secure environment is killed under the broker: all but commands goes on, until it is back."""
+
+import json
+import ssl
+import time
+
+import paho.mqtt.client as mqtt
+
+from harness.processes import wait_until
+from harness.site import Device
+
+GROUPS = {"doors": "door"}
+
+
+class Client:
+    """Any other client of the broker, on a topic of its own."""
+
+    def __init__(self, site, name):
+        self.heard = []
+        self.lost = 0
+        self.client = mqtt.Client(client_id=name)
+        site.pki.make("device", name)
+        self.client.tls_set(str(site.pki.hop_ca), str(site.pki.file(name, "hop.pem")),
+                            str(site.pki.file(name, "hop.key")), cert_reqs=ssl.CERT_REQUIRED)
+        self.client.on_message = lambda _client, _data, message: self.heard.append(message.payload)
+        self.client.on_connect = lambda client, *_: client.subscribe("weather", 1)
+        self.client.on_disconnect = self._disconnected
+        self.client.connect("localhost", site.broker.certificate_port)
+        self.client.loop_start()
+
+    def _disconnected(self, *_):
+        self.lost += 1
+
+    def round_trip(self, text):
+        self.client.publish("weather", text, 1)
+        start = time.monotonic()
+        wait_until(lambda: text.encode() in self.heard, 5, "another client's message arrives", every=0.005)
+        return time.monotonic() - start
+
+
+def test_secenv_killed_under_the_broker(make_site):
+    site = make_site([Device("Sdoor1", "door"), Device("Sdoor2", "door", "psk")])
+    site.start_authority()
+    site.add_members()
+    site.create_groups(GROUPS)
+    site.start_secenv("mn")
+    site.start_broker()
+    site.start_in_cse()
+    site.start_device("Sdoor1")
+    site.wait_ready("Sdoor1")
+    other = Client(site, "Sother")
+    wait_until(lambda: other.client.is_connected(), 10, "the other client is connected")
+    other.round_trip("before")
+
+    site.running["secenv-mn"].kill()
+
+    # The broker lives, other clients do not notice, and the relay between devices and the IN-CSE goes on: a
+    # device that starts only now authenticates through it.
+    assert other.round_trip("without secenv") < 2
+    done = site.counter("authority", "handshakes_done")
+    site.start_device("Sdoor2")
+    wait_until(lambda: site.counter("authority", "handshakes_done") > done, 20, "Sdoor2 is authenticated")
+    wait_until(lambda: site.associated("Sdoor2"), 20, "Sdoor2 is associated")
+
+    # A command is answered, clearly: nobody has it, and why.
+    result = site.operator("send", "doors", "close", "--valid", "5s", check=False)
+    report = json.loads(result.stdout)
+    assert result.returncode != 0
+    assert all(row["outcome"] != "done" for row in report["members"])
+    assert site.done("Sdoor1", "close") == 0
+    assert "mn-1" in json.dumps(report) + result.stderr
+
+    # It is back: all goes on by itself.
+    site.start_secenv("mn")
+    site.wait_ready("Sdoor2")
+    wait_until(lambda: site.send("doors", "open", check=False) == {"Sdoor1": "done", "Sdoor2": "done"}, 30,
+               "commands work again")
+    assert site.running["broker"].running() and other.lost == 0
+    other.client.loop_stop()
+    other.client.disconnect()

@@ -120,12 +120,15 @@ static enum result der_time(struct bytes *rest, uint64_t *out)
     return RESULT_OK;
 }
 
+#define P256_POINT_SIZE 65u
+
 static const uint8_t p256_key[] = {0x30, 0x13, 0x06, 0x07, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x02, 0x01,
                                    0x06, 0x08, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x03, 0x01, 0x07};
 static const uint8_t ecdsa_sha256[] = {0x30, 0x0a, 0x06, 0x08, 0x2a, 0x86,
                                        0x48, 0xce, 0x3d, 0x04, 0x03, 0x02};
 static const uint8_t oid_key_usage[] = {0x55, 0x1d, 0x0f};
 static const uint8_t oid_alternative_name[] = {0x55, 0x1d, 0x11};
+static const uint8_t oid_constraints[] = {0x55, 0x1d, 0x13};
 static const uint8_t oid_extended_usage[] = {0x55, 0x1d, 0x25};
 static const uint8_t oid_server[] = {0x2b, 0x06, 0x01, 0x05, 0x05, 0x07, 0x03, 0x01};
 static const uint8_t oid_client[] = {0x2b, 0x06, 0x01, 0x05, 0x05, 0x07, 0x03, 0x02};
@@ -135,6 +138,18 @@ static enum result read_key_usage(struct bytes value, struct certificate *out)
     struct element bits;
     GUARD(der_expect(&value, DER_BIT_STRING, &bits));
     out->signs_only = value.length == 0 && bits.content.length == 2 && bits.content.data[1] == 0x80;
+    return RESULT_OK;
+}
+
+static enum result read_constraints(struct bytes value, struct certificate *out)
+{
+    struct element list;
+    struct element is_ca;
+    GUARD(der_expect(&value, DER_SEQUENCE, &list));
+    if (der_is(list.content, DER_BOOLEAN)) {
+        GUARD(der_next(&list.content, &is_ca));
+        out->is_ca = is_ca.content.length == 1 && is_ca.content.data[0] == 0xff;
+    }
     return RESULT_OK;
 }
 
@@ -168,7 +183,7 @@ static enum result read_names(struct bytes value, struct certificate *out)
 
 static enum result read_extensions(struct bytes list, struct certificate *out)
 {
-    bool seen[3] = {false, false, false};
+    bool seen[4] = {false, false, false, false};
     while (list.length > 0) {
         struct element extension;
         struct element oid;
@@ -190,6 +205,9 @@ static enum result read_extensions(struct bytes list, struct certificate *out)
         } else if (bytes_equal(oid.content, BYTES_OF(oid_alternative_name))) {
             read = read_names;
             which = 2;
+        } else if (bytes_equal(oid.content, BYTES_OF(oid_constraints))) {
+            read = read_constraints;
+            which = 3;
         } else {
             continue;
         }
@@ -198,6 +216,21 @@ static enum result read_extensions(struct bytes list, struct certificate *out)
         }
         seen[which] = true;
         GUARD(read(value.content, out));
+    }
+    return RESULT_OK;
+}
+
+static enum result read_key(struct bytes *rest, bool *on_p256, struct bytes *point)
+{
+    struct element info;
+    struct element algorithm;
+    struct element bits;
+    GUARD(der_expect(rest, DER_SEQUENCE, &info));
+    GUARD(der_expect(&info.content, DER_SEQUENCE, &algorithm));
+    GUARD(der_expect(&info.content, DER_BIT_STRING, &bits));
+    *on_p256 = bytes_equal(algorithm.whole, BYTES_OF(p256_key));
+    if (*on_p256 && bits.content.length == 1 + P256_POINT_SIZE && bits.content.data[0] == 0) {
+        *point = (struct bytes){bits.content.data + 1, P256_POINT_SIZE};
     }
     return RESULT_OK;
 }
@@ -225,10 +258,9 @@ enum result certificate_parse(struct bytes der, struct certificate *out)
     GUARD(der_expect(&rest, DER_SEQUENCE, &element));
     out->subject = element.whole;
 
-    struct element algorithm;
-    GUARD(der_expect(&rest, DER_SEQUENCE, &element));
-    GUARD(der_expect(&element.content, DER_SEQUENCE, &algorithm));
-    out->is_p256 = signed_well && bytes_equal(algorithm.whole, BYTES_OF(p256_key));
+    bool on_p256 = false;
+    GUARD(read_key(&rest, &on_p256, &out->public_key));
+    out->is_p256 = signed_well && on_p256;
     if (!der_is(rest, DER_EXTENSIONS)) {
         return rest.length == 0 ? RESULT_OK : RESULT_INVALID;
     }

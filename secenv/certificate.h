@@ -18,6 +18,8 @@ struct certificate {
     struct bytes subject;
     uint64_t not_before; /* seconds since 1970 */
     uint64_t not_after;
+    struct bytes public_key; /* the point, uncompressed; empty where it is not */
+    bool is_ca;
     bool is_p256;     /* the key is on P-256 and the signature ECDSA with SHA-256 */
     bool signs_only;  /* key usage is there and is digitalSignature alone */
     bool server_only; /* extended key usage is there and is serverAuth alone */

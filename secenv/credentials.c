@@ -14,6 +14,7 @@
 #define PEM_LIMIT (64u * 1024u)
 #define CRL_LIMIT (6u * 1024u * 1024u)
 #define CHAIN_LIMIT 4u
+#define P256_POINT_SIZE 65u
 
 const char identity_schema[] = "CREATE TABLE IF NOT EXISTS identity ("
                                " name TEXT PRIMARY KEY,"
@@ -160,6 +161,14 @@ static enum result refuse_verified(const struct identity *identity, int error, s
     }
 }
 
+static bool vouches(WOLFSSL_CERT_MANAGER *manager, const struct buffer *der)
+{
+    struct certificate certificate;
+    return certificate_parse(buffer_bytes(der), &certificate) == RESULT_OK && certificate.is_ca &&
+           wolfSSL_CertManagerLoadCABuffer(manager, der->data, (long)der->length, WOLFSSL_FILETYPE_ASN1) ==
+               WOLFSSL_SUCCESS;
+}
+
 /* From the top of the chain down: each must verify, and may then vouch for the next. */
 static enum result verify_chain(const struct identity *identity, WOLFSSL_CERT_MANAGER *manager,
                                 const struct buffer *chain, size_t count, struct reason *why)
@@ -171,8 +180,7 @@ static enum result verify_chain(const struct identity *identity, WOLFSSL_CERT_MA
         if (verified != WOLFSSL_SUCCESS && verified != CRL_MISSING) {
             return refuse_verified(identity, verified, why);
         }
-        if (i > 0 && wolfSSL_CertManagerLoadCABuffer(manager, chain[i].data, (long)chain[i].length,
-                                                     WOLFSSL_FILETYPE_ASN1) != WOLFSSL_SUCCESS) {
+        if (i > 0 && !vouches(manager, &chain[i])) {
             return result_fail(why, RESULT_INVALID, "the chain of %s holds a certificate that is not a CA's",
                                identity->name);
         }
@@ -195,6 +203,43 @@ static enum result split_chain(const struct identity *identity, struct buffer *c
         return result_fail(why, RESULT_INVALID,
                            "the certificate of %s must be PEM, its own first, at most %u in all",
                            identity->name, CHAIN_LIMIT - 1);
+    }
+    return RESULT_OK;
+}
+
+/* The public point that belongs to a private key (PEM); wolfSSL_CTX_check_private_key of 5.5.4 takes any
+ * key on the curve. */
+static enum result public_of(const struct buffer *pem, uint8_t point[P256_POINT_SIZE])
+{
+    uint8_t der[512];
+    word32 at = 0;
+    word32 size = P256_POINT_SIZE;
+    ecc_key key;
+    if (wc_ecc_init(&key) != 0) {
+        return RESULT_INTERNAL;
+    }
+    int length = wc_KeyPemToDer(pem->data, (int)pem->length, der, sizeof(der), NULL);
+    bool good = length > 0 && wc_EccPrivateKeyDecode(der, &at, &key, (word32)length) == 0 &&
+                wc_ecc_make_pub(&key, NULL) == 0 && wc_ecc_export_x963(&key, point, &size) == 0 &&
+                size == P256_POINT_SIZE;
+    (void)wc_ecc_free(&key);
+    secret_wipe_bytes(der, sizeof(der));
+    return good ? RESULT_OK : RESULT_INVALID;
+}
+
+static enum result check_private_key(const struct identity *identity, struct bytes der, struct reason *why)
+{
+    uint8_t point[P256_POINT_SIZE];
+    struct certificate certificate;
+    if (public_of(&identity->private_key, point) != RESULT_OK) {
+        return result_fail(why, RESULT_INVALID,
+                           "the private key of %s cannot be read: an unencrypted P-256 key (PEM) is expected",
+                           identity->name);
+    }
+    if (certificate_parse(der, &certificate) != RESULT_OK ||
+        !bytes_equal(certificate.public_key, BYTES_OF(point))) {
+        return result_fail(why, RESULT_INVALID, "the private key of %s is not the one of its certificate",
+                           identity->name);
     }
     return RESULT_OK;
 }
@@ -239,11 +284,7 @@ static enum result check_loaded(const struct identity *identity, struct buffer *
     GUARD(check_own_certificate(identity, buffer_bytes(&chain[0]), why));
     struct handshake_context *context = NULL;
     GUARD(handshake_context_new(identity, &clock_system, &context, why));
-    enum result result = RESULT_OK;
-    if (wolfSSL_CTX_check_private_key(context->certificate) != WOLFSSL_SUCCESS) {
-        result = result_fail(why, RESULT_INVALID, "the private key of %s is not the one of its certificate",
-                             identity->name);
-    }
+    enum result result = check_private_key(identity, buffer_bytes(&chain[0]), why);
     if (result == RESULT_OK) {
         result = verify_chain(identity, wolfSSL_CTX_GetCertManager(context->certificate), chain, count, why);
     }

@@ -187,7 +187,8 @@ static enum result load_lists(struct handshake_context *context, struct bytes cr
 static bool load_anchor(struct handshake_context *context, const struct buffer *der)
 {
     struct certificate anchor;
-    if (certificate_parse(buffer_bytes(der), &anchor) != RESULT_OK) {
+    /* wolfSSL would take any certificate as an anchor. */
+    if (certificate_parse(buffer_bytes(der), &anchor) != RESULT_OK || !anchor.is_ca) {
         return false;
     }
     handshake_set_time(anchor.not_before);

@@ -1,0 +1,429 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""mn_cse.so in Debian's Mosquitto: loading and refusing, registration, forwarding, the topic table, and a
+secure environment that comes and goes. The secure environment is a fake (fake_secenv.py)."""
+
+import base64
+import json
+import queue
+import shutil
+import signal
+import ssl
+import subprocess
+import tempfile
+import time
+from pathlib import Path
+
+import paho.mqtt.client as mqtt
+import pytest
+from fake_secenv import FakeSecenv
+from harness.broker import Broker
+from harness.processes import free_ports, run, wait_until
+
+IN_CSE = "//sp.example/in-cse"
+MN_CSE = "//sp.example/mn-1"
+DOOR = "//sp.example/Sdoor1"
+GROUP = "groupseal/v1/mn-1/doors"
+
+
+class Client:
+    """An MQTT client with a certificate of the hop's CA."""
+
+    def __init__(self, broker, pki, name, will=None):
+        self.name = name
+        self.received = queue.Queue()
+        self.granted = queue.Queue()
+        self.client = mqtt.Client(client_id=name, clean_session=True, protocol=mqtt.MQTTv311)
+        self.client.tls_set(ca_certs=str(pki.hop_ca), certfile=str(pki.file(name, "hop.pem")),
+                            keyfile=str(pki.file(name, "hop.key")), tls_version=ssl.PROTOCOL_TLS_CLIENT)
+        self.client.on_message = lambda _client, _data, message: self.received.put(message)
+        self.client.on_subscribe = lambda _client, _data, _mid, granted: self.granted.put(granted)
+        if will:
+            self.client.will_set(will, b"will", 1, False)
+        self.client.connect("localhost", broker.certificate_port)
+        self.client.loop_start()
+        wait_until(self.client.is_connected, 5, f"{name} connects")
+
+    def subscribe(self, topic, qos=1):
+        """True where the broker grants it."""
+        self.client.subscribe(topic, qos)
+        return self.granted.get(timeout=5)[0] != 128
+
+    def publish(self, topic, payload, retain=False):
+        self.client.publish(topic, payload, 1, retain).wait_for_publish(5)
+
+    def request(self, rqi, to, fr, **more):
+        primitive = {"op": 5, "to": to, "fr": fr, "rqi": rqi, "rvi": "3", **more}
+        self.publish(f"/oneM2M/req/{self.name}/mn-1/json", json.dumps(primitive))
+
+    def next(self, topic, seconds=5):
+        """The next message, which must be on this topic."""
+        message = self.received.get(timeout=seconds)
+        assert message.topic == topic
+        return message
+
+    def primitive(self, topic, seconds=5):
+        return json.loads(self.next(topic, seconds).payload)
+
+    def silent(self, seconds=0.5):
+        try:
+            message = self.received.get(timeout=seconds)
+        except queue.Empty:
+            return True
+        raise AssertionError(f"{self.name} got {message.topic}")
+
+    def stop(self):
+        self.client.disconnect()
+        self.client.loop_stop()
+
+    def vanish(self):
+        """The connection breaks without a DISCONNECT."""
+        self.client.socket().shutdown(2)
+        self.client.loop_stop()
+
+
+def seci(content):
+    return {"m2m:seci": {"sit": 6, "eckm": base64.b64encode(content).decode()}}
+
+
+def options(socket):
+    return {"cse_id": MN_CSE, "in_cse": IN_CSE, "identity": "//sp.example/%u", "foreign": "allow",
+            "secenv_socket": socket}
+
+
+@pytest.fixture
+def sockets():
+    folder = Path(tempfile.mkdtemp(prefix="groupseal-"))
+    yield folder
+    shutil.rmtree(folder)
+
+
+@pytest.fixture
+def secenv(tmp_path, sockets):
+    fake = FakeSecenv(tmp_path, sockets / "owner")
+    fake.start()
+    yield fake
+    fake.stop()
+
+
+@pytest.fixture
+def credentials(pki):
+    pki.make("in-cse")
+    pki.make("broker", "mn-1", "--address", "localhost", "--address", "127.0.0.1")
+    for stem in ("Sdoor1", "Sdoor2", "Sspy1"):
+        pki.make("device", stem)
+    pki.make("psk", "Spsk1", "hop")
+    return pki
+
+
+@pytest.fixture
+def broker(processes, tmp_path, credentials, build, secenv):
+    made = Broker(processes, tmp_path / "broker", credentials, "mn-1", build, options(secenv.path))
+    made.start()
+    assert secenv.connected.wait(5)
+    return made
+
+
+@pytest.fixture
+def connect(broker, credentials):
+    clients = []
+
+    def start(name, **more):
+        clients.append(Client(broker, credentials, name, **more))
+        return clients[-1]
+
+    yield start
+    for client in clients:
+        client.stop()
+
+
+@pytest.fixture
+def in_cse(connect):
+    client = connect("in-cse")
+    assert client.subscribe("/oneM2M/req/+/in-cse/#") and client.subscribe("/oneM2M/resp/in-cse/#")
+    return client
+
+
+@pytest.fixture
+def door(connect):
+    client = connect("Sdoor1")
+    for topic in ("req/+/Sdoor1/#", "resp/Sdoor1/#", "reg_resp/Sdoor1/#"):
+        assert client.subscribe(f"/oneM2M/{topic}")
+    return client
+
+
+# -- configuration ----------------------------------------------------------------------------------------------
+
+
+def start_with(processes, folder, build, plugin, name, before=()):
+    """A broker with these plugin options; it ends at once, or listens."""
+    port = free_ports(1)[0]
+    configuration = folder / f"{name}.conf"
+    lines = [*before, "allow_anonymous true", "user root", f"plugin {build}/lib/mn_cse.so"]
+    for option, value in plugin.items():
+        lines += [f"plugin_opt_{option} {value}" for value in (value if isinstance(value, list) else [value])]
+    if "per_listener_settings true" in before:
+        lines.remove("allow_anonymous true")
+        lines.insert(len(before), f"listener {port} 127.0.0.1")
+        lines.insert(len(before) + 1, "allow_anonymous true")
+    else:
+        lines.append(f"listener {port} 127.0.0.1")
+    configuration.write_text("\n".join(lines) + "\n")
+    process = processes.start(name, ["mosquitto", "-c", configuration])
+    return process, port
+
+
+WRONG = [
+    ("cse_id", None, "plugin_opt_cse_id //sp.example/mn-1"),
+    ("cse_id", "mn-1", "plugin_opt_cse_id //sp.example/mn-1"),
+    ("cse_id", "//sp.example/Sdoor", "plugin_opt_cse_id //sp.example/mn-1"),
+    ("in_cse", None, "plugin_opt_in_cse //sp.example/in-cse"),
+    ("in_cse", MN_CSE, "another CSE"),
+    ("identity", None, "plugin_opt_identity //sp.example/%u"),
+    ("identity", "//sp.example/x", "plugin_opt_identity //sp.example/%u"),
+    ("foreign", None, "plugin_opt_foreign defer"),
+    ("foreign", "maybe", "plugin_opt_foreign allow"),
+    ("secenv_socket", None, "plugin_opt_secenv_socket"),
+    ("secenv_socket", "relative", "absolute path"),
+    ("secenv_store", "/tmp/store", "not both"),
+    ("mode", "observe", "plugin_opt_mode"),
+    ("foreign", ["allow", "defer"], "twice"),
+]
+
+
+@pytest.mark.parametrize("number", range(len(WRONG)))
+def test_wrong_option_is_refused_with_the_line_to_write(processes, tmp_path, build, number):
+    name, value, line = WRONG[number]
+    plugin = options("/tmp/nobody.sock")
+    if value is None:
+        del plugin[name]
+    else:
+        plugin[name] = value
+    process, _ = start_with(processes, tmp_path, build, plugin, "wrong")
+    wait_until(lambda: not process.running(), 5, "the broker ends")
+    assert process.popen.returncode != 0
+    assert line in process.text()
+
+
+def test_right_options_start(processes, tmp_path, build):
+    process, _ = start_with(processes, tmp_path, build, options("/tmp/nobody.sock"), "right")
+    wait_until(lambda: "is not reachable" in process.text(), 5, "it starts, and says that secenv is missing")
+    assert process.running()
+
+
+def test_second_instance_is_refused(processes, tmp_path, build):
+    lines = [f"plugin {build}/lib/mn_cse.so"] + [f"plugin_opt_{key} {value}"
+                                                for key, value in options("/tmp/nobody.sock").items()]
+    process, _ = start_with(processes, tmp_path, build, options("/tmp/nobody.sock"), "twice", lines)
+    wait_until(lambda: not process.running(), 5, "the broker ends")
+    assert "remove the second" in process.text()
+
+
+def test_missing_ticks_are_told(processes, tmp_path, build):
+    process, port = start_with(processes, tmp_path, build, options("/tmp/nobody.sock"), "ticks",
+                               ["per_listener_settings true"])
+    wait_until(lambda: "started" in process.text(), 5, "it starts")
+    time.sleep(5.2)
+    subprocess.run(["mosquitto_pub", "-p", str(port), "-t", "x", "-m", "x"], check=True, timeout=10)
+    wait_until(lambda: "write `per_listener_settings false`" in process.text(), 5, "it says what to write")
+
+
+# -- oneM2M -----------------------------------------------------------------------------------------------------
+
+
+def test_registration(door):
+    ae = {"op": 1, "ty": 2, "to": MN_CSE, "fr": "Sdoor1", "rqi": "r1", "rvi": "3",
+          "pc": {"m2m:ae": {"api": "Ndoor", "rr": True, "srv": ["3"]}}}
+    door.publish("/oneM2M/reg_req/Sdoor1/mn-1/json", json.dumps(ae))
+    response = door.primitive("/oneM2M/reg_resp/Sdoor1/mn-1/json")
+    assert (response["rsc"], response["rqi"]) == (2001, "r1")
+    assert response["pc"]["m2m:ae"]["aei"] == "Sdoor1"
+    door.publish("/oneM2M/reg_req/Sdoor1/mn-1/json", json.dumps(ae | {"rqi": "r2", "fr": "Sdoor2"}))
+    assert door.primitive("/oneM2M/reg_resp/Sdoor1/mn-1/json")["rsc"] == 4106
+
+
+def test_forwarding_both_ways(in_cse, door):
+    door.request("q1", IN_CSE, DOOR, pc=seci(b"up"))
+    forwarded = in_cse.primitive("/oneM2M/req/mn-1/in-cse/json")
+    assert (forwarded["to"], forwarded["fr"], forwarded["pc"]) == (IN_CSE, DOOR, seci(b"up"))
+    assert forwarded["rqi"].startswith("Sdoor1/")
+    in_cse.publish("/oneM2M/resp/mn-1/in-cse/json",
+                   json.dumps({"rsc": 2000, "rqi": forwarded["rqi"], "fr": IN_CSE, "pc": seci(b"back")}))
+    response = door.primitive("/oneM2M/resp/Sdoor1/mn-1/json")
+    assert (response["rsc"], response["rqi"], response["pc"]) == (2000, "q1", seci(b"back"))
+
+    in_cse.request("q2", DOOR, IN_CSE, pc=seci(b"down"))
+    forwarded = door.primitive("/oneM2M/req/mn-1/Sdoor1/json")
+    assert (forwarded["to"], forwarded["fr"], forwarded["pc"]) == (DOOR, IN_CSE, seci(b"down"))
+    door.publish("/oneM2M/resp/mn-1/Sdoor1/json", json.dumps({"rsc": 2000, "rqi": forwarded["rqi"], "fr": DOOR}))
+    assert in_cse.primitive("/oneM2M/resp/in-cse/mn-1/json")["rqi"] == "q2"
+
+
+def test_another_originator_is_refused(in_cse, door, connect):
+    door.request("q1", IN_CSE, "//sp.example/Sdoor2", pc=seci(b"up"))
+    assert door.primitive("/oneM2M/resp/Sdoor1/mn-1/json")["rsc"] == 4106
+    connect("Sspy1").publish("/oneM2M/req/Sdoor1/mn-1/json",
+                             json.dumps({"op": 5, "to": IN_CSE, "fr": DOOR, "rqi": "q2"}))
+    assert in_cse.silent() and door.silent()
+
+
+def test_retained_request_is_not_kept(in_cse, door):
+    door.publish("/oneM2M/req/Sdoor1/mn-1/json", json.dumps({"op": 5, "to": IN_CSE, "fr": DOOR, "rqi": "q1"}), True)
+    assert in_cse.primitive("/oneM2M/req/mn-1/in-cse/json")["fr"] == DOOR
+    assert not in_cse.received.qsize()
+
+
+# -- the secure environment ---------------------------------------------------------------------------------------
+
+
+def test_object_for_the_mn_cse(in_cse, secenv):
+    in_cse.request("q1", MN_CSE, IN_CSE, pc=seci(b"object"))
+    received = secenv.requested("received")
+    assert (received.identity, getattr(received, "from"), received.object) == (MN_CSE, IN_CSE, b"object")
+    response = in_cse.primitive("/oneM2M/resp/in-cse/mn-1/json")
+    assert (response["rsc"], response["rqi"], response["pc"]) == (2000, "q1", seci(b"answer"))
+
+
+def test_answer_comes_at_once(in_cse):
+    """Not with the broker's next tick, 100 ms later."""
+    times = []
+    for number in range(20):
+        start = time.monotonic()
+        in_cse.request(f"q{number}", MN_CSE, IN_CSE, pc=seci(b"object"))
+        in_cse.primitive("/oneM2M/resp/in-cse/mn-1/json")
+        times.append(time.monotonic() - start)
+    assert sorted(times)[10] < 0.06, times
+
+
+def test_object_from_the_mn_cse(in_cse, secenv):
+    secenv.event(send=secenv.pb.Send(token=5, to=IN_CSE, object=b"object"))
+    request = in_cse.primitive("/oneM2M/req/mn-1/in-cse/json")
+    assert (request["op"], request["to"], request["fr"], request["pc"]) == (5, IN_CSE, MN_CSE, seci(b"object"))
+    in_cse.publish("/oneM2M/resp/mn-1/in-cse/json",
+                   json.dumps({"rsc": 2000, "rqi": request["rqi"], "pc": seci(b"answer")}))
+    answered = secenv.requested("answered")
+    assert (answered.token, answered.object, answered.failure) == (5, b"answer", "")
+
+
+def test_secenv_goes_and_comes_back(in_cse, door, secenv, broker):
+    secenv.stop()
+    in_cse.request("q1", MN_CSE, IN_CSE, pc=seci(b"object"))
+    assert in_cse.primitive("/oneM2M/resp/in-cse/mn-1/json")["rsc"] == 5103
+    # Broker and relay go on.
+    door.request("q2", IN_CSE, DOOR, pc=seci(b"up"))
+    in_cse.primitive("/oneM2M/req/mn-1/in-cse/json")
+    secenv.start()
+    assert secenv.connected.wait(10)
+    in_cse.request("q3", MN_CSE, IN_CSE, pc=seci(b"object"))
+    assert in_cse.primitive("/oneM2M/resp/in-cse/mn-1/json")["rsc"] == 2000
+    assert broker.process.running()
+
+
+def test_deaf_secenv_stops_nobody(in_cse, door, secenv):
+    secenv.deaf = True
+    in_cse.request("q1", MN_CSE, IN_CSE, pc=seci(b"object"))
+    start = time.monotonic()
+    for number in range(5):
+        door.request(f"d{number}", IN_CSE, DOOR, pc=seci(b"up"))
+        in_cse.primitive("/oneM2M/req/mn-1/in-cse/json")
+    assert time.monotonic() - start < 2
+    assert in_cse.primitive("/oneM2M/resp/in-cse/mn-1/json", 15)["rsc"] == 5103
+
+
+def test_in_cse_that_comes_is_told_to_secenv(connect, secenv):
+    time.sleep(1.1)
+    while secenv.requests.qsize():
+        secenv.requests.get()
+    assert connect("in-cse").subscribe("/oneM2M/req/+/in-cse/#")
+    assert secenv.requested("online").online
+
+
+# -- group topics -------------------------------------------------------------------------------------------------
+
+
+def member(secenv, client, stems=("Sdoor1", "Sdoor2")):
+    """Puts the stems into "doors" and waits until the client may subscribe to its commands."""
+    secenv.roster("doors", [f"//sp.example/{stem}" for stem in stems])
+    wait_until(lambda: client.subscribe(f"{GROUP}/cmd"), 5, f"{client.name} may subscribe")
+
+
+def test_members_only(door, connect, secenv):
+    spy = connect("Sspy1")
+    assert spy.subscribe("#")  # other topics are allowed here; ours are not read
+    assert not door.subscribe(f"{GROUP}/cmd")  # no roster yet
+    member(secenv, door)
+    assert not spy.subscribe(f"{GROUP}/cmd") and not spy.subscribe("$share/x/groupseal/#")
+    kinds = secenv.pb
+    secenv.publish(kinds.TOPIC_COMMAND, b"command")
+    assert door.next(f"{GROUP}/cmd").payload == b"command"
+    secenv.publish(kinds.TOPIC_EPOCH, b"epoch", retained=True)
+    assert door.subscribe(f"{GROUP}/epoch")
+    message = door.next(f"{GROUP}/epoch")
+    assert (message.payload, message.retain) == (b"epoch", True)
+    door.publish("sensors/1", "x")
+    assert spy.next("sensors/1").payload == b"x"
+    assert spy.silent()
+
+
+def test_dropped_member_reads_no_more(door, connect, secenv):
+    other = connect("Sdoor2")
+    member(secenv, door)
+    assert other.subscribe(f"{GROUP}/cmd")
+    secenv.publish(secenv.pb.TOPIC_COMMAND, b"one")
+    assert door.next(f"{GROUP}/cmd").payload == b"one" and other.next(f"{GROUP}/cmd").payload == b"one"
+    secenv.roster("doors", ["//sp.example/Sdoor2"])
+    secenv.publish(secenv.pb.TOPIC_COMMAND, b"two")
+    assert other.next(f"{GROUP}/cmd").payload == b"two"
+    assert door.silent()
+    door.publish(f"{GROUP}/msg/Sdoor1", "x")
+    assert other.silent()
+
+
+def test_member_messages_and_acks(door, connect, secenv):
+    other = connect("Sdoor2")
+    member(secenv, door)
+    assert other.subscribe(f"{GROUP}/msg/+") and not other.subscribe(f"{GROUP}/ack/+")
+    door.publish(f"{GROUP}/msg/Sdoor1", "hot")
+    assert other.next(f"{GROUP}/msg/Sdoor1").payload == b"hot"
+    heard = secenv.requested("heard")
+    assert (heard.sender, heard.kind, heard.payload) == (DOOR, secenv.pb.TOPIC_MESSAGE, b"hot")
+    door.publish(f"{GROUP}/ack/Sdoor1", "done")
+    assert secenv.requested("heard").kind == secenv.pb.TOPIC_ACK
+    # Not in another's name, not retained, and nothing where the plugin writes.
+    other.publish(f"{GROUP}/msg/Sdoor1", "false")
+    door.publish(f"{GROUP}/msg/Sdoor1", "kept", True)
+    door.publish(f"{GROUP}/cmd", "false")
+    assert other.silent() and door.silent()
+    assert secenv.requests.empty()
+
+
+def test_wills_on_our_topics_are_not_sent(connect, secenv):
+    other = connect("Sdoor2")
+    member(secenv, other)
+    assert other.subscribe(f"{GROUP}/msg/+") and other.subscribe("wills/+")
+    connect("Sdoor1", will=f"{GROUP}/msg/Sdoor1").vanish()
+    assert other.silent(1)
+    connect("Sspy1", will="wills/1").vanish()  # the twin: it would have come
+    assert other.next("wills/1").payload == b"will"
+
+
+# -- the broker's own life ----------------------------------------------------------------------------------------
+
+
+def test_reload_and_end(in_cse, broker, secenv):
+    broker.process.popen.send_signal(signal.SIGHUP)
+    wait_until(lambda: "counters:" in broker.process.text(), 5, "it writes its counters")
+    in_cse.request("q1", MN_CSE, IN_CSE, pc=seci(b"object"))
+    assert in_cse.primitive("/oneM2M/resp/in-cse/mn-1/json")["rsc"] == 2000
+    broker.process.popen.terminate()
+    assert broker.process.popen.wait(5) == 0
+
+
+def test_psk_client(broker, credentials, in_cse):
+    """The identity of a pre-shared key is a name as good as a certificate's."""
+    key = credentials.file("Spsk1", "hop.psk").read_text().strip()
+    request = json.dumps({"op": 5, "to": IN_CSE, "fr": "//sp.example/Spsk1", "rqi": "q1"})
+    for originator in ("Sdoor1", "Spsk1"):
+        run(["mosquitto_pub", "-h", "127.0.0.1", "-p", broker.psk_port, "--psk", key, "--psk-identity", "Spsk1",
+             "-q", "1", "-t", f"/oneM2M/req/{originator}/mn-1/json", "-m", request])
+    assert in_cse.primitive("/oneM2M/req/mn-1/in-cse/json")["fr"] == "//sp.example/Spsk1"
+    assert in_cse.silent()

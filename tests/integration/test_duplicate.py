@@ -26,7 +26,7 @@ def test_lost_acknowledgement(make_site):
     site.wait_ready()
 
     relay.hold(True)
-    sending = site.start("sending", [site.build / "bin" / "in-cse", "send", "doors", "close", "--valid", "60s",
+    sending = site.start("sending", [site.build / "bin" / "in-cse", "send", "doors", "close", "--valid", "60s", "--wait", "60s",
                                      "--config", site.configuration("in-cse"), "--json"])
     wait_until(lambda: site.done("Sdoor1", "close") == 1, 15, "the door has closed")
     relay.cut()

@@ -63,6 +63,16 @@ void site_reply_free(Groupseal__Secenv__Reply *reply);
 /* An end-to-end object by hand, as if it came in a NOTIFY request: the answer's object (empty: none). */
 struct buffer site_received(struct site_node *node, const char *from, const char *hop, struct bytes object);
 
+/* A receiver that the test plays by hand: what is sent to `name` goes to `take`, which returns the answer's
+ * object (owned by the site then; empty: none). */
+typedef struct buffer (*site_stranger)(void *context, struct bytes object);
+void site_stranger_add(struct site *site, const char *name, site_stranger take, void *context);
+
+/* The identity's credentials, as site_provision gives them (buffers: the caller's, identity_clear). */
+void site_identity(struct site *site, const char *name, enum identity_kind kind, enum credentials_mode mode,
+                   struct identity *out);
+const char *site_scratch(const struct site *site); /* the site's directory */
+
 /* Carries everything and turns every engine until nothing is left to do at this time. */
 void site_settle(struct site *site);
 /* Moves the clock by `ms`, stopping wherever an engine asked for a turn; settles at each stop. */
@@ -107,7 +117,7 @@ void site_events_clear(struct site_node *node);
 const Groupseal__Secenv__Event *site_last_event(const struct site_node *node,
                                                 Groupseal__Secenv__Event__ContentCase content);
 
-/* SHA-256 over every table of the node's store but the counters that only time moves. */
+/* SHA-256 over every row of every table of the node's store. */
 void site_digest(struct site_node *node, uint8_t out[32]);
 
 #endif

@@ -1,0 +1,1082 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include <ftw.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/queue.h>
+#include <time.h>
+
+#include <cmocka.h>
+
+#include "secenv/crypto/kdf.h"
+#include "tests/unit/site.h"
+#include "tests/unit/site_pki.h"
+
+#define ARENA_LIMIT ((size_t)4 * 1024 * 1024)
+#define NODES_LIMIT 64u
+#define STEPS_LIMIT 200000u
+#define MONOTONIC_START_US 1000000000u
+
+/* ---- what is kept ---- */
+
+/* An event as it was emitted, until the batch is committed; then it is ferried or recorded. */
+struct emitted {
+    uint64_t connection;
+    Groupseal__Secenv__Event *event;
+};
+
+struct events {
+    struct emitted *items;
+    size_t count;
+};
+
+struct subscription {
+    char group[65];
+    char site[65];
+};
+
+struct site_node {
+    struct site *site;
+    char name[129];
+    enum identity_kind kind;
+    char directory[256];
+    char root_key[300];
+    const struct engine_operations *operations;
+    struct store *store;
+    struct engine *engine;
+    struct arena *arena;
+    bool online;
+    uint64_t next_us;
+    uint64_t last_id;
+    struct events pending;
+    struct events recorded;
+    struct subscription subscriptions[64];
+    size_t subscription_count;
+};
+
+struct carried {
+    TAILQ_ENTRY(carried) queue;
+    enum site_what what;
+    char from[129];
+    char to[129];
+    uint64_t token;
+    struct buffer payload;
+    char failure[64];
+    Groupseal__Secenv__Publish *publish;
+    bool retained;
+    bool was_late;
+};
+
+TAILQ_HEAD(carried_queue, carried);
+
+struct stranger {
+    char name[129];
+    site_stranger take;
+    void *context;
+};
+
+struct site {
+    char directory[128];
+    struct clock_source clock;
+    uint64_t now_us;   /* since the start */
+    uint64_t start_us; /* wall clock then */
+    struct site_node *nodes[NODES_LIMIT];
+    size_t node_count;
+    struct stranger strangers[16];
+    size_t stranger_count;
+    struct carried_queue queue;
+    Groupseal__Secenv__Publish **retained;
+    size_t retained_count;
+    site_hook hook;
+    void *hook_context;
+};
+
+static uint64_t fake_wall(void *context)
+{
+    const struct site *site = context;
+    return site->start_us + site->now_us;
+}
+
+static uint64_t fake_monotonic(void *context)
+{
+    const struct site *site = context;
+    return MONOTONIC_START_US + site->now_us;
+}
+
+static uint64_t site_monotonic(const struct site *site)
+{
+    return MONOTONIC_START_US + site->now_us;
+}
+
+/* ---- copies ---- */
+
+static Groupseal__Secenv__Event *event_copy(const Groupseal__Secenv__Event *event)
+{
+    size_t size = groupseal__secenv__event__get_packed_size(event);
+    uint8_t *packed = malloc(size + 1);
+    assert_non_null(packed);
+    (void)groupseal__secenv__event__pack(event, packed);
+    Groupseal__Secenv__Event *copy = groupseal__secenv__event__unpack(NULL, size, packed);
+    free(packed);
+    assert_non_null(copy);
+    return copy;
+}
+
+static Groupseal__Secenv__Publish *publish_copy(const Groupseal__Secenv__Publish *publish)
+{
+    size_t size = groupseal__secenv__publish__get_packed_size(publish);
+    uint8_t *packed = malloc(size + 1);
+    assert_non_null(packed);
+    (void)groupseal__secenv__publish__pack(publish, packed);
+    Groupseal__Secenv__Publish *copy = groupseal__secenv__publish__unpack(NULL, size, packed);
+    free(packed);
+    assert_non_null(copy);
+    return copy;
+}
+
+static void events_add(struct events *events, uint64_t connection, Groupseal__Secenv__Event *event)
+{
+    events->items = realloc(events->items, (events->count + 1) * sizeof(*events->items));
+    assert_non_null(events->items);
+    events->items[events->count++] = (struct emitted){connection, event};
+}
+
+static void events_cut(struct events *events, size_t count)
+{
+    while (events->count > count) {
+        groupseal__secenv__event__free_unpacked(events->items[--events->count].event, NULL);
+    }
+    if (count == 0) {
+        free(events->items);
+        events->items = NULL;
+    }
+}
+
+/* ---- nodes ---- */
+
+static enum result node_emit(void *context, uint64_t connection, const Groupseal__Secenv__Event *event)
+{
+    struct site_node *node = context;
+    events_add(&node->pending, connection, event_copy(event));
+    return RESULT_OK;
+}
+
+#define ASSERT_OK(expression)                                                                                \
+    do {                                                                                                     \
+        struct reason why = {""};                                                                            \
+        enum result assert_result_ = (expression);                                                           \
+        if (assert_result_ != RESULT_OK) {                                                                   \
+            fail_msg("%s: %s (%s)", #expression, result_word(assert_result_), why.text);                     \
+        }                                                                                                    \
+    } while (0)
+
+static void node_open(struct site_node *node)
+{
+    bool authority = node->kind == IDENTITY_IN_CSE;
+    struct engine_setup setup = {.clock = &node->site->clock, .events = {.emit = node_emit, .context = node}};
+    ASSERT_OK(store_open(node->directory, authority ? STORE_AUTHORITY : STORE_MEMBER,
+                         root_key_file(node->root_key), authority ? authority_schemas : member_schemas,
+                         authority ? authority_schema_count : member_schema_count, &node->store, &why));
+    setup.store = node->store;
+    node->operations = authority ? &authority_operations : &member_operations;
+    if (authority) {
+        ASSERT_OK(authority_engine_open(&setup, &node->engine, &why));
+    } else {
+        ASSERT_OK(member_engine_open(&setup, &node->engine, &why));
+    }
+    node->next_us = 0;
+}
+
+static void node_close(struct site_node *node)
+{
+    if (node->engine != NULL) {
+        node->operations->close(node->engine);
+        node->engine = NULL;
+    }
+    store_close(node->store);
+    node->store = NULL;
+}
+
+void site_identity(struct site *site, const char *name, enum identity_kind kind, enum credentials_mode mode,
+                   struct identity *identity)
+{
+    memset(identity, 0, sizeof(*identity));
+    (void)snprintf(identity->name, sizeof(identity->name), "%s", name);
+    identity->kind = kind;
+    identity->mode = mode;
+    (void)snprintf(identity->authority, sizeof(identity->authority), "%s", SITE_AUTHORITY);
+    bool is_uri;
+    assert_int_equal(identity_san(SITE_AUTHORITY, IDENTITY_IN_CSE, SITE_AUTHORITY, identity->authority_san,
+                                  sizeof(identity->authority_san), &is_uri),
+                     RESULT_OK);
+    if (mode == CREDENTIALS_PSK) {
+        site_psk(name, &identity->psk);
+        (void)snprintf(identity->psk_identity, sizeof(identity->psk_identity), "%s", name);
+    } else {
+        site_pki_issue(site->directory, identity);
+    }
+}
+
+static void node_provision(struct site_node *node, enum credentials_mode mode)
+{
+    bool authority = node->kind == IDENTITY_IN_CSE;
+    struct identity identity;
+    ASSERT_OK(
+        store_create(node->directory, authority ? STORE_AUTHORITY : STORE_MEMBER, node->root_key, &why));
+    ASSERT_OK(store_open(node->directory, authority ? STORE_AUTHORITY : STORE_MEMBER,
+                         root_key_file(node->root_key), authority ? authority_schemas : member_schemas,
+                         authority ? authority_schema_count : member_schema_count, &node->store, &why));
+    site_identity(node->site, node->name, node->kind, mode, &identity);
+    ASSERT_OK(store_begin(node->store, &why));
+    ASSERT_OK(identity_store(node->store, &identity, false, &why));
+    ASSERT_OK(store_commit(node->store, &why));
+    identity_clear(&identity);
+    store_close(node->store);
+    node->store = NULL;
+}
+
+struct site_node *site_provision(struct site *site, const char *name, enum identity_kind kind,
+                                 enum credentials_mode mode)
+{
+    assert_true(site->node_count < NODES_LIMIT);
+    struct site_node *node = calloc(1, sizeof(*node));
+    assert_non_null(node);
+    node->site = site;
+    node->kind = kind;
+    (void)snprintf(node->name, sizeof(node->name), "%s", name);
+    (void)snprintf(node->directory, sizeof(node->directory), "%s/store-%zu", site->directory,
+                   site->node_count);
+    (void)snprintf(node->root_key, sizeof(node->root_key), "%s/root.key", node->directory);
+    node->arena = arena_new(ARENA_LIMIT);
+    assert_non_null(node->arena);
+    site->nodes[site->node_count++] = node;
+    node_provision(node, mode);
+    node_open(node);
+    return node;
+}
+
+void site_psk(const char *name, struct secret *out)
+{
+    assert_int_equal(hash_bytes(bytes_of_text(name), out->data), RESULT_OK);
+}
+
+const char *site_name(const struct site_node *node)
+{
+    return node->name;
+}
+
+struct engine *site_engine(struct site_node *node)
+{
+    return node->engine;
+}
+
+struct store *site_store(struct site_node *node)
+{
+    return node->store;
+}
+
+const char *site_scratch(const struct site *site)
+{
+    return site->directory;
+}
+
+const char *site_directory(const struct site_node *node)
+{
+    return node->directory;
+}
+
+/* ---- site ---- */
+
+struct site *site_new(void)
+{
+    struct site *site = calloc(1, sizeof(*site));
+    assert_non_null(site);
+    const char *base = getenv("TMPDIR");
+    (void)snprintf(site->directory, sizeof(site->directory), "%.90s/groupseal-site-XXXXXX",
+                   base != NULL ? base : "/tmp");
+    assert_non_null(mkdtemp(site->directory));
+    TAILQ_INIT(&site->queue);
+    site->clock = (struct clock_source){fake_wall, fake_monotonic, site};
+    site->start_us = ((uint64_t)time(NULL) + 60u) * 1000000u;
+    site_pki_make(site->directory);
+    struct site_node *authority = site_provision(site, SITE_AUTHORITY, IDENTITY_IN_CSE, CREDENTIALS_CERT);
+    site_online(authority, true);
+    return site;
+}
+
+static int entry_remove(const char *path, const struct stat *status, int type, struct FTW *walk)
+{
+    (void)status;
+    (void)type;
+    (void)walk;
+    return remove(path);
+}
+
+static void carried_free(struct carried *carried)
+{
+    buffer_clear(&carried->payload);
+    if (carried->publish != NULL) {
+        groupseal__secenv__publish__free_unpacked(carried->publish, NULL);
+    }
+    free(carried);
+}
+
+void site_free(struct site *site)
+{
+    if (site == NULL) {
+        return;
+    }
+    for (size_t i = 0; i < site->node_count; i++) {
+        struct site_node *node = site->nodes[i];
+        node_close(node);
+        events_cut(&node->pending, 0);
+        events_cut(&node->recorded, 0);
+        arena_free(node->arena);
+        free(node);
+    }
+    struct carried *carried;
+    while ((carried = TAILQ_FIRST(&site->queue)) != NULL) {
+        TAILQ_REMOVE(&site->queue, carried, queue);
+        carried_free(carried);
+    }
+    for (size_t i = 0; i < site->retained_count; i++) {
+        groupseal__secenv__publish__free_unpacked(site->retained[i], NULL);
+    }
+    free(site->retained);
+    (void)nftw(site->directory, entry_remove, 16, FTW_DEPTH | FTW_PHYS);
+    free(site);
+}
+
+static struct site_node *node_find(const struct site *site, const char *name)
+{
+    for (size_t i = 0; i < site->node_count; i++) {
+        if (strcmp(site->nodes[i]->name, name) == 0) {
+            return site->nodes[i];
+        }
+    }
+    return NULL;
+}
+
+struct site_node *site_find(struct site *site, const char *name)
+{
+    struct site_node *node = node_find(site, name);
+    assert_non_null(node);
+    return node;
+}
+
+struct site_node *site_authority(struct site *site)
+{
+    return site->nodes[0];
+}
+
+uint64_t site_now_ms(const struct site *site)
+{
+    return (site->start_us + site->now_us) / 1000u;
+}
+
+const struct clock_source *site_clock(struct site *site)
+{
+    return &site->clock;
+}
+
+void site_carry(struct site *site, site_hook hook, void *context)
+{
+    site->hook = hook;
+    site->hook_context = context;
+}
+
+/* ---- the queue ---- */
+
+static struct carried *carried_new(struct site *site, enum site_what what, const char *from, const char *to,
+                                   struct bytes payload)
+{
+    struct carried *carried = calloc(1, sizeof(*carried));
+    assert_non_null(carried);
+    carried->what = what;
+    (void)snprintf(carried->from, sizeof(carried->from), "%s", from);
+    (void)snprintf(carried->to, sizeof(carried->to), "%s", to);
+    carried->payload = BUFFER_EMPTY(65536);
+    assert_int_equal(buffer_append(&carried->payload, payload), RESULT_OK);
+    TAILQ_INSERT_TAIL(&site->queue, carried, queue);
+    return carried;
+}
+
+static void site_level(const char *cse, char out[65])
+{
+    (void)snprintf(out, 65, "%s", strrchr(cse, '/') + 1);
+}
+
+static bool is_relay_of(const struct site_node *node, const char *mn_site)
+{
+    char level[65];
+    if (node->kind != IDENTITY_MN_CSE) {
+        return false;
+    }
+    site_level(node->name, level);
+    return strcmp(level, mn_site) == 0;
+}
+
+static bool is_subscribed(const struct site_node *node, const char *mn_site, const char *group)
+{
+    for (size_t i = 0; i < node->subscription_count; i++) {
+        if (strcmp(node->subscriptions[i].site, mn_site) == 0 &&
+            strcmp(node->subscriptions[i].group, group) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static bool hears(const struct site_node *node, const Groupseal__Secenv__Publish *publish)
+{
+    bool up = publish->kind == GROUPSEAL__SECENV__TOPIC_KIND__TOPIC_MESSAGE ||
+              publish->kind == GROUPSEAL__SECENV__TOPIC_KIND__TOPIC_ACK;
+    if (is_relay_of(node, publish->site)) {
+        return up;
+    }
+    return node->kind == IDENTITY_ADN_AE && publish->kind != GROUPSEAL__SECENV__TOPIC_KIND__TOPIC_ACK &&
+           is_subscribed(node, publish->site, publish->group);
+}
+
+static void publish_enqueue(struct site *site, const char *from, const char *to,
+                            const Groupseal__Secenv__Publish *publish, bool retained)
+{
+    struct carried *carried = carried_new(site, SITE_PUBLISH, from, to,
+                                          (struct bytes){publish->payload.data, publish->payload.len});
+    carried->publish = publish_copy(publish);
+    carried->retained = retained;
+}
+
+static bool same_topic(const Groupseal__Secenv__Publish *a, const Groupseal__Secenv__Publish *b)
+{
+    return a->kind == b->kind && strcmp(a->site, b->site) == 0 && strcmp(a->group, b->group) == 0 &&
+           strcmp(a->sender, b->sender) == 0 && a->row == b->row && a->column == b->column;
+}
+
+static void retain(struct site *site, const Groupseal__Secenv__Publish *publish)
+{
+    size_t place = 0;
+    while (place < site->retained_count && !same_topic(site->retained[place], publish)) {
+        place++;
+    }
+    if (place < site->retained_count) {
+        groupseal__secenv__publish__free_unpacked(site->retained[place], NULL);
+        site->retained[place] = site->retained[--site->retained_count];
+    }
+    if (publish->payload.len != 0) {
+        site->retained = realloc(site->retained, (site->retained_count + 1) * sizeof(*site->retained));
+        assert_non_null(site->retained);
+        site->retained[site->retained_count++] = publish_copy(publish);
+    }
+}
+
+struct bytes site_retained(struct site *site, const char *mn_site, const char *group,
+                           Groupseal__Secenv__TopicKind kind)
+{
+    for (size_t i = 0; i < site->retained_count; i++) {
+        const Groupseal__Secenv__Publish *publish = site->retained[i];
+        if (publish->kind == kind && strcmp(publish->site, mn_site) == 0 &&
+            strcmp(publish->group, group) == 0) {
+            return (struct bytes){publish->payload.data, publish->payload.len};
+        }
+    }
+    return (struct bytes){NULL, 0};
+}
+
+static void retained_give(struct site_node *node, const char *group)
+{
+    struct site *site = node->site;
+    for (size_t i = 0; i < site->retained_count; i++) {
+        const Groupseal__Secenv__Publish *publish = site->retained[i];
+        if (strcmp(publish->group, group) == 0 && hears(node, publish)) {
+            publish_enqueue(site, "", node->name, publish, true);
+        }
+    }
+}
+
+static void subscribe(struct site_node *node, const Groupseal__Secenv__Joined *joined)
+{
+    for (size_t i = 0; i < joined->n_sites; i++) {
+        if (!is_subscribed(node, joined->sites[i], joined->group)) {
+            assert_true(node->subscription_count < 64u);
+            struct subscription *added = &node->subscriptions[node->subscription_count++];
+            (void)snprintf(added->site, sizeof(added->site), "%s", joined->sites[i]);
+            (void)snprintf(added->group, sizeof(added->group), "%s", joined->group);
+        }
+    }
+    retained_give(node, joined->group);
+}
+
+static void unsubscribe(struct site_node *node, const char *group)
+{
+    size_t kept = 0;
+    for (size_t i = 0; i < node->subscription_count; i++) {
+        if (strcmp(node->subscriptions[i].group, group) != 0) {
+            node->subscriptions[kept++] = node->subscriptions[i];
+        }
+    }
+    node->subscription_count = kept;
+}
+
+static void publish_spread(struct site_node *node, const Groupseal__Secenv__Publish *publish)
+{
+    struct site *site = node->site;
+    if (!node->online) {
+        return;
+    }
+    if (publish->retained) {
+        retain(site, publish);
+    }
+    for (size_t i = 0; publish->payload.len != 0 && i < site->node_count; i++) {
+        if (site->nodes[i] != node && hears(site->nodes[i], publish)) {
+            publish_enqueue(site, node->name, site->nodes[i]->name, publish, false);
+        }
+    }
+}
+
+/* Takes ownership. */
+static void event_take(struct site_node *node, uint64_t connection, Groupseal__Secenv__Event *event)
+{
+    assert_string_equal(event->identity, node->name);
+    switch (event->content_case) {
+    case GROUPSEAL__SECENV__EVENT__CONTENT_SEND: {
+        struct bytes object = {event->send->object.data, event->send->object.len};
+        carried_new(node->site, SITE_OBJECT, node->name, event->send->to, object)->token = event->send->token;
+        break;
+    }
+    case GROUPSEAL__SECENV__EVENT__CONTENT_PUBLISH:
+        publish_spread(node, event->publish);
+        break;
+    case GROUPSEAL__SECENV__EVENT__CONTENT_JOINED:
+        subscribe(node, event->joined);
+        events_add(&node->recorded, connection, event);
+        return;
+    case GROUPSEAL__SECENV__EVENT__CONTENT_DEPARTED:
+        unsubscribe(node, event->departed->group);
+        events_add(&node->recorded, connection, event);
+        return;
+    case GROUPSEAL__SECENV__EVENT__CONTENT_RESUBSCRIBE:
+        retained_give(node, event->resubscribe->group);
+        events_add(&node->recorded, connection, event);
+        return;
+    default:
+        events_add(&node->recorded, connection, event);
+        return;
+    }
+    groupseal__secenv__event__free_unpacked(event, NULL);
+}
+
+/* ---- batches ---- */
+
+static void batch_end(struct site_node *node)
+{
+    ASSERT_OK(node->operations->turn(node->engine, node->arena, &node->next_us, &why));
+    ASSERT_OK(store_commit(node->store, &why));
+    arena_reset(node->arena);
+    struct events events = node->pending;
+    node->pending = (struct events){NULL, 0};
+    for (size_t i = 0; i < events.count; i++) {
+        event_take(node, events.items[i].connection, events.items[i].event);
+    }
+    free(events.items);
+}
+
+static void node_turn(struct site_node *node)
+{
+    ASSERT_OK(store_begin(node->store, &why));
+    batch_end(node);
+}
+
+static Groupseal__Secenv__Reply *reply_copy(const Groupseal__Secenv__Reply *reply)
+{
+    size_t size = groupseal__secenv__reply__get_packed_size(reply);
+    uint8_t *packed = malloc(size + 1);
+    assert_non_null(packed);
+    assert_true(size <= 65000u); /* it must fit a packet */
+    (void)groupseal__secenv__reply__pack(reply, packed);
+    Groupseal__Secenv__Reply *copy = groupseal__secenv__reply__unpack(NULL, size, packed);
+    free(packed);
+    assert_non_null(copy);
+    return copy;
+}
+
+Groupseal__Secenv__Reply *site_request(struct site_node *node, enum socket_kind socket, uint64_t connection,
+                                       Groupseal__Secenv__ToSecenv *request)
+{
+    Groupseal__Secenv__Reply reply = GROUPSEAL__SECENV__REPLY__INIT;
+    struct engine_caller caller = {socket, connection};
+    struct reason reason = {""};
+    size_t size = groupseal__secenv__to_secenv__get_packed_size(request);
+    request->id = ++node->last_id;
+    ASSERT_OK(store_begin(node->store, &why));
+    ASSERT_OK(store_savepoint(node->store, &why));
+    uint8_t *packed = arena_alloc(node->arena, size + 16);
+    assert_non_null(packed);
+    size = groupseal__secenv__to_secenv__pack(request, packed);
+    Groupseal__Secenv__ToSecenv *parsed =
+        groupseal__secenv__to_secenv__unpack(arena_allocator(node->arena), size, packed);
+    assert_non_null(parsed);
+    reply.id = parsed->id;
+    size_t before = node->pending.count;
+    enum result result =
+        node->operations->request(node->engine, &caller, parsed, node->arena, &reply, &reason);
+    if (result == RESULT_OK) {
+        ASSERT_OK(store_release(node->store, &why));
+    } else {
+        store_rollback_to_savepoint(node->store);
+        events_cut(&node->pending, before);
+    }
+    reply.code = (Groupseal__Secenv__Code)result;
+    reply.reason = result == RESULT_OK ? (char *)(uintptr_t)protobuf_c_empty_string : reason.text;
+    Groupseal__Secenv__Reply *copy = reply_copy(&reply);
+    batch_end(node);
+    return copy;
+}
+
+void site_reply_free(Groupseal__Secenv__Reply *reply)
+{
+    groupseal__secenv__reply__free_unpacked(reply, NULL);
+}
+
+static Groupseal__Secenv__Code owner_request(struct site_node *node, Groupseal__Secenv__ToSecenv *request)
+{
+    Groupseal__Secenv__Reply *reply = site_request(node, SOCKET_OWNER, 1, request);
+    Groupseal__Secenv__Code code = reply->code;
+    site_reply_free(reply);
+    return code;
+}
+
+void site_online(struct site_node *node, bool online)
+{
+    Groupseal__Secenv__Online content = GROUPSEAL__SECENV__ONLINE__INIT;
+    Groupseal__Secenv__ToSecenv request = GROUPSEAL__SECENV__TO_SECENV__INIT;
+    content.identity = node->name;
+    content.online = online;
+    request.request_case = GROUPSEAL__SECENV__TO_SECENV__REQUEST_ONLINE;
+    request.online = &content;
+    node->online = online;
+    assert_int_equal(owner_request(node, &request), GROUPSEAL__SECENV__CODE__OK);
+    for (size_t i = 0; online && i < node->subscription_count; i++) {
+        retained_give(node, node->subscriptions[i].group);
+    }
+}
+
+void site_restart(struct site_node *node)
+{
+    node_close(node);
+    events_cut(&node->pending, 0);
+    node->subscription_count = 0; /* of its owner's connection: Joined says them again */
+    node_open(node);
+    if (node->online) {
+        site_online(node, true);
+    }
+}
+
+/* ---- carrying ---- */
+
+static struct buffer received(struct site_node *node, const char *from, const char *hop, struct bytes object,
+                              Groupseal__Secenv__Code *code)
+{
+    Groupseal__Secenv__Received content = GROUPSEAL__SECENV__RECEIVED__INIT;
+    Groupseal__Secenv__ToSecenv request = GROUPSEAL__SECENV__TO_SECENV__INIT;
+    struct buffer answer = BUFFER_EMPTY(65536);
+    content.identity = node->name;
+    content.from = (char *)(uintptr_t)from;
+    content.hop = (char *)(uintptr_t)hop;
+    content.object = (ProtobufCBinaryData){.len = object.length, .data = (uint8_t *)(uintptr_t)object.data};
+    request.request_case = GROUPSEAL__SECENV__TO_SECENV__REQUEST_RECEIVED;
+    request.received = &content;
+    Groupseal__Secenv__Reply *reply = site_request(node, SOCKET_OWNER, 1, &request);
+    *code = reply->code;
+    if (reply->content_case == GROUPSEAL__SECENV__REPLY__CONTENT_ANSWER) {
+        struct bytes bytes = {reply->answer->object.data, reply->answer->object.len};
+        assert_int_equal(buffer_append(&answer, bytes), RESULT_OK);
+    }
+    site_reply_free(reply);
+    return answer;
+}
+
+struct buffer site_received(struct site_node *node, const char *from, const char *hop, struct bytes object)
+{
+    Groupseal__Secenv__Code code;
+    struct buffer answer = received(node, from, hop, object, &code);
+    assert_int_equal(code, GROUPSEAL__SECENV__CODE__OK);
+    return answer;
+}
+
+static void answer_enqueue(struct site *site, const struct carried *object, struct bytes answer,
+                           const char *failure)
+{
+    struct carried *carried = carried_new(site, SITE_ANSWER, object->to, object->from, answer);
+    carried->token = object->token;
+    (void)snprintf(carried->failure, sizeof(carried->failure), "%s", failure);
+}
+
+static const struct stranger *stranger_find(const struct site *site, const char *name)
+{
+    for (size_t i = 0; i < site->stranger_count; i++) {
+        if (strcmp(site->strangers[i].name, name) == 0) {
+            return &site->strangers[i];
+        }
+    }
+    return NULL;
+}
+
+void site_stranger_add(struct site *site, const char *name, site_stranger take, void *context)
+{
+    assert_true(site->stranger_count < 16u);
+    struct stranger *stranger = &site->strangers[site->stranger_count++];
+    (void)snprintf(stranger->name, sizeof(stranger->name), "%s", name);
+    stranger->take = take;
+    stranger->context = context;
+}
+
+static void object_deliver(struct site *site, const struct carried *carried, bool answer_too)
+{
+    struct site_node *node = node_find(site, carried->to);
+    const struct stranger *stranger = stranger_find(site, carried->to);
+    const struct bytes none = {NULL, 0};
+    if (stranger != NULL) {
+        struct buffer taken = stranger->take(stranger->context, buffer_bytes(&carried->payload));
+        answer_enqueue(site, carried, buffer_bytes(&taken), "");
+        buffer_clear(&taken);
+        return;
+    }
+    if (node == NULL || !node->online) {
+        answer_enqueue(site, carried, none, "not in reach");
+        return;
+    }
+    Groupseal__Secenv__Code code;
+    struct buffer answer = received(node, carried->from, "hop", buffer_bytes(&carried->payload), &code);
+    if (answer_too) {
+        answer_enqueue(site, carried, buffer_bytes(&answer),
+                       code == GROUPSEAL__SECENV__CODE__OK ? "" : "secure environment failed");
+    }
+    buffer_clear(&answer);
+}
+
+static void answer_deliver(struct site *site, const struct carried *carried, const char *failure)
+{
+    struct site_node *node = node_find(site, carried->to);
+    Groupseal__Secenv__Answered content = GROUPSEAL__SECENV__ANSWERED__INIT;
+    Groupseal__Secenv__ToSecenv request = GROUPSEAL__SECENV__TO_SECENV__INIT;
+    if (node == NULL || !node->online) {
+        return;
+    }
+    content.identity = node->name;
+    content.token = carried->token;
+    if (failure[0] == '\0') {
+        content.object = (ProtobufCBinaryData){.len = carried->payload.length, .data = carried->payload.data};
+    }
+    content.failure = (char *)(uintptr_t)failure;
+    request.request_case = GROUPSEAL__SECENV__TO_SECENV__REQUEST_ANSWERED;
+    request.answered = &content;
+    (void)owner_request(node, &request);
+}
+
+Groupseal__Secenv__Code site_hear(struct site_node *node, const Groupseal__Secenv__Publish *publish,
+                                  bool retained)
+{
+    Groupseal__Secenv__Heard content = GROUPSEAL__SECENV__HEARD__INIT;
+    Groupseal__Secenv__ToSecenv request = GROUPSEAL__SECENV__TO_SECENV__INIT;
+    content.identity = node->name;
+    content.site = publish->site;
+    content.group = publish->group;
+    content.kind = publish->kind;
+    content.sender = publish->sender;
+    content.row = publish->row;
+    content.column = publish->column;
+    content.retained = retained;
+    content.payload = publish->payload;
+    request.request_case = GROUPSEAL__SECENV__TO_SECENV__REQUEST_HEARD;
+    request.heard = &content;
+    return owner_request(node, &request);
+}
+
+static void publish_deliver(struct site *site, const struct carried *carried)
+{
+    struct site_node *node = node_find(site, carried->to);
+    if (node != NULL && node->online) {
+        (void)site_hear(node, carried->publish, carried->retained);
+    }
+}
+
+static void carried_drop(struct site *site, const struct carried *carried)
+{
+    const struct bytes none = {NULL, 0};
+    if (carried->what == SITE_OBJECT) {
+        answer_enqueue(site, carried, none, "dropped");
+    } else if (carried->what == SITE_ANSWER) {
+        answer_deliver(site, carried, "dropped");
+    }
+}
+
+static void carried_deliver(struct site *site, const struct carried *carried, bool first)
+{
+    switch (carried->what) {
+    case SITE_OBJECT:
+        object_deliver(site, carried, first);
+        break;
+    case SITE_ANSWER:
+        answer_deliver(site, carried, carried->failure);
+        break;
+    case SITE_PUBLISH:
+        publish_deliver(site, carried);
+        break;
+    }
+}
+
+static enum site_fate fate_of(struct site *site, const struct carried *carried)
+{
+    struct site_message message = {.what = carried->what,
+                                   .from = carried->from,
+                                   .to = carried->to,
+                                   .payload = buffer_bytes(&carried->payload),
+                                   .publish = carried->publish};
+    if (site->hook == NULL || (carried->what == SITE_ANSWER && carried->failure[0] != '\0')) {
+        return SITE_DELIVER;
+    }
+    return site->hook(site->hook_context, &message);
+}
+
+static void carry_one(struct site *site)
+{
+    struct carried *carried = TAILQ_FIRST(&site->queue);
+    TAILQ_REMOVE(&site->queue, carried, queue);
+    enum site_fate fate = carried->was_late ? SITE_DELIVER : fate_of(site, carried);
+    if (fate == SITE_LATER) {
+        carried->was_late = true;
+        TAILQ_INSERT_TAIL(&site->queue, carried, queue);
+        return;
+    }
+    if (fate == SITE_DROP) {
+        carried_drop(site, carried);
+    } else {
+        carried_deliver(site, carried, true);
+        if (fate == SITE_TWICE) {
+            carried_deliver(site, carried, false);
+        }
+    }
+    carried_free(carried);
+}
+
+void site_settle(struct site *site)
+{
+    size_t steps = 0;
+    bool quiet = false;
+    while (!quiet) {
+        quiet = true;
+        while (!TAILQ_EMPTY(&site->queue)) {
+            quiet = false;
+            carry_one(site);
+            assert_true(++steps < STEPS_LIMIT); /* it does not come to rest */
+        }
+        for (size_t i = 0; i < site->node_count; i++) {
+            if (site->nodes[i]->next_us <= site_monotonic(site)) {
+                quiet = false;
+                node_turn(site->nodes[i]);
+                assert_true(++steps < STEPS_LIMIT);
+            }
+        }
+    }
+}
+
+static uint64_t site_next(const struct site *site)
+{
+    uint64_t next = UINT64_MAX;
+    for (size_t i = 0; i < site->node_count; i++) {
+        next = site->nodes[i]->next_us < next ? site->nodes[i]->next_us : next;
+    }
+    return next;
+}
+
+void site_advance(struct site *site, uint64_t ms)
+{
+    uint64_t target = site_monotonic(site) + ms * 1000u;
+    site_settle(site);
+    while (site_next(site) < target) {
+        site->now_us = site_next(site) - MONOTONIC_START_US;
+        site_settle(site);
+    }
+    site->now_us = target - MONOTONIC_START_US;
+    site_settle(site);
+}
+
+/* ---- operator ---- */
+
+void site_enrol(struct site *site, const char *name, enum identity_kind kind, enum credentials_mode mode,
+                const char *at, const char *function)
+{
+    Groupseal__Secenv__NewMember member = GROUPSEAL__SECENV__NEW_MEMBER__INIT;
+    Groupseal__Secenv__NewMember *members[] = {&member};
+    Groupseal__Secenv__MemberAdd content = GROUPSEAL__SECENV__MEMBER_ADD__INIT;
+    Groupseal__Secenv__ToSecenv request = GROUPSEAL__SECENV__TO_SECENV__INIT;
+    struct secret psk;
+    char *functions[] = {(char *)(uintptr_t)function};
+    member.name = (char *)(uintptr_t)name;
+    member.kind = kind == IDENTITY_MN_CSE ? GROUPSEAL__SECENV__MEMBER_KIND__MEMBER_MN_CSE
+                                          : GROUPSEAL__SECENV__MEMBER_KIND__MEMBER_ADN_AE;
+    member.mode =
+        mode == CREDENTIALS_PSK ? GROUPSEAL__SECENV__MODE__MODE_PSK : GROUPSEAL__SECENV__MODE__MODE_CERT;
+    if (mode == CREDENTIALS_PSK) {
+        site_psk(name, &psk);
+        member.psk = (ProtobufCBinaryData){.len = SECRET_SIZE, .data = psk.data};
+    }
+    if (at != NULL) {
+        member.site = (char *)(uintptr_t)at;
+    }
+    member.functions = functions;
+    member.n_functions = function != NULL ? 1 : 0;
+    content.members = members;
+    content.n_members = 1;
+    request.request_case = GROUPSEAL__SECENV__TO_SECENV__REQUEST_MEMBER_ADD;
+    request.member_add = &content;
+    Groupseal__Secenv__Reply *reply =
+        site_request(site_authority(site), SOCKET_OPERATOR, SITE_OPERATOR_CONNECTION, &request);
+    if (reply->code != GROUPSEAL__SECENV__CODE__OK) {
+        fail_msg("%s cannot be enrolled: %s", name, reply->reason);
+    }
+    site_reply_free(reply);
+}
+
+struct site_node *site_join(struct site *site, const char *name, enum identity_kind kind,
+                            enum credentials_mode mode, const char *at, const char *function)
+{
+    struct site_node *node = site_provision(site, name, kind, mode);
+    site_enrol(site, name, kind, mode, at, function);
+    site_online(node, true);
+    site_settle(site);
+    return node;
+}
+
+void site_group(struct site *site, const char *name, const char *function, const char *at)
+{
+    Groupseal__Secenv__GroupCreate content = GROUPSEAL__SECENV__GROUP_CREATE__INIT;
+    Groupseal__Secenv__ToSecenv request = GROUPSEAL__SECENV__TO_SECENV__INIT;
+    char *sites[] = {(char *)(uintptr_t)at};
+    content.name = (char *)(uintptr_t)name;
+    content.function = (char *)(uintptr_t)function;
+    content.sites = sites;
+    content.n_sites = 1;
+    content.authority_only = 1;
+    request.request_case = GROUPSEAL__SECENV__TO_SECENV__REQUEST_GROUP_CREATE;
+    request.group_create = &content;
+    Groupseal__Secenv__Reply *reply =
+        site_request(site_authority(site), SOCKET_OPERATOR, SITE_OPERATOR_CONNECTION, &request);
+    if (reply->code != GROUPSEAL__SECENV__CODE__OK) {
+        fail_msg("group %s cannot be created: %s", name, reply->reason);
+    }
+    site_reply_free(reply);
+}
+
+/* ---- what happened ---- */
+
+size_t site_event_count(const struct site_node *node)
+{
+    return node->recorded.count;
+}
+
+const Groupseal__Secenv__Event *site_event(const struct site_node *node, size_t index)
+{
+    assert_true(index < node->recorded.count);
+    return node->recorded.items[index].event;
+}
+
+uint64_t site_event_connection(const struct site_node *node, size_t index)
+{
+    assert_true(index < node->recorded.count);
+    return node->recorded.items[index].connection;
+}
+
+void site_events_clear(struct site_node *node)
+{
+    events_cut(&node->recorded, 0);
+}
+
+const Groupseal__Secenv__Event *site_last_event(const struct site_node *node,
+                                                Groupseal__Secenv__Event__ContentCase content)
+{
+    for (size_t i = node->recorded.count; i > 0; i--) {
+        if (node->recorded.items[i - 1].event->content_case == content) {
+            return node->recorded.items[i - 1].event;
+        }
+    }
+    return NULL;
+}
+
+/* ---- digest ---- */
+
+struct names {
+    char text[64][128];
+    size_t count;
+};
+
+static enum result name_read(void *context, const struct store_row *row, struct reason *why)
+{
+    struct names *names = context;
+    (void)why;
+    assert_true(names->count < 64u);
+    (void)snprintf(names->text[names->count++], 128, "%s", row_text(row, 0));
+    return RESULT_OK;
+}
+
+static enum result line_read(void *context, const struct store_row *row, struct reason *why)
+{
+    (void)why;
+    fields_text(context, row_text(row, 0));
+    return RESULT_OK;
+}
+
+/* The statement cache goes by the address of the text: these live as long as the process. */
+static const char *lasting_text(const char *format, const char *a, const char *b)
+{
+    static char *texts[1024];
+    static size_t count;
+    char *text = NULL;
+    assert_true(asprintf(&text, format, a, b) > 0);
+    for (size_t i = 0; i < count; i++) {
+        if (strcmp(texts[i], text) == 0) {
+            free(text);
+            return texts[i];
+        }
+    }
+    assert_true(count < 1024u);
+    texts[count++] = text;
+    return text;
+}
+
+static void table_digest(struct store *store, const char *table, struct fields *list)
+{
+    struct names columns = {.count = 0};
+    char expression[4096] = "";
+    ASSERT_OK(
+        store_query(store, &why, name_read, &columns, "SELECT name FROM pragma_table_info(?)", "t", table));
+    for (size_t i = 0; i < columns.count; i++) {
+        size_t length = strlen(expression);
+        (void)snprintf(expression + length, sizeof(expression) - length, "%squote(%s)",
+                       i == 0 ? "" : "||','||", columns.text[i]);
+    }
+    fields_text(list, table);
+    ASSERT_OK(store_query(store, &why, line_read, list,
+                          lasting_text("SELECT %s FROM %s ORDER BY 1", expression, table), ""));
+}
+
+void site_digest(struct site_node *node, uint8_t out[32])
+{
+    struct names tables = {.count = 0};
+    struct fields list;
+    fields_init(&list);
+    ASSERT_OK(store_query(node->store, &why, name_read, &tables,
+                          "SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite_%'"
+                          " ORDER BY name",
+                          ""));
+    for (size_t i = 0; i < tables.count; i++) {
+        table_digest(node->store, tables.text[i], &list);
+    }
+    assert_int_equal(hash_fields(&list, out), RESULT_OK);
+    fields_clear(&list);
+}

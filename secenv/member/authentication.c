@@ -1,0 +1,350 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include "secenv/member/authentication.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "secenv/member/event.h"
+#include "secenv/member/relay.h"
+
+#define BACKOFF_FIRST_US 2000000u
+#define BACKOFF_LAST_US 300000000u
+#define ANSWER_WAIT_US 60000000u /* longer than any owner's own time-out of a primitive */
+#define FINISH_TRIES 3u          /* flight 3, unanswered */
+#define FINISH_RETRY_US 2000000u
+#define SUCCESS_REST_US 30000000u /* doubt does not start another one earlier */
+
+void authentication_init(struct authentication *authentication)
+{
+    memset(authentication, 0, sizeof(*authentication));
+    authentication->due_us = NEVER;
+    authentication->deadline_us = NEVER;
+    authentication->flight3 = BUFFER_EMPTY(OBJECT_LIMIT);
+}
+
+void authentication_clear(struct authentication *authentication)
+{
+    handshake_free(authentication->handshake);
+    buffer_clear(&authentication->flight3);
+    association_wipe(&authentication->association);
+    secret_wipe_bytes(authentication, sizeof(*authentication));
+    authentication_init(authentication);
+}
+
+/* Ends what is under way; the back-off's memory stays. */
+static void attempt_end(struct authentication *authentication)
+{
+    handshake_free(authentication->handshake);
+    authentication->handshake = NULL;
+    buffer_clear(&authentication->flight3);
+    association_wipe(&authentication->association);
+    authentication->step = AUTHENTICATION_IDLE;
+    authentication->token = 0;
+    authentication->deadline_us = NEVER;
+    authentication->finish_sent = 0;
+}
+
+void authentication_ask(struct identity_state *identity)
+{
+    struct authentication *authentication = &identity->authentication;
+    if (authentication->step == AUTHENTICATION_IDLE) {
+        authentication->due_us = 0;
+        identity_state_touch(identity);
+    }
+}
+
+void authentication_doubt(struct identity_state *identity)
+{
+    struct authentication *authentication = &identity->authentication;
+    if (authentication->step != AUTHENTICATION_IDLE || authentication->due_us != NEVER) {
+        return;
+    }
+    authentication->due_us = authentication->done_us == 0 ? 0 : authentication->done_us + SUCCESS_REST_US;
+    identity_state_touch(identity);
+}
+
+void authentication_abandon(struct identity_state *identity)
+{
+    struct authentication *authentication = &identity->authentication;
+    if (authentication->step != AUTHENTICATION_IDLE) {
+        attempt_end(authentication);
+        authentication->due_us = 0;
+    }
+}
+
+bool authentication_owns(const struct identity_state *identity, uint64_t token)
+{
+    return token != 0 && token == identity->authentication.token;
+}
+
+/* 2 s doubling to 300 s, drawn from the upper half so that a fleet spreads. */
+static uint64_t backoff_us(unsigned failures)
+{
+    uint64_t delay = BACKOFF_FIRST_US;
+    for (unsigned i = 1; i < failures && delay < BACKOFF_LAST_US; i++) {
+        delay *= 2;
+    }
+    if (delay > BACKOFF_LAST_US) {
+        delay = BACKOFF_LAST_US;
+    }
+    return delay / 2 + engine_draw(delay / 2);
+}
+
+static enum result attempt_failed(struct identity_state *identity, const char *what)
+{
+    struct authentication *authentication = &identity->authentication;
+    attempt_end(authentication);
+    authentication->failures++;
+    authentication->due_us = engine_now_us(identity->engine) + backoff_us(authentication->failures);
+    identity_state_touch(identity);
+    if (strcmp(authentication->last_failure, what) == 0) {
+        return RESULT_OK; /* said once */
+    }
+    (void)snprintf(authentication->last_failure, sizeof(authentication->last_failure), "%s", what);
+    return event_notice(identity, GROUPSEAL__SECENV__SEVERITY__WARNING,
+                        "end-to-end authentication with %s failed: %s; it is tried again by itself",
+                        identity->identity.authority, what);
+}
+
+/* ---- flight 1 ---- */
+
+static enum result flight_send(struct identity_state *identity, Groupseal__Envelope__Flight *flight,
+                               struct arena *arena)
+{
+    Groupseal__Envelope__EndToEnd object = GROUPSEAL__ENVELOPE__END_TO_END__INIT;
+    object.content_case = GROUPSEAL__ENVELOPE__END_TO_END__CONTENT_FLIGHT;
+    object.flight = flight;
+    return event_send(identity, &object, arena, &identity->authentication.token);
+}
+
+static enum result hello_send(struct identity_state *identity, struct reason *why)
+{
+    struct authentication *authentication = &identity->authentication;
+    struct buffer tls = BUFFER_EMPTY(OBJECT_LIMIT);
+    struct reason local;
+    authentication->due_us = NEVER;
+    if (handshake_client_start(identity->tls, &authentication->handshake, &tls, authentication->hello_hash,
+                               &local) != RESULT_OK) {
+        buffer_clear(&tls);
+        return attempt_failed(identity, local.text);
+    }
+    audit_count(AUDIT_HANDSHAKES_STARTED);
+    Groupseal__Envelope__Flight flight = GROUPSEAL__ENVELOPE__FLIGHT__INIT;
+    flight.number = 1;
+    flight.tls = arena_field(buffer_bytes(&tls));
+    enum result result = flight_send(identity, &flight, identity->engine->scratch);
+    buffer_clear(&tls);
+    arena_reset(identity->engine->scratch);
+    if (result != RESULT_OK) {
+        return result_fail(why, result, "flight 1 of %s could not be sent", identity->identity.name);
+    }
+    authentication->step = AUTHENTICATION_HELLO_SENT;
+    authentication->deadline_us = engine_now_us(identity->engine) + ANSWER_WAIT_US;
+    return RESULT_OK;
+}
+
+/* ---- flight 2 in, flight 3 out ---- */
+
+/* FIRST: this secenv's own signing key, with its proof, as the new association's first record. */
+static enum result first_seal(struct identity_state *identity, struct association *association,
+                              struct arena *arena, Groupseal__Envelope__Record **out, struct reason *why)
+{
+    uint8_t signature[SIGNATURE_SIZE];
+    GUARD(first_sign(&association->agreement, identity->identity.name, &identity->signing, signature));
+    Groupseal__Envelope__First first = GROUPSEAL__ENVELOPE__FIRST__INIT;
+    first.signing_key = arena_field(BYTES_OF(identity->signing.public_key));
+    first.signature = arena_field(BYTES_OF(signature));
+    Groupseal__Envelope__RecordBody body = GROUPSEAL__ENVELOPE__RECORD_BODY__INIT;
+    body.content_case = GROUPSEAL__ENVELOPE__RECORD_BODY__CONTENT_FIRST;
+    body.first = &first;
+    return association_seal(association, identity->engine->setup.store, identity->engine->setup.clock, &body,
+                            arena, out, why);
+}
+
+static enum result finish_pack(struct identity_state *identity, struct bytes tls,
+                               struct association *association, struct arena *arena, struct bytes *packed,
+                               struct reason *why)
+{
+    Groupseal__Envelope__Flight flight = GROUPSEAL__ENVELOPE__FLIGHT__INIT;
+    GUARD(first_seal(identity, association, arena, &flight.record, why));
+    flight.number = 3;
+    flight.hello_hash = arena_field(BYTES_OF(identity->authentication.hello_hash));
+    flight.tls = arena_field(tls);
+    Groupseal__Envelope__EndToEnd object = GROUPSEAL__ENVELOPE__END_TO_END__INIT;
+    object.content_case = GROUPSEAL__ENVELOPE__END_TO_END__CONTENT_FLIGHT;
+    object.flight = &flight;
+    return carriage_pack(&object, arena, packed);
+}
+
+/* The same bytes each time: the authority knows a repeated flight 3 by them. */
+static enum result finish_send(struct identity_state *identity, struct arena *arena, struct reason *why)
+{
+    struct authentication *authentication = &identity->authentication;
+    Groupseal__Envelope__EndToEnd *object = NULL;
+    GUARD(carriage_parse(buffer_bytes(&authentication->flight3), arena, &object, why));
+    GUARD(event_send(identity, object, arena, &authentication->token));
+    authentication->step = AUTHENTICATION_FINISH_SENT;
+    authentication->due_us = NEVER;
+    authentication->deadline_us = engine_now_us(identity->engine) + ANSWER_WAIT_US;
+    authentication->finish_sent++;
+    return RESULT_OK;
+}
+
+static enum result agreement_reached(struct identity_state *identity, const struct agreement *agreement,
+                                     struct bytes tls, struct arena *arena, struct reason *why)
+{
+    struct authentication *authentication = &identity->authentication;
+    association_init(&authentication->association, ASSOCIATION_MEMBER, ASSOCIATION_CURRENT,
+                     identity->identity.name, identity->identity.authority, agreement,
+                     clock_wall_ms(identity->engine->setup.clock));
+    handshake_free(authentication->handshake);
+    authentication->handshake = NULL;
+    struct bytes packed;
+    GUARD(finish_pack(identity, tls, &authentication->association, arena, &packed, why));
+    GUARD(buffer_append(&authentication->flight3, packed));
+    return finish_send(identity, arena, why);
+}
+
+static bool flight_is(const struct authentication *authentication,
+                      const Groupseal__Envelope__EndToEnd *object, uint32_t number)
+{
+    return object->content_case == GROUPSEAL__ENVELOPE__END_TO_END__CONTENT_FLIGHT &&
+           object->flight->number == number &&
+           bytes_equal(arena_view(object->flight->hello_hash), BYTES_OF(authentication->hello_hash));
+}
+
+static enum result flight2_taken(struct identity_state *identity, const Groupseal__Envelope__EndToEnd *object,
+                                 struct arena *arena, struct reason *why)
+{
+    struct authentication *authentication = &identity->authentication;
+    if (!flight_is(authentication, object, 2)) {
+        return attempt_failed(identity, "the authority refused the ClientHello (its log says why)");
+    }
+    struct buffer tls = BUFFER_EMPTY(OBJECT_LIMIT);
+    struct agreement agreement;
+    memset(&agreement, 0, sizeof(agreement));
+    enum audit_counter cause = AUDIT_REFUSED_HELLO;
+    struct reason local;
+    enum result result = handshake_client_finish(authentication->handshake, arena_view(object->flight->tls),
+                                                 &tls, &agreement, &cause, &local);
+    if (result == RESULT_OK) {
+        result = agreement_reached(identity, &agreement, buffer_bytes(&tls), arena, why);
+    } else {
+        audit_count(AUDIT_HANDSHAKES_REFUSED);
+        audit_count(cause);
+        result = attempt_failed(identity, local.text);
+    }
+    secret_wipe_bytes(&agreement, sizeof(agreement));
+    buffer_clear(&tls);
+    return result;
+}
+
+/* ---- flight 4 ---- */
+
+/* The new association takes the old one's place: its keys are wiped here and in the store. */
+static enum result association_install(struct identity_state *identity, uint64_t time_ms, struct reason *why)
+{
+    struct authentication *authentication = &identity->authentication;
+    struct store *store = identity->engine->setup.store;
+    if (identity->associated) {
+        GUARD(association_remove(&identity->association, store, why));
+    }
+    GUARD(association_save(&authentication->association, store, why));
+    GUARD(identity_state_time(identity, time_ms, why));
+    association_wipe(&identity->association);
+    identity->association = authentication->association;
+    identity->associated = true;
+    identity->unanswered = 0;
+    attempt_end(authentication);
+    authentication->due_us = NEVER;
+    authentication->failures = 0;
+    authentication->last_failure[0] = '\0';
+    authentication->done_us = engine_now_us(identity->engine);
+    return RESULT_OK;
+}
+
+static enum result association_announce(struct identity_state *identity, struct reason *why)
+{
+    bool cert = identity->association.agreement.mode == CREDENTIALS_CERT;
+    audit_count(AUDIT_HANDSHAKES_DONE);
+    audit_count(cert ? AUDIT_HANDSHAKES_DONE_CERT : AUDIT_HANDSHAKES_DONE_PSK);
+    if (identity_is_relay(identity)) {
+        GUARD(relay_report_newest(identity, why));
+    }
+    outbox_kick(identity->engine->outbox, identity->identity.name, NULL);
+    identity_state_touch(identity);
+    return event_notice(identity, GROUPSEAL__SECENV__SEVERITY__INFO,
+                        "authenticated end to end with %s (%s, %s)", identity->identity.authority,
+                        cert ? "certificate" : "pre-shared key", identity->association.agreement.mechanism);
+}
+
+static enum result flight4_taken(struct identity_state *identity, const Groupseal__Envelope__EndToEnd *object,
+                                 struct arena *arena, struct reason *why)
+{
+    struct authentication *authentication = &identity->authentication;
+    Groupseal__Envelope__RecordBody *body = NULL;
+    struct reason local = {"the authority refused the last flight (its log says why)"};
+    bool confirmed = flight_is(authentication, object, 4) && object->flight->record != NULL &&
+                     association_open(&authentication->association, identity->engine->setup.store,
+                                      object->flight->record, arena, &body, &local) == RESULT_OK &&
+                     body->content_case == GROUPSEAL__ENVELOPE__RECORD_BODY__CONTENT_CONFIRM;
+    if (!confirmed) {
+        audit_count(AUDIT_HANDSHAKES_REFUSED);
+        return attempt_failed(identity, local.text);
+    }
+    GUARD(association_install(identity, body->confirm->time_ms, why));
+    return association_announce(identity, why);
+}
+
+/* ---- answers and time ---- */
+
+static enum result unanswered(struct identity_state *identity, const char *failure)
+{
+    struct authentication *authentication = &identity->authentication;
+    char what[200];
+    (void)snprintf(what, sizeof(what), "no answer (%s)", failure[0] == '\0' ? "none came" : failure);
+    if (authentication->step == AUTHENTICATION_FINISH_SENT && authentication->finish_sent < FINISH_TRIES) {
+        authentication->token = 0;
+        authentication->deadline_us = NEVER;
+        authentication->due_us =
+            engine_now_us(identity->engine) + FINISH_RETRY_US / 2 + engine_draw(FINISH_RETRY_US);
+        identity_state_touch(identity);
+        return RESULT_OK;
+    }
+    return attempt_failed(identity, what);
+}
+
+enum result authentication_answered(struct identity_state *identity,
+                                    const Groupseal__Envelope__EndToEnd *object, const char *failure,
+                                    struct arena *arena, struct reason *why)
+{
+    if (object == NULL) {
+        return unanswered(identity, failure);
+    }
+    if (identity->authentication.step == AUTHENTICATION_HELLO_SENT) {
+        return flight2_taken(identity, object, arena, why);
+    }
+    return flight4_taken(identity, object, arena, why);
+}
+
+enum result authentication_turn(struct identity_state *identity, uint64_t *next, struct reason *why)
+{
+    struct authentication *authentication = &identity->authentication;
+    uint64_t now = engine_now_us(identity->engine);
+    if (!identity->online) {
+        return RESULT_OK;
+    }
+    if (authentication->deadline_us <= now) {
+        GUARD(unanswered(identity, "the owner did not say what became of it"));
+    }
+    if (authentication->due_us <= now && authentication->step == AUTHENTICATION_IDLE) {
+        GUARD(hello_send(identity, why));
+    } else if (authentication->due_us <= now) {
+        enum result result = finish_send(identity, identity->engine->scratch, why);
+        arena_reset(identity->engine->scratch);
+        GUARD(result);
+    }
+    *next = authentication->due_us < *next ? authentication->due_us : *next;
+    *next = authentication->deadline_us < *next ? authentication->deadline_us : *next;
+    return RESULT_OK;
+}

@@ -1,0 +1,53 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#ifndef GROUPSEAL_SECENV_MEMBER_AUTHENTICATION_H
+#define GROUPSEAL_SECENV_MEMBER_AUTHENTICATION_H
+
+#include "secenv/association.h"
+
+struct identity_state;
+
+/*
+ * The member's side of the end-to-end authentication (docs/protocol.md section 4), with its back-off:
+ * at once when it is asked for, then 2 s doubling to 300 s, jittered. The association in use stays until a
+ * new one has been confirmed.
+ */
+enum authentication_step {
+    AUTHENTICATION_IDLE = 0,
+    AUTHENTICATION_HELLO_SENT = 1,  /* flight 1; flight 2 is waited for */
+    AUTHENTICATION_FINISH_SENT = 2, /* flight 3; flight 4 is waited for */
+};
+
+struct authentication {
+    enum authentication_step step;
+    struct handshake *handshake;
+    uint64_t token;       /* of the Send whose answer is waited for; 0: none */
+    uint64_t due_us;      /* the next attempt, or flight 3 again; NEVER */
+    uint64_t deadline_us; /* an answer is not waited for longer */
+    uint64_t done_us;     /* when the last one ended well */
+    unsigned failures;    /* in a row */
+    unsigned finish_sent; /* how often flight 3 went out */
+    uint8_t hello_hash[HASH_SIZE];
+    struct buffer flight3;          /* the packed object, to be sent again unchanged */
+    struct association association; /* in the making */
+    char last_failure[256];         /* said once, not at each attempt */
+};
+
+void authentication_init(struct authentication *authentication);
+void authentication_clear(struct authentication *authentication); /* wipes */
+
+/* Start one as soon as the identity is online (the owner's wish, REAUTHENTICATE, no association). */
+void authentication_ask(struct identity_state *identity);
+/* Records are not answered: start one, but not at once after one that has ended well. */
+void authentication_doubt(struct identity_state *identity);
+/* The connection is gone: what was under way is given up without counting as a failure. */
+void authentication_abandon(struct identity_state *identity);
+
+/* True where the token is this authentication's. */
+bool authentication_owns(const struct identity_state *identity, uint64_t token);
+/* What became of its Send: an EndToEnd, or NULL with why there is none. */
+enum result authentication_answered(struct identity_state *identity,
+                                    const Groupseal__Envelope__EndToEnd *object, const char *failure,
+                                    struct arena *arena, struct reason *why) MUST_USE;
+enum result authentication_turn(struct identity_state *identity, uint64_t *next, struct reason *why) MUST_USE;
+
+#endif

@@ -1,0 +1,521 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include "secenv/member/dispatch_command.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "secenv/audit.h"
+#include "secenv/member/dispatch_store.h"
+#include "secenv/member/event.h"
+#include "secenv/member/group_seal.h"
+#include "secenv/member/packed.h"
+#include "secenv/member/relay.h"
+#include "secenv/member/report.h"
+
+#define DAY_MS 86400000u
+#define KEPT_MS 3600000u      /* after expiry, for answers that come late */
+#define ANSWER_GRACE_MS 2000u /* after the response window, before the first report */
+#define SEAL_GAP_US 200000u   /* between two sealings of one command */
+#define COLLECT_US 200000u    /* changes of a report */
+
+#define OUTCOME_NONE GROUPSEAL__ENVELOPE__OUTCOME__OUTCOME_NONE
+#define OUTCOME_ACCEPTED GROUPSEAL__ENVELOPE__OUTCOME__OUTCOME_ACCEPTED
+#define OUTCOME_DONE GROUPSEAL__ENVELOPE__OUTCOME__OUTCOME_DONE
+#define OUTCOME_FAILED GROUPSEAL__ENVELOPE__OUTCOME__OUTCOME_FAILED
+#define OUTCOME_UNKNOWN GROUPSEAL__ENVELOPE__OUTCOME__OUTCOME_UNKNOWN
+
+typedef Groupseal__Envelope__Order Order;
+typedef Groupseal__Envelope__OrderRequest OrderRequest;
+
+static uint64_t now_us(const struct relay *relay)
+{
+    return engine_now_us(relay->membership->identity->engine);
+}
+
+static enum result command_clock_ms(const struct relay *relay, uint64_t *out, struct reason *why)
+{
+    struct engine *engine = relay->membership->identity->engine;
+    return command_clock_read(&engine->command_clock, engine->setup.store, engine->setup.clock, out, why);
+}
+
+static uint64_t answer_window_ms(const struct relay *relay)
+{
+    const Groupseal__Envelope__Policy *policy = membership_policy(relay->membership);
+    return (policy == NULL ? 0u : policy->response_window_ms) + (uint64_t)ANSWER_GRACE_MS;
+}
+
+/* ---- the list ---- */
+
+static struct dispatch *dispatch_find(const struct relay *relay, struct bytes id)
+{
+    struct dispatch *dispatch = relay->dispatches.first;
+    while (dispatch != NULL && !bytes_equal(id, BYTES_OF(dispatch->id))) {
+        dispatch = dispatch->next;
+    }
+    return dispatch;
+}
+
+static void dispatch_free(struct dispatch *dispatch)
+{
+    if (dispatch != NULL) {
+        free(dispatch->targets);
+        free(dispatch);
+    }
+}
+
+void dispatch_clear(struct dispatches *dispatches)
+{
+    while (dispatches->first != NULL) {
+        struct dispatch *dispatch = dispatches->first;
+        dispatches->first = dispatch->next;
+        dispatch_free(dispatch);
+    }
+    dispatches->count = 0;
+}
+
+static struct dispatch_target *target_find(const struct dispatch *dispatch, const char *name)
+{
+    for (size_t i = 0; i < dispatch->target_count; i++) {
+        if (strcmp(dispatch->targets[i].name, name) == 0) {
+            return &dispatch->targets[i];
+        }
+    }
+    return NULL;
+}
+
+static bool outcome_is_final(Groupseal__Envelope__Outcome outcome)
+{
+    return outcome != OUTCOME_NONE && outcome != OUTCOME_ACCEPTED;
+}
+
+static bool all_have_answered(const struct dispatch *dispatch)
+{
+    for (size_t i = 0; i < dispatch->target_count; i++) {
+        if (!outcome_is_final(dispatch->targets[i].outcome)) {
+            return false;
+        }
+    }
+    return true;
+}
+
+/* Both clocks must allow it: the command clock stands still while the machine is off. */
+static bool is_expired(const struct relay *relay, const struct dispatch *dispatch, uint64_t clock_ms)
+{
+    uint64_t wall_ms = clock_wall_ms(relay->membership->identity->engine->setup.clock);
+    return clock_ms >= dispatch->seal_expires_ms || wall_ms >= dispatch->expires_ms;
+}
+
+/* ---- load ---- */
+
+enum result dispatch_load(struct relay *relay, struct reason *why)
+{
+    uint64_t now = now_us(relay);
+    GUARD(dispatch_store_load(relay, why));
+    for (struct dispatch *dispatch = relay->dispatches.first; dispatch != NULL; dispatch = dispatch->next) {
+        dispatch->seal_due_us = NEVER;
+        dispatch->report_due_us = dispatch->complete ? NEVER : now + 1000u * answer_window_ms(relay);
+    }
+    return RESULT_OK;
+}
+
+enum result dispatch_drop(struct relay *relay, struct reason *why)
+{
+    GUARD(dispatch_store_drop(relay, why));
+    dispatch_clear(&relay->dispatches);
+    return RESULT_OK;
+}
+
+/* ---- sealing ---- */
+
+/* The commander's name is left out where the policy has only one: it is not part of what is signed. */
+static enum result command_seal(struct relay *relay, const struct dispatch *dispatch, OrderRequest *request,
+                                struct buffer *payload, struct reason *why)
+{
+    struct membership *membership = relay->membership;
+    struct seal_context context;
+    uint8_t hash[HASH_SIZE];
+    uint8_t signature[SIGNATURE_SIZE];
+    Groupseal__Envelope__Command command = GROUPSEAL__ENVELOPE__COMMAND__INIT;
+    GUARD(group_seal_begin(membership, relay->site, GROUPSEAL__ENVELOPE__KIND__KIND_COMMAND, &context, why));
+    if (membership_policy(membership)->n_commanders == 1) {
+        request->order->commander = (char *)"";
+    }
+    command.order = request->order;
+    command.body = request->body;
+    command.seal_expires_ms = dispatch->seal_expires_ms;
+    GUARD(order_hash(request->order, membership->instance, membership->incarnation, arena_view(request->body),
+                     hash));
+    GUARD(seal_sign(&context, command.seal_expires_ms, hash, &membership->identity->signing, signature));
+    command.seal_signature = arena_field(BYTES_OF(signature));
+    return group_seal_message(membership, &context, &command.base, payload);
+}
+
+static enum result dispatch_seal(struct relay *relay, struct dispatch *dispatch, struct arena *arena,
+                                 struct reason *why)
+{
+    OrderRequest *request = NULL;
+    struct buffer payload = BUFFER_EMPTY(OBJECT_LIMIT);
+    GUARD(dispatch_store_request(relay, dispatch->id, arena, &request, why));
+    enum result result = command_seal(relay, dispatch, request, &payload, why);
+    if (result == RESULT_OK) {
+        struct publication publication = {.site = relay->site,
+                                          .kind = GROUPSEAL__SECENV__TOPIC_KIND__TOPIC_COMMAND,
+                                          .sender = "",
+                                          .payload = buffer_bytes(&payload)};
+        result = event_publish(relay->membership, &publication);
+    }
+    buffer_clear(&payload);
+    if (result == RESULT_OK) {
+        audit_count(AUDIT_COMMANDS_SEALED);
+        dispatch->sealed_us = now_us(relay);
+        dispatch->seal_due_us = NEVER;
+    }
+    return result;
+}
+
+static void seal_ask(struct relay *relay, struct dispatch *dispatch, uint64_t due_us)
+{
+    uint64_t earliest = dispatch->sealed_us == 0 ? 0 : dispatch->sealed_us + SEAL_GAP_US;
+    due_us = due_us > earliest ? due_us : earliest;
+    dispatch->seal_due_us = due_us < dispatch->seal_due_us ? due_us : dispatch->seal_due_us;
+    identity_state_touch(relay->membership->identity);
+}
+
+void dispatch_seal_all(struct relay *relay)
+{
+    for (struct dispatch *dispatch = relay->dispatches.first; dispatch != NULL; dispatch = dispatch->next) {
+        seal_ask(relay, dispatch, now_us(relay));
+    }
+}
+
+void dispatch_member_back(struct relay *relay, const char *name)
+{
+    uint64_t due = relay->syncs.count > 0 ? relay->syncs.due_us : now_us(relay);
+    for (struct dispatch *dispatch = relay->dispatches.first; dispatch != NULL; dispatch = dispatch->next) {
+        const struct dispatch_target *target = target_find(dispatch, name);
+        bool open = target == NULL ? dispatch->everyone : !outcome_is_final(target->outcome);
+        if (open) {
+            /* Not before the reply: what is sealed earlier is below the floor that it sets. */
+            dispatch->seal_due_us = NEVER;
+            seal_ask(relay, dispatch, due);
+        }
+    }
+}
+
+/* ---- an order comes ---- */
+
+static enum result order_place_check(struct identity_state *identity, const OrderRequest *request,
+                                     struct relay **out, struct reason *why)
+{
+    const struct membership *membership = membership_find(identity, request->group);
+    if (request->order == NULL) {
+        return result_fail(why, RESULT_INVALID, "an order request without an order");
+    }
+    if (membership == NULL || !membership_ready(membership) || !membership->relay->roster.present) {
+        return result_fail(why, RESULT_NOT_READY, "no key, policy or roster of %.64s yet", request->group);
+    }
+    if (!bytes_equal(arena_view(request->instance), BYTES_OF(membership->instance)) ||
+        request->incarnation != membership->incarnation) {
+        return result_fail(why, RESULT_REFUSED, "an order for another instance of %s", membership->group);
+    }
+    *out = membership->relay;
+    return RESULT_OK;
+}
+
+static enum result order_authentic(const struct relay *relay, const OrderRequest *request, struct reason *why)
+{
+    const struct membership *membership = relay->membership;
+    const Groupseal__Envelope__Commander *commander =
+        policy_commander(membership_policy(membership), request->order->commander, relay->site);
+    if (commander == NULL) {
+        return result_fail(why, RESULT_REFUSED, "the order's commander is not in the policy of %s",
+                           membership->group);
+    }
+    return order_check(request->order, membership->instance, membership->incarnation, relay->site,
+                       arena_view(request->body), arena_view(commander->key), why);
+}
+
+/* What is left of its time: never more than the commander gave it, whatever our wall clock says. */
+static enum result order_remaining(const struct relay *relay, const Order *order, uint64_t *remaining_ms,
+                                   bool *expired, struct reason *why)
+{
+    uint64_t wall_ms = clock_wall_ms(relay->membership->identity->engine->setup.clock);
+    if (order->expires_ms <= order->issued_ms || order->expires_ms - order->issued_ms > DAY_MS) {
+        return result_fail(why, RESULT_INVALID, "an order for %s is valid for no time, or over a day",
+                           relay->membership->group);
+    }
+    if (order->expires_ms <= wall_ms) {
+        *expired = true;
+        return result_fail(why, RESULT_REFUSED, "the order has expired by the clock of this MN-CSE");
+    }
+    uint64_t whole = order->expires_ms - order->issued_ms;
+    uint64_t left = order->expires_ms - wall_ms;
+    *remaining_ms = left < whole ? left : whole;
+    return RESULT_OK;
+}
+
+static bool member_is_relay(const struct relay *relay, const struct roster_member *member)
+{
+    const Groupseal__Envelope__Policy *policy = membership_policy(relay->membership);
+    for (size_t i = 0; i < policy->n_relays; i++) {
+        if (strcmp(policy->relays[i]->name, member->name) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* Who should answer here: the members of this site that the order names. */
+static enum result targets_list(const struct relay *relay, const Order *order, struct dispatch *dispatch)
+{
+    const struct roster *roster = &relay->roster;
+    dispatch->targets = calloc(roster->count + 1, sizeof(dispatch->targets[0]));
+    if (dispatch->targets == NULL) {
+        return RESULT_INTERNAL;
+    }
+    for (size_t i = 0; i < roster->count; i++) {
+        const struct roster_member *member = &roster->members[i];
+        if (strcmp(member->site, relay->site) == 0 && !member_is_relay(relay, member) &&
+            order_targets(order, member->name)) {
+            struct dispatch_target *target = &dispatch->targets[dispatch->target_count++];
+            (void)snprintf(target->name, sizeof(target->name), "%s", member->name);
+        }
+    }
+    return RESULT_OK;
+}
+
+static enum result dispatch_make(const struct relay *relay, const OrderRequest *request,
+                                 uint64_t remaining_ms, struct dispatch **out, struct reason *why)
+{
+    struct dispatch *dispatch = calloc(1, sizeof(*dispatch));
+    if (dispatch == NULL) {
+        return result_fail(why, RESULT_INTERNAL, "no memory for a command");
+    }
+    *out = dispatch;
+    memcpy(dispatch->id, request->order->command_id.data, COMMAND_ID_SIZE);
+    dispatch->everyone = request->order->n_targets == 0;
+    dispatch->expires_ms = request->order->expires_ms;
+    dispatch->seal_due_us = NEVER;
+    GUARD(command_clock_ms(relay, &dispatch->sealed_ms, why));
+    dispatch->seal_expires_ms = dispatch->sealed_ms + remaining_ms;
+    GUARD(targets_list(relay, request->order, dispatch));
+    dispatch->report_due_us =
+        dispatch->target_count == 0 ? now_us(relay) : now_us(relay) + 1000u * answer_window_ms(relay);
+    return RESULT_OK;
+}
+
+/* On disk, sealed, published; only then in memory. */
+static enum result dispatch_begin(struct relay *relay, const OrderRequest *request, uint64_t remaining_ms,
+                                  struct reason *why)
+{
+    struct dispatch *dispatch = NULL;
+    struct arena *arena = relay->membership->identity->engine->scratch;
+    enum result result = dispatch_make(relay, request, remaining_ms, &dispatch, why);
+    if (result == RESULT_OK) {
+        result = dispatch_store_add(relay, dispatch, request, why);
+    }
+    if (result == RESULT_OK) {
+        result = dispatch_seal(relay, dispatch, arena, why);
+        arena_reset(arena);
+    }
+    if (result != RESULT_OK) {
+        dispatch_free(dispatch);
+        return result;
+    }
+    dispatch->next = relay->dispatches.first;
+    relay->dispatches.first = dispatch;
+    relay->dispatches.count++;
+    identity_state_touch(relay->membership->identity);
+    return RESULT_OK;
+}
+
+enum result dispatch_take_order(struct identity_state *identity, const OrderRequest *request, bool *expired,
+                                struct reason *why)
+{
+    struct relay *relay = NULL;
+    uint64_t remaining_ms = 0;
+    GUARD(order_place_check(identity, request, &relay, why));
+    if (dispatch_find(relay, arena_view(request->order->command_id)) != NULL) {
+        return RESULT_EXISTS;
+    }
+    GUARD(order_authentic(relay, request, why));
+    GUARD(order_remaining(relay, request->order, &remaining_ms, expired, why));
+    if (relay->dispatches.count == DISPATCHES_LIMIT) {
+        return result_fail(why, RESULT_FULL, "%u commands of %s are under way already", DISPATCHES_LIMIT,
+                           relay->membership->group);
+    }
+    return dispatch_begin(relay, request, remaining_ms, why);
+}
+
+/* ---- receipts ---- */
+
+/* What has run stays so; the other answers can be corrected by a better one. */
+static bool outcome_may_follow(Groupseal__Envelope__Outcome before, Groupseal__Envelope__Outcome after)
+{
+    if (before == OUTCOME_DONE || before == OUTCOME_FAILED || before == after) {
+        return false;
+    }
+    bool ran = after == OUTCOME_DONE || after == OUTCOME_FAILED;
+    return before != OUTCOME_UNKNOWN || ran;
+}
+
+static enum result target_take(struct relay *relay, struct dispatch *dispatch, const char *name,
+                               struct dispatch_target **out, struct reason *why)
+{
+    *out = target_find(dispatch, name);
+    if (*out != NULL) {
+        return RESULT_OK;
+    }
+    if (!dispatch->everyone) {
+        return result_fail(why, RESULT_REFUSED, "a receipt of %.128s for a command that is not for it", name);
+    }
+    struct dispatch_target *targets =
+        realloc(dispatch->targets, (dispatch->target_count + 1) * sizeof(*targets));
+    if (targets == NULL) {
+        return result_fail(why, RESULT_INTERNAL, "no memory for a receipt");
+    }
+    dispatch->targets = targets;
+    struct dispatch_target *target = &targets[dispatch->target_count];
+    *target = (struct dispatch_target){.outcome = OUTCOME_NONE};
+    (void)snprintf(target->name, sizeof(target->name), "%s", name);
+    GUARD(dispatch_store_target(relay, dispatch->id, target, why));
+    dispatch->target_count++;
+    *out = target;
+    return RESULT_OK;
+}
+
+static void report_ask(struct relay *relay, struct dispatch *dispatch)
+{
+    uint64_t now = now_us(relay);
+    if (all_have_answered(dispatch)) {
+        dispatch->report_due_us = now;
+    } else if (dispatch->revision > 0 && dispatch->report_due_us == NEVER) {
+        dispatch->report_due_us = now + COLLECT_US;
+    }
+    identity_state_touch(relay->membership->identity);
+}
+
+enum result dispatch_receipt(struct relay *relay, const struct roster_member *member,
+                             const Groupseal__Envelope__Receipt *receipt, struct reason *why)
+{
+    struct dispatch *dispatch = dispatch_find(relay, arena_view(receipt->command_id));
+    struct dispatch_target *target = NULL;
+    uint64_t clock_ms = 0;
+    if (dispatch == NULL) {
+        return result_fail(why, RESULT_UNKNOWN, "a receipt of %s for a command that is not known here",
+                           member->name);
+    }
+    GUARD(target_take(relay, dispatch, member->name, &target, why));
+    audit_count(AUDIT_RECEIPTS_TAKEN);
+    if (!outcome_may_follow(target->outcome, receipt->outcome)) {
+        return RESULT_OK;
+    }
+    GUARD(command_clock_ms(relay, &clock_ms, why));
+    struct dispatch_target changed = *target;
+    changed.late = target->outcome == OUTCOME_NONE ? clock_ms > dispatch->sealed_ms + answer_window_ms(relay)
+                                                   : target->late;
+    changed.outcome = receipt->outcome;
+    (void)snprintf(changed.detail, sizeof(changed.detail), "%s", receipt->detail);
+    GUARD(dispatch_store_target(relay, dispatch->id, &changed, why));
+    *target = changed;
+    report_ask(relay, dispatch);
+    return RESULT_OK;
+}
+
+/* ---- turn ---- */
+
+static enum result report_turn(struct relay *relay, struct dispatch *dispatch, bool expired,
+                               struct reason *why)
+{
+    bool complete = expired || all_have_answered(dispatch);
+    if (expired && !dispatch->complete) {
+        dispatch->report_due_us = 0;
+    }
+    if (dispatch->report_due_us > now_us(relay)) {
+        return RESULT_OK;
+    }
+    GUARD(dispatch_store_reported(relay, dispatch->id, dispatch->revision + 1, complete, why));
+    dispatch->revision++;
+    dispatch->complete = complete;
+    dispatch->report_due_us = NEVER;
+    return report_put(relay, dispatch, why);
+}
+
+static enum result seal_turn(struct relay *relay, struct dispatch *dispatch, bool expired, struct reason *why)
+{
+    struct arena *arena = relay->membership->identity->engine->scratch;
+    if (dispatch->seal_due_us > now_us(relay) || !membership_ready(relay->membership)) {
+        return RESULT_OK;
+    }
+    if (expired || (all_have_answered(dispatch) && dispatch->target_count > 0 && !dispatch->everyone)) {
+        dispatch->seal_due_us = NEVER;
+        return RESULT_OK;
+    }
+    enum result result = dispatch_seal(relay, dispatch, arena, why);
+    arena_reset(arena);
+    return result;
+}
+
+static void due_lower(uint64_t *next, uint64_t due)
+{
+    *next = due < *next ? due : *next;
+}
+
+static enum result dispatch_step(struct relay *relay, struct dispatch *dispatch, uint64_t clock_ms,
+                                 uint64_t *next, struct reason *why)
+{
+    bool expired = is_expired(relay, dispatch, clock_ms);
+    GUARD(seal_turn(relay, dispatch, expired, why));
+    GUARD(report_turn(relay, dispatch, expired, why));
+    due_lower(next, dispatch->seal_due_us);
+    due_lower(next, dispatch->report_due_us);
+    if (!expired) {
+        due_lower(next, now_us(relay) + 1000u * (dispatch->seal_expires_ms - clock_ms));
+    }
+    return RESULT_OK;
+}
+
+/* Kept a while after its expiry, for answers that come late. */
+static enum result dispatch_forget(struct relay *relay, uint64_t clock_ms, struct reason *why)
+{
+    struct dispatch **link = &relay->dispatches.first;
+    while (*link != NULL) {
+        struct dispatch *dispatch = *link;
+        if (!dispatch->complete || clock_ms < dispatch->seal_expires_ms + KEPT_MS) {
+            link = &dispatch->next;
+            continue;
+        }
+        GUARD(dispatch_store_remove(relay, dispatch->id, why));
+        *link = dispatch->next;
+        relay->dispatches.count--;
+        dispatch_free(dispatch);
+    }
+    return RESULT_OK;
+}
+
+/* A new epoch has come: who missed the old one's messages gets each open command once more. */
+static void epoch_watch(struct relay *relay)
+{
+    uint64_t epoch = relay->membership->current.epoch;
+    if (relay->epoch_sealed != epoch && membership_ready(relay->membership)) {
+        if (relay->epoch_sealed != 0) {
+            dispatch_seal_all(relay);
+        }
+        relay->epoch_sealed = epoch;
+    }
+}
+
+enum result dispatch_turn(struct relay *relay, uint64_t *next, struct reason *why)
+{
+    uint64_t clock_ms = 0;
+    epoch_watch(relay);
+    if (relay->dispatches.first == NULL) {
+        return RESULT_OK;
+    }
+    GUARD(command_clock_ms(relay, &clock_ms, why));
+    for (struct dispatch *dispatch = relay->dispatches.first; dispatch != NULL; dispatch = dispatch->next) {
+        GUARD(dispatch_step(relay, dispatch, clock_ms, next, why));
+    }
+    return dispatch_forget(relay, clock_ms, why);
+}

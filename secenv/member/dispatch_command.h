@@ -1,0 +1,70 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#ifndef GROUPSEAL_SECENV_MEMBER_DISPATCH_COMMAND_H
+#define GROUPSEAL_SECENV_MEMBER_DISPATCH_COMMAND_H
+
+#include "secenv/objects/object.h"
+
+struct identity_state;
+struct relay;
+struct roster_member;
+
+/*
+ * Commands at the MN-CSE: an order is verified, stored with the list of who should answer, sealed to the
+ * group and published before it is accepted; receipts are collected and reported to the authority. While it
+ * has not expired it is sealed again, with the same id, for whom it has not reached: after a member's sync,
+ * after each epoch change, after a restart. Expiry is on the command clock and on the order's own times;
+ * nothing extends it.
+ */
+#define DISPATCHES_LIMIT 256u /* of one group */
+
+struct dispatch_target {
+    char name[NAME_LIMIT + 1];
+    Groupseal__Envelope__Outcome outcome;
+    char detail[DETAIL_LIMIT + 1];
+    bool late; /* its first answer came after the response window */
+};
+
+struct dispatch {
+    struct dispatch *next;
+    uint8_t id[COMMAND_ID_SIZE];
+    bool everyone;            /* no targets named: who joins later answers too */
+    uint64_t expires_ms;      /* the order's own, wall clock */
+    uint64_t seal_expires_ms; /* command clock, fixed when it was accepted */
+    uint64_t sealed_ms;       /* command clock, when it was sealed first */
+    uint32_t revision;        /* of the last report; 0: none */
+    bool complete;            /* as last reported */
+    uint64_t seal_due_us;     /* monotonic; NEVER */
+    uint64_t sealed_us;       /* monotonic, the last sealing; 0: none since the start */
+    uint64_t report_due_us;   /* NEVER */
+    struct dispatch_target *targets;
+    size_t target_count;
+};
+
+struct dispatches {
+    struct dispatch *first;
+    size_t count;
+};
+
+extern const char dispatch_schema[];
+
+enum result dispatch_load(struct relay *relay, struct reason *why) MUST_USE;
+void dispatch_clear(struct dispatches *dispatches);
+enum result dispatch_drop(struct relay *relay, struct reason *why) MUST_USE;
+
+/* An order of a commander, from the authority. OK: it is on disk, sealed and published. EXISTS: it was
+ * before.
+ * `*expired` where that is why it is refused. */
+enum result dispatch_take_order(struct identity_state *identity,
+                                const Groupseal__Envelope__OrderRequest *request, bool *expired,
+                                struct reason *why) MUST_USE;
+/* A receipt whose signature is that member's. */
+enum result dispatch_receipt(struct relay *relay, const struct roster_member *member,
+                             const Groupseal__Envelope__Receipt *receipt, struct reason *why) MUST_USE;
+/* The member has asked for a sync: what it did not answer is sealed again, after the reply. */
+void dispatch_member_back(struct relay *relay, const char *name);
+/* Everything that is open is sealed again. */
+void dispatch_seal_all(struct relay *relay);
+
+enum result dispatch_turn(struct relay *relay, uint64_t *next, struct reason *why) MUST_USE;
+
+#endif

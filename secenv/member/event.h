@@ -1,0 +1,50 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#ifndef GROUPSEAL_SECENV_MEMBER_EVENT_H
+#define GROUPSEAL_SECENV_MEMBER_EVENT_H
+
+#include "secenv/member/membership.h"
+
+/* Events to the owner's connection: one function each. Everything is copied. */
+
+/* `*token` receives a fresh one. To the authority. */
+enum result event_send(struct identity_state *identity, const Groupseal__Envelope__EndToEnd *object,
+                       struct arena *arena, uint64_t *token) MUST_USE;
+
+struct publication {
+    const char *site;
+    Groupseal__Secenv__TopicKind kind;
+    const char *sender; /* "" where the topic has none */
+    uint32_t row;
+    uint32_t column;
+    bool retained;
+    struct bytes payload;
+};
+enum result event_publish(const struct membership *membership,
+                          const struct publication *publication) MUST_USE;
+
+enum result event_joined(const struct membership *membership) MUST_USE;
+enum result event_departed(const struct identity_state *identity, const char *group,
+                           const char *reason) MUST_USE;
+enum result event_resubscribe(const struct membership *membership) MUST_USE;
+enum result event_command(const struct membership *membership, const uint8_t id[COMMAND_ID_SIZE],
+                          struct bytes body, uint64_t remaining_ms, const char *commander) MUST_USE;
+enum result event_message(const struct membership *membership, const char *sender, struct bytes body,
+                          bool proven) MUST_USE;
+
+struct roster_page_event {
+    const char *group;
+    const char *site;
+    char **members;
+    size_t count;
+    bool deleted;
+    uint32_t page;
+    uint32_t pages;
+};
+enum result event_roster(const struct identity_state *identity,
+                         const struct roster_page_event *page) MUST_USE;
+
+/* To the owner's log, and to secenv's own. */
+enum result event_notice(const struct identity_state *identity, Groupseal__Secenv__Severity severity,
+                         const char *format, ...) __attribute__((format(printf, 3, 4))) MUST_USE;
+
+#endif

@@ -1,0 +1,203 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include "secenv/member/identity_state.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "secenv/member/membership.h"
+#include "secenv/member/relay.h"
+
+const char member_key_schema[] = "CREATE TABLE IF NOT EXISTS member_key ("
+                                 " identity TEXT PRIMARY KEY, seed BLOB NOT NULL,"
+                                 " authority_time_ms INTEGER NOT NULL) WITHOUT ROWID;";
+
+#define PURPOSE_SIZE 200u
+
+static void seed_purpose(const struct identity_state *identity, char out[PURPOSE_SIZE])
+{
+    (void)snprintf(out, PURPOSE_SIZE, "member_key/seed/%s", identity->identity.name);
+}
+
+/* ---- the signing key ---- */
+
+struct stored_key {
+    bool found;
+    const char *purpose;
+    struct secret seed;
+    uint64_t authority_time_ms;
+};
+
+static enum result key_row(void *context, const struct store_row *row, struct reason *why)
+{
+    struct stored_key *stored = context;
+    stored->found = true;
+    stored->authority_time_ms = row_u64(row, 1);
+    return row_secret(row, 0, stored->purpose, &stored->seed, why);
+}
+
+static enum result signing_key_new(struct identity_state *identity, const char *purpose, struct reason *why)
+{
+    if (signing_key_make(&identity->signing) != RESULT_OK) {
+        return result_fail(why, RESULT_INTERNAL, "no signing key could be made for %s",
+                           identity->identity.name);
+    }
+    return store_run(identity->engine->setup.store, why,
+                     "INSERT INTO member_key (identity, seed, authority_time_ms) VALUES (?, ?, 0)", "ts",
+                     identity->identity.name, purpose, secret_bytes(&identity->signing.seed));
+}
+
+/* Made here the first time: it never leaves, only its public half goes into FIRST. */
+static enum result signing_key_load(struct identity_state *identity, struct reason *why)
+{
+    char purpose[PURPOSE_SIZE];
+    seed_purpose(identity, purpose);
+    struct stored_key stored = {.purpose = purpose};
+    enum result result = store_query(identity->engine->setup.store, why, key_row, &stored,
+                                     "SELECT seed, authority_time_ms FROM member_key WHERE identity = ?", "t",
+                                     identity->identity.name);
+    if (result == RESULT_OK && stored.found) {
+        identity->authority_time_ms = stored.authority_time_ms;
+        result = signing_key_from_seed(&stored.seed, &identity->signing);
+    } else if (result == RESULT_OK) {
+        result = signing_key_new(identity, purpose, why);
+    }
+    if (result == RESULT_OK) {
+        secret_note("member signing key", identity->signing.seed.data, SECRET_SIZE);
+    }
+    secret_wipe(&stored.seed);
+    return result;
+}
+
+/* ---- open, reload, free ---- */
+
+static void memberships_free(struct identity_state *identity)
+{
+    while (identity->memberships != NULL) {
+        struct membership *membership = identity->memberships;
+        identity->memberships = membership->next;
+        membership_free(membership);
+    }
+    identity->membership_count = 0;
+}
+
+enum result identity_state_open(struct engine *engine, struct identity *identity, struct identity_state **out,
+                                struct reason *why)
+{
+    struct identity_state *state = calloc(1, sizeof(*state));
+    if (state == NULL) {
+        return result_fail(why, RESULT_INTERNAL, "no memory for identity %s", identity->name);
+    }
+    state->engine = engine;
+    state->identity = *identity;
+    authentication_init(&state->authentication);
+    enum result result = handshake_context_new(&state->identity, engine->setup.clock, &state->tls, why);
+    if (result == RESULT_OK) {
+        result = signing_key_load(state, why);
+    }
+    if (result == RESULT_OK) {
+        result = membership_load_all(state, why);
+    }
+    if (result != RESULT_OK) {
+        state->identity = (struct identity){.name = ""}; /* still the caller's */
+        identity_state_free(state);
+        return result;
+    }
+    *out = state;
+    return RESULT_OK;
+}
+
+void identity_state_free(struct identity_state *identity)
+{
+    if (identity == NULL) {
+        return;
+    }
+    memberships_free(identity);
+    authentication_clear(&identity->authentication);
+    association_wipe(&identity->association);
+    handshake_context_free(identity->tls);
+    signing_key_wipe(&identity->signing);
+    identity_clear(&identity->identity);
+    secret_wipe_bytes(identity, sizeof(*identity));
+    free(identity);
+}
+
+static enum result association_take(void *context, const struct association *association)
+{
+    struct identity_state *identity = context;
+    if (strcmp(association->member, identity->identity.name) == 0) {
+        identity->association = *association;
+        identity->associated = true;
+    }
+    return RESULT_OK;
+}
+
+enum result identity_state_reload(struct identity_state *identity, struct reason *why)
+{
+    memberships_free(identity);
+    authentication_abandon(identity);
+    association_wipe(&identity->association);
+    identity->associated = false;
+    GUARD(
+        association_load(identity->engine->setup.store, ASSOCIATION_MEMBER, association_take, identity, why));
+    GUARD(signing_key_load(identity, why));
+    GUARD(membership_load_all(identity, why));
+    identity->stale = false;
+    identity_state_touch(identity);
+    return RESULT_OK;
+}
+
+/* ---- life ---- */
+
+/* An association without a group: the authority may have dropped us meanwhile and never can say so. */
+static bool association_is_doubtful(const struct identity_state *identity)
+{
+    return !identity->associated || identity->memberships == NULL;
+}
+
+enum result identity_state_online(struct identity_state *identity, bool online, struct reason *why)
+{
+    identity->online = online;
+    identity_state_touch(identity);
+    if (!online) {
+        authentication_abandon(identity);
+        return RESULT_OK;
+    }
+    identity->unanswered = 0;
+    if (association_is_doubtful(identity)) {
+        authentication_ask(identity);
+    }
+    for (struct membership *membership = identity->memberships; membership != NULL;
+         membership = membership->next) {
+        GUARD(membership_online(membership, why));
+    }
+    if (identity_is_relay(identity)) {
+        GUARD(relay_report_newest(identity, why));
+    }
+    outbox_kick(identity->engine->outbox, identity->identity.name, NULL);
+    return RESULT_OK;
+}
+
+enum result identity_state_turn(struct identity_state *identity, struct reason *why)
+{
+    uint64_t next = NEVER;
+    GUARD(authentication_turn(identity, &next, why));
+    for (struct membership *membership = identity->memberships; membership != NULL;
+         membership = membership->next) {
+        GUARD(membership_turn(membership, &next, why));
+    }
+    identity->due_us = next;
+    return RESULT_OK;
+}
+
+enum result identity_state_time(struct identity_state *identity, uint64_t time_ms, struct reason *why)
+{
+    if (time_ms <= identity->authority_time_ms) {
+        return RESULT_OK;
+    }
+    GUARD(store_run(identity->engine->setup.store, why,
+                    "UPDATE member_key SET authority_time_ms = ? WHERE identity = ?", "ut", time_ms,
+                    identity->identity.name));
+    identity->authority_time_ms = time_ms;
+    return RESULT_OK;
+}

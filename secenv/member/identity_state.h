@@ -1,0 +1,65 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#ifndef GROUPSEAL_SECENV_MEMBER_IDENTITY_STATE_H
+#define GROUPSEAL_SECENV_MEMBER_IDENTITY_STATE_H
+
+#include "secenv/member/authentication.h"
+#include "secenv/member/member_engine.h"
+
+struct membership;
+
+/*
+ * One identity of this secure environment while the engine runs: its credentials, its Ed25519 key (made
+ * here, the first time it is loaded), its association with the authority and its memberships.
+ */
+struct identity_state {
+    struct engine *engine;
+    struct identity identity;
+    struct handshake_context *tls;
+    struct signing_key signing;
+    uint64_t authority_time_ms; /* the newest time that the authority has authenticated to us */
+    bool online;
+    bool associated;
+    struct association association; /* where associated */
+    struct authentication authentication;
+    unsigned unanswered; /* records in a row that the authority did not answer, or refused */
+    struct membership *memberships;
+    size_t membership_count;
+    uint64_t due_us; /* monotonic: the next turn that it needs; 0: this one */
+    bool stale;      /* memory may be ahead of the store: read again before use */
+};
+
+#define MEMBERSHIPS_LIMIT 64u /* groups of one identity */
+
+extern const char member_key_schema[];
+
+/* Takes ownership of `identity`'s buffers when it returns OK. Inside a transaction. */
+enum result identity_state_open(struct engine *engine, struct identity *identity, struct identity_state **out,
+                                struct reason *why) MUST_USE;
+void identity_state_free(struct identity_state *identity); /* wipes; NULL is allowed */
+
+/* Reads association and memberships again from the store; what is only in memory (sync, waiting messages,
+ * receipts that are due) starts anew. */
+enum result identity_state_reload(struct identity_state *identity, struct reason *why) MUST_USE;
+
+/* The connection to the broker came up or went down. */
+enum result identity_state_online(struct identity_state *identity, bool online, struct reason *why) MUST_USE;
+
+/* Everything that is due. Sets due_us. */
+enum result identity_state_turn(struct identity_state *identity, struct reason *why) MUST_USE;
+
+/* It needs this batch's turn. */
+static inline void identity_state_touch(struct identity_state *identity)
+{
+    identity->due_us = 0;
+}
+
+static inline bool identity_is_relay(const struct identity_state *identity)
+{
+    return identity->identity.kind == IDENTITY_MN_CSE;
+}
+
+/* Store and memory of authority_time_ms: it only rises. */
+enum result identity_state_time(struct identity_state *identity, uint64_t time_ms,
+                                struct reason *why) MUST_USE;
+
+#endif

@@ -1,0 +1,95 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include "secenv/member/receipt.h"
+
+#include <string.h>
+
+#include "secenv/audit.h"
+#include "secenv/member/command_table.h"
+#include "secenv/member/said.h"
+
+#define WINDOW_DEFAULT_MS 500u
+
+static uint64_t window_us(const struct membership *membership)
+{
+    const Groupseal__Envelope__Policy *policy = membership_policy(membership);
+    return 1000u * (uint64_t)(policy == NULL ? WINDOW_DEFAULT_MS : policy->response_window_ms);
+}
+
+static bool receipt_waits(const struct receipt_queue *queue, const uint8_t id[COMMAND_ID_SIZE])
+{
+    for (size_t i = 0; i < queue->count; i++) {
+        if (memcmp(queue->receipts[i].command_id, id, COMMAND_ID_SIZE) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static void receipt_put(struct membership *membership, size_t site, const uint8_t id[COMMAND_ID_SIZE],
+                        const char *refusal, uint64_t delay_us)
+{
+    struct receipt_queue *queue = &membership->receipts;
+    if (queue->count == RECEIPTS_LIMIT || receipt_waits(queue, id)) {
+        return;
+    }
+    struct receipt *receipt = &queue->receipts[queue->count++];
+    *receipt = (struct receipt){
+        .site = site, .due_us = engine_now_us(membership->identity->engine) + delay_us, .refusal = refusal};
+    memcpy(receipt->command_id, id, COMMAND_ID_SIZE);
+    identity_state_touch(membership->identity);
+}
+
+void receipt_schedule(struct membership *membership, size_t site, const uint8_t id[COMMAND_ID_SIZE],
+                      const char *refusal)
+{
+    receipt_put(membership, site, id, refusal, engine_draw(window_us(membership)));
+}
+
+void receipt_finished(struct membership *membership, size_t site, const uint8_t id[COMMAND_ID_SIZE])
+{
+    receipt_put(membership, site, id, NULL, 0);
+}
+
+static enum result receipt_send(struct membership *membership, const struct receipt *receipt,
+                                struct reason *why)
+{
+    struct command_row row = {.outcome = GROUPSEAL__ENVELOPE__OUTCOME__OUTCOME_REFUSED};
+    Groupseal__Envelope__Receipt content = GROUPSEAL__ENVELOPE__RECEIPT__INIT;
+    content.command_id = arena_field(BYTES_OF(receipt->command_id));
+    if (receipt->refusal == NULL) {
+        bool found = false;
+        GUARD(command_table_find(membership, receipt->command_id, &row, &found, why));
+        if (!found) {
+            return RESULT_OK; /* forgotten meanwhile: nobody waits for it */
+        }
+    }
+    content.outcome = row.outcome;
+    content.detail = receipt->refusal == NULL ? row.detail : (char *)receipt->refusal;
+    Groupseal__Envelope__Ack ack = GROUPSEAL__ENVELOPE__ACK__INIT;
+    ack.content_case = GROUPSEAL__ENVELOPE__ACK__CONTENT_RECEIPT;
+    ack.receipt = &content;
+    size_t site = receipt->site < membership->site_count ? receipt->site : 0;
+    GUARD(said_ack(membership, membership->sites[site].site, &ack, why));
+    audit_count(AUDIT_RECEIPTS_SEALED);
+    return RESULT_OK;
+}
+
+enum result receipt_turn(struct membership *membership, uint64_t *next, struct reason *why)
+{
+    struct receipt_queue *queue = &membership->receipts;
+    uint64_t now = engine_now_us(membership->identity->engine);
+    if (!membership->identity->online || !membership_ready(membership)) {
+        return RESULT_OK;
+    }
+    for (size_t i = 0; i < queue->count;) {
+        struct receipt receipt = queue->receipts[i];
+        if (receipt.due_us > now) {
+            *next = receipt.due_us < *next ? receipt.due_us : *next;
+            i++;
+            continue;
+        }
+        queue->receipts[i] = queue->receipts[--queue->count];
+        GUARD(receipt_send(membership, &receipt, why));
+    }
+    return RESULT_OK;
+}

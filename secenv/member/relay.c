@@ -1,0 +1,635 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include "secenv/member/relay.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "secenv/audit.h"
+#include "secenv/member/event.h"
+#include "secenv/member/group_seal.h"
+#include "secenv/member/news.h"
+#include "secenv/member/packed.h"
+#include "secenv/member/record.h"
+#include "secenv/member/replay.h"
+
+const char relay_schema[] =
+    "CREATE TABLE IF NOT EXISTS relay (" /* what is published, as it came */
+    " identity TEXT NOT NULL, grp TEXT NOT NULL, announcement BLOB NOT NULL, policy BLOB NOT NULL,"
+    " PRIMARY KEY (identity, grp)) WITHOUT ROWID;"
+    "CREATE TABLE IF NOT EXISTS relay_block ("
+    " identity TEXT NOT NULL, grp TEXT NOT NULL, tree_row INTEGER NOT NULL, tree_column INTEGER NOT NULL,"
+    " incarnation INTEGER NOT NULL, epoch INTEGER NOT NULL, block BLOB NOT NULL,"
+    " PRIMARY KEY (identity, grp, tree_row, tree_column)) WITHOUT ROWID;";
+
+#define NEWEST_LIMIT (40u * 1024u) /* bytes of one NEWEST: what it leaves out is sent again, no more */
+#define NEWS_GAP_US 5000000u
+
+typedef Groupseal__Envelope__Announcement Announcement;
+typedef Groupseal__Envelope__Policy Policy;
+typedef Groupseal__Envelope__Block Block;
+typedef Groupseal__Envelope__Change Change;
+
+static struct store *store_of(const struct relay *relay)
+{
+    return relay->membership->identity->engine->setup.store;
+}
+
+static const char *owner_of(const struct relay *relay)
+{
+    return relay->membership->identity->identity.name;
+}
+
+static const char *group_of(const struct relay *relay)
+{
+    return relay->membership->group;
+}
+
+/* ---- what is stored ---- */
+
+struct stored_news {
+    bool found;
+    struct buffer announcement;
+    struct buffer policy;
+};
+
+static enum result news_row(void *context, const struct store_row *row, struct reason *why)
+{
+    (void)why;
+    struct stored_news *stored = context;
+    stored->found = true;
+    GUARD(buffer_append(&stored->announcement, row_bytes(row, 0)));
+    return buffer_append(&stored->policy, row_bytes(row, 1));
+}
+
+static enum result stored_news_read(const struct relay *relay, struct stored_news *out, struct reason *why)
+{
+    *out = (struct stored_news){.announcement = BUFFER_EMPTY(OBJECT_LIMIT),
+                                .policy = BUFFER_EMPTY(OBJECT_LIMIT)};
+    return store_query(store_of(relay), why, news_row, out,
+                       "SELECT announcement, policy FROM relay WHERE identity = ? AND grp = ?", "tt",
+                       owner_of(relay), group_of(relay));
+}
+
+static void stored_news_clear(struct stored_news *stored)
+{
+    buffer_clear(&stored->announcement);
+    buffer_clear(&stored->policy);
+}
+
+static void newest_of(const Announcement *announcement, struct announced *out)
+{
+    *out = (struct announced){.present = true,
+                              .incarnation = announcement->incarnation,
+                              .epoch = announcement->epoch,
+                              .beat = announcement->beat};
+    memcpy(out->confirmation, announcement->confirmation.data, HASH_SIZE);
+    memcpy(out->policy_hash, announcement->policy_hash.data, HASH_SIZE);
+}
+
+/* ---- climbing from the store ---- */
+
+static enum result stored_policy_take(struct membership *membership, struct bytes packed, struct reason *why)
+{
+    Policy *policy = groupseal__envelope__policy__unpack(NULL, packed.length, packed.data);
+    if (policy == NULL) {
+        return result_fail(why, RESULT_STORE, "the stored policy of %s cannot be read", membership->group);
+    }
+    enum result result = news_take_policy(membership, policy, why);
+    groupseal__envelope__policy__free_unpacked(policy, NULL);
+    return result;
+}
+
+static enum result stored_announcement_take(struct membership *membership, struct bytes packed,
+                                            struct reason *why)
+{
+    Announcement *announcement = groupseal__envelope__announcement__unpack(NULL, packed.length, packed.data);
+    if (announcement == NULL) {
+        return result_fail(why, RESULT_STORE, "the stored announcement of %s cannot be read",
+                           membership->group);
+    }
+    newest_of(announcement, &membership->relay->newest);
+    enum result result = news_take_announcement(membership, announcement, why);
+    groupseal__envelope__announcement__free_unpacked(announcement, NULL);
+    return result;
+}
+
+static enum result stored_block_row(void *context, const struct store_row *row, struct reason *why)
+{
+    struct membership *membership = context;
+    struct bytes packed = row_bytes(row, 2);
+    Block *block = groupseal__envelope__block__unpack(NULL, packed.length, packed.data);
+    if (block == NULL) {
+        return result_fail(why, RESULT_STORE, "a stored block of %s cannot be read", membership->group);
+    }
+    enum result result = news_take_block(membership, block, why);
+    groupseal__envelope__block__free_unpacked(block, NULL);
+    return result;
+}
+
+static enum result each_block(const struct relay *relay, store_each each, void *context, struct reason *why)
+{
+    return store_query(store_of(relay), why, each, context,
+                       "SELECT tree_row, tree_column, block FROM relay_block WHERE identity = ? AND grp = ?"
+                       " ORDER BY tree_row, tree_column",
+                       "tt", owner_of(relay), group_of(relay));
+}
+
+enum result relay_climb(struct membership *membership, struct reason *why)
+{
+    if (membership->relay == NULL) {
+        return RESULT_OK;
+    }
+    struct stored_news stored;
+    enum result result = stored_news_read(membership->relay, &stored, why);
+    if (result == RESULT_OK && stored.found) {
+        result = each_block(membership->relay, stored_block_row, membership, why);
+    }
+    if (result == RESULT_OK && stored.found) {
+        result = stored_policy_take(membership, buffer_bytes(&stored.policy), why);
+    }
+    if (result == RESULT_OK && stored.found) {
+        result = stored_announcement_take(membership, buffer_bytes(&stored.announcement), why);
+    }
+    stored_news_clear(&stored);
+    return result;
+}
+
+/* ---- open, close ---- */
+
+enum result relay_open(struct membership *membership, struct reason *why)
+{
+    struct relay *relay = calloc(1, sizeof(*relay));
+    if (relay == NULL) {
+        return result_fail(why, RESULT_INTERNAL, "no memory for the relay of %s", membership->group);
+    }
+    relay->membership = membership;
+    membership->relay = relay;
+    if (object_site_of(membership->identity->identity.name, relay->site, sizeof(relay->site)) != RESULT_OK) {
+        return result_fail(why, RESULT_INVALID, "%s is no CSE-ID", membership->identity->identity.name);
+    }
+    GUARD(roster_load(relay, why));
+    GUARD(dispatch_load(relay, why));
+    return relay_climb(membership, why);
+}
+
+void relay_free(struct relay *relay)
+{
+    if (relay == NULL) {
+        return;
+    }
+    roster_clear(&relay->roster);
+    dispatch_clear(&relay->dispatches);
+    free(relay);
+}
+
+static enum result news_forget(const struct relay *relay, struct reason *why)
+{
+    GUARD(store_run(store_of(relay), why, "DELETE FROM relay_block WHERE identity = ? AND grp = ?", "tt",
+                    owner_of(relay), group_of(relay)));
+    return store_run(store_of(relay), why, "DELETE FROM relay WHERE identity = ? AND grp = ?", "tt",
+                     owner_of(relay), group_of(relay));
+}
+
+enum result relay_drop(struct membership *membership, struct reason *why)
+{
+    struct relay *relay = membership->relay;
+    GUARD(news_forget(relay, why));
+    GUARD(dispatch_drop(relay, why));
+    GUARD(roster_drop(relay, why));
+    relay->newest = (struct announced){.present = false};
+    return RESULT_OK;
+}
+
+/* ---- publishing ---- */
+
+static enum result retained_publish(const struct relay *relay, Groupseal__Secenv__TopicKind kind,
+                                    const struct tree_place *place, struct bytes payload)
+{
+    struct publication publication = {.site = relay->site,
+                                      .kind = kind,
+                                      .sender = "",
+                                      .row = place == NULL ? 0 : place->row,
+                                      .column = place == NULL ? 0 : place->column,
+                                      .retained = true,
+                                      .payload = payload};
+    if (!relay->membership->identity->online) {
+        return RESULT_OK; /* all of it comes when it is online */
+    }
+    return event_publish(relay->membership, &publication);
+}
+
+struct block_publishing {
+    const struct relay *relay;
+    bool remove;
+};
+
+static enum result block_publish_row(void *context, const struct store_row *row, struct reason *why)
+{
+    (void)why;
+    const struct block_publishing *publishing = context;
+    struct tree_place place = {(uint32_t)row_int(row, 0), (uint32_t)row_int(row, 1)};
+    struct bytes payload = publishing->remove ? (struct bytes){NULL, 0} : row_bytes(row, 2);
+    return retained_publish(publishing->relay, GROUPSEAL__SECENV__TOPIC_KIND__TOPIC_TREE, &place, payload);
+}
+
+/* In this order: what an announcement refers to is there before it. */
+static enum result news_publish(const struct relay *relay, const struct stored_news *stored,
+                                struct reason *why)
+{
+    struct block_publishing publishing = {relay, false};
+    GUARD(retained_publish(relay, GROUPSEAL__SECENV__TOPIC_KIND__TOPIC_POLICY, NULL,
+                           buffer_bytes(&stored->policy)));
+    GUARD(each_block(relay, block_publish_row, &publishing, why));
+    return retained_publish(relay, GROUPSEAL__SECENV__TOPIC_KIND__TOPIC_EPOCH, NULL,
+                            buffer_bytes(&stored->announcement));
+}
+
+static enum result stored_news_publish(struct relay *relay, struct reason *why)
+{
+    struct stored_news stored;
+    enum result result = stored_news_read(relay, &stored, why);
+    if (result == RESULT_OK && stored.found) {
+        result = news_publish(relay, &stored, why);
+        relay->news_given_us = engine_now_us(relay->membership->identity->engine);
+    }
+    stored_news_clear(&stored);
+    return result;
+}
+
+enum result relay_publish_all(struct membership *membership, struct reason *why)
+{
+    struct relay *relay = membership->relay;
+    GUARD(stored_news_publish(relay, why));
+    GUARD(roster_publish(relay, false));
+    dispatch_seal_all(relay);
+    return RESULT_OK;
+}
+
+enum result relay_unpublish(struct membership *membership, struct reason *why)
+{
+    struct relay *relay = membership->relay;
+    struct block_publishing publishing = {relay, true};
+    struct bytes nothing = {NULL, 0};
+    GUARD(retained_publish(relay, GROUPSEAL__SECENV__TOPIC_KIND__TOPIC_EPOCH, NULL, nothing));
+    GUARD(each_block(relay, block_publish_row, &publishing, why));
+    GUARD(retained_publish(relay, GROUPSEAL__SECENV__TOPIC_KIND__TOPIC_POLICY, NULL, nothing));
+    return roster_publish(relay, true);
+}
+
+void relay_news_wanted(struct relay *relay)
+{
+    relay->news_wanted = true;
+    identity_state_touch(relay->membership->identity);
+}
+
+/* ---- changes ---- */
+
+static enum result change_policy_check(const struct relay *relay, const Change *change, struct reason *why)
+{
+    uint8_t hash[HASH_SIZE];
+    if (change->policy == NULL) {
+        bool stored = relay->newest.present && memcmp(relay->newest.policy_hash,
+                                                      change->announcement->policy_hash.data, HASH_SIZE) == 0;
+        return stored ? RESULT_OK
+                      : result_fail(why, RESULT_REFUSED, "a change of %s names a policy that is not in it",
+                                    group_of(relay));
+    }
+    GUARD(news_check_policy(relay->membership, change->policy, why));
+    GUARD(policy_hash(change->policy, hash));
+    if (!bytes_equal(arena_view(change->announcement->policy_hash), BYTES_OF(hash))) {
+        return result_fail(why, RESULT_REFUSED, "a change of %s names another policy than it has",
+                           group_of(relay));
+    }
+    return RESULT_OK;
+}
+
+static enum result change_check(const struct relay *relay, const Change *change, struct reason *why)
+{
+    if (change->announcement == NULL) {
+        return result_fail(why, RESULT_INVALID, "a change of %s announces nothing", group_of(relay));
+    }
+    GUARD(news_check_announcement(relay->membership, change->announcement, why));
+    GUARD(change_policy_check(relay, change, why));
+    for (size_t i = 0; i < change->n_blocks; i++) {
+        GUARD(news_check_block(relay->membership, change->blocks[i], why));
+    }
+    return RESULT_OK;
+}
+
+static bool change_is_newer(const struct relay *relay, const Announcement *announcement)
+{
+    Announcement newest = GROUPSEAL__ENVELOPE__ANNOUNCEMENT__INIT;
+    newest.incarnation = relay->newest.incarnation;
+    newest.epoch = relay->newest.epoch;
+    newest.beat = relay->newest.beat;
+    return !relay->newest.present || announcement_compare(announcement, &newest) > 0;
+}
+
+static enum result block_store(const struct relay *relay, const Block *block, struct reason *why)
+{
+    struct buffer packed = BUFFER_EMPTY(OBJECT_LIMIT);
+    enum result result = message_pack(&block->base, &packed);
+    if (result == RESULT_OK) {
+        result = store_run(store_of(relay), why,
+                           "INSERT INTO relay_block (identity, grp, tree_row, tree_column, incarnation,"
+                           " epoch, block) VALUES (?, ?, ?, ?, ?, ?, ?)"
+                           " ON CONFLICT (identity, grp, tree_row, tree_column) DO UPDATE SET"
+                           " incarnation = excluded.incarnation, epoch = excluded.epoch,"
+                           " block = excluded.block WHERE excluded.incarnation > incarnation"
+                           " OR (excluded.incarnation = incarnation AND excluded.epoch > epoch)",
+                           "ttuuuub", owner_of(relay), group_of(relay), (uint64_t)block->row,
+                           (uint64_t)block->column, block->incarnation, block->epoch, buffer_bytes(&packed));
+    }
+    buffer_clear(&packed);
+    return result;
+}
+
+static enum result news_store(const struct relay *relay, const Change *change, struct reason *why)
+{
+    struct buffer announcement = BUFFER_EMPTY(OBJECT_LIMIT);
+    struct buffer policy = BUFFER_EMPTY(OBJECT_LIMIT);
+    enum result result = message_pack(&change->announcement->base, &announcement);
+    if (result == RESULT_OK && change->policy != NULL) {
+        result = message_pack(&change->policy->base, &policy);
+    }
+    if (result == RESULT_OK && change->policy != NULL) {
+        result = store_run(store_of(relay), why,
+                           "INSERT OR REPLACE INTO relay (identity, grp, announcement, policy)"
+                           " VALUES (?, ?, ?, ?)",
+                           "ttbb", owner_of(relay), group_of(relay), buffer_bytes(&announcement),
+                           buffer_bytes(&policy));
+    } else if (result == RESULT_OK) {
+        result = store_run(store_of(relay), why,
+                           "UPDATE relay SET announcement = ? WHERE identity = ? AND grp = ?", "btt",
+                           buffer_bytes(&announcement), owner_of(relay), group_of(relay));
+    }
+    buffer_clear(&announcement);
+    buffer_clear(&policy);
+    return result;
+}
+
+static enum result change_store(const struct relay *relay, const Change *change, struct reason *why)
+{
+    for (size_t i = 0; i < change->n_blocks; i++) {
+        GUARD(block_store(relay, change->blocks[i], why));
+    }
+    return news_store(relay, change, why);
+}
+
+static enum result change_deleted(struct membership *membership, struct reason *why)
+{
+    GUARD(relay_unpublish(membership, why));
+    return relay_drop(membership, why);
+}
+
+enum result relay_take_change(struct identity_state *identity, const Change *change, struct reason *why)
+{
+    struct membership *membership = membership_find(identity, change->group);
+    bool here = membership != NULL && membership->relay != NULL &&
+                bytes_equal(arena_view(change->instance), BYTES_OF(membership->instance));
+    if (!here && change->deleted) {
+        return RESULT_OK;
+    }
+    if (!here) {
+        return result_fail(why, RESULT_NOT_READY, "a change of %.64s, whose key package is not here yet",
+                           change->group);
+    }
+    if (change->deleted) {
+        return change_deleted(membership, why);
+    }
+    struct relay *relay = membership->relay;
+    GUARD(change_check(relay, change, why));
+    if (!change_is_newer(relay, change->announcement)) {
+        return RESULT_OK;
+    }
+    GUARD(change_store(relay, change, why));
+    GUARD(relay_climb(membership, why));
+    return stored_news_publish(relay, why);
+}
+
+/* ---- NEWEST ---- */
+
+/* Announcements and roster states of all groups, as far as one record holds them. */
+struct newest_list {
+    struct arena *arena;
+    Groupseal__Envelope__Newest newest;
+    Announcement *announcements[MEMBERSHIPS_LIMIT];
+    Groupseal__Envelope__RosterState *rosters[MEMBERSHIPS_LIMIT];
+    size_t size;
+};
+
+static enum result newest_roster(struct newest_list *list, const struct relay *relay)
+{
+    Groupseal__Envelope__RosterState *state = arena_alloc(list->arena, sizeof(*state));
+    if (state == NULL) {
+        return RESULT_FULL;
+    }
+    groupseal__envelope__roster_state__init(state);
+    state->instance = arena_field(BYTES_OF(relay->membership->instance));
+    state->incarnation = relay->roster.incarnation;
+    state->number = relay->roster.number;
+    state->hash = arena_field(BYTES_OF(relay->roster.hash));
+    list->rosters[list->newest.n_rosters++] = state;
+    list->size += groupseal__envelope__roster_state__get_packed_size(state);
+    return RESULT_OK;
+}
+
+static enum result newest_add(struct newest_list *list, const struct relay *relay, struct reason *why)
+{
+    struct stored_news stored;
+    enum result result = stored_news_read(relay, &stored, why);
+    if (result == RESULT_OK && stored.found && list->size + stored.announcement.length <= NEWEST_LIMIT) {
+        Announcement *announcement = groupseal__envelope__announcement__unpack(
+            arena_allocator(list->arena), stored.announcement.length, stored.announcement.data);
+        result = announcement == NULL ? RESULT_FULL : RESULT_OK;
+        if (result == RESULT_OK) {
+            list->announcements[list->newest.n_announcements++] = announcement;
+            list->size += stored.announcement.length;
+        }
+    }
+    stored_news_clear(&stored);
+    if (result == RESULT_OK && relay->roster.present) {
+        result = newest_roster(list, relay);
+    }
+    return result;
+}
+
+enum result relay_report_newest(struct identity_state *identity, struct reason *why)
+{
+    struct newest_list list = {.arena = arena_new(MEMBER_ARENA_LIMIT),
+                               .newest = GROUPSEAL__ENVELOPE__NEWEST__INIT};
+    if (list.arena == NULL) {
+        return result_fail(why, RESULT_INTERNAL, "no memory for a record");
+    }
+    list.newest.announcements = list.announcements;
+    list.newest.rosters = list.rosters;
+    enum result result = RESULT_OK;
+    for (const struct membership *membership = identity->memberships;
+         result == RESULT_OK && membership != NULL; membership = membership->next) {
+        result = newest_add(&list, membership->relay, why);
+    }
+    if (result == RESULT_OK) {
+        Groupseal__Envelope__RecordBody body = GROUPSEAL__ENVELOPE__RECORD_BODY__INIT;
+        body.content_case = GROUPSEAL__ENVELOPE__RECORD_BODY__CONTENT_NEWEST;
+        body.newest = &list.newest;
+        result = record_put(identity, "newest", &body, why);
+    }
+    arena_free(list.arena);
+    return result;
+}
+
+/* ---- acks ---- */
+
+/* An Ack on its way through the checks. */
+struct ack_hearing {
+    struct membership *membership;
+    const char *sender;
+    const struct roster_member *member;
+    struct group_opening opening;
+    const Groupseal__Envelope__Ack *ack;
+};
+
+/* Signed by a serial of the roster: the previous epoch does as well, however long ago it ended. */
+static enum result ack_key_choose(struct ack_hearing *hearing, struct reason *why)
+{
+    struct membership *membership = hearing->membership;
+    if (!membership_ready(membership)) {
+        return result_fail(why, RESULT_NOT_READY, "no key or no policy of %s yet", membership->group);
+    }
+    switch (membership_epoch_age(membership, hearing->opening.sealed->epoch)) {
+    case EPOCH_CURRENT:
+        hearing->opening.key = &membership->current;
+        return RESULT_OK;
+    case EPOCH_PREVIOUS:
+        hearing->opening.key = &membership->previous;
+        return RESULT_OK;
+    default:
+        return result_fail(why, RESULT_REFUSED, "a message on ack of %s of epoch %llu, which is not here",
+                           membership->group, (unsigned long long)hearing->opening.sealed->epoch);
+    }
+}
+
+static enum result ack_sender_find(struct ack_hearing *hearing, struct reason *why)
+{
+    hearing->member = roster_find(hearing->membership->relay, hearing->sender);
+    if (hearing->member == NULL || hearing->member->serial != hearing->opening.sealed->serial ||
+        hearing->member->incarnation != hearing->membership->incarnation) {
+        return result_fail(why, RESULT_REFUSED, "an ack as %.128s in %s: not a member of this serial",
+                           hearing->sender, hearing->membership->group);
+    }
+    return RESULT_OK;
+}
+
+static enum result ack_open(struct ack_hearing *hearing, struct arena *arena, struct reason *why)
+{
+    struct buffer plaintext = BUFFER_EMPTY(OBJECT_LIMIT);
+    enum result result = group_open(hearing->membership, &hearing->opening, &plaintext, why);
+    if (result == RESULT_OK) {
+        hearing->ack =
+            groupseal__envelope__ack__unpack(arena_allocator(arena), plaintext.length, plaintext.data);
+        if (hearing->ack == NULL) {
+            result = result_fail(why, RESULT_INVALID, "a sealed ack of %.128s is malformed", hearing->sender);
+        }
+    }
+    buffer_clear(&plaintext);
+    return result;
+}
+
+static enum result ack_signature_check(const struct ack_hearing *hearing, struct reason *why)
+{
+    uint8_t hash[HASH_SIZE];
+    if (ack_hash(hearing->ack, hash) != RESULT_OK ||
+        said_check(&hearing->opening.context, hash, BYTES_OF(hearing->member->key),
+                   arena_view(hearing->ack->signature)) != RESULT_OK) {
+        return result_fail(why, RESULT_REFUSED, "the signature of an ack in %s is not %.128s's",
+                           hearing->membership->group, hearing->sender);
+    }
+    return RESULT_OK;
+}
+
+static enum result ack_act(const struct ack_hearing *hearing, struct reason *why)
+{
+    struct membership *membership = hearing->membership;
+    if (hearing->opening.key == &membership->previous) {
+        relay_news_wanted(membership->relay);
+    }
+    if (hearing->ack->content_case == GROUPSEAL__ENVELOPE__ACK__CONTENT_SYNC_REQUEST) {
+        sync_reply_add(membership, hearing->ack->sync_request->nonce.data);
+        dispatch_member_back(membership->relay, hearing->sender);
+        return RESULT_OK;
+    }
+    return dispatch_receipt(membership->relay, hearing->member, hearing->ack->receipt, why);
+}
+
+static enum result ack_take(const struct ack_hearing *hearing, struct reason *why)
+{
+    struct membership *membership = hearing->membership;
+    struct replay_sender sender = {.kind = GROUPSEAL__ENVELOPE__KIND__KIND_ACK,
+                                   .name = hearing->sender,
+                                   .incarnation = membership->incarnation,
+                                   .serial = hearing->opening.sealed->serial,
+                                   .counter = hearing->opening.sealed->counter,
+                                   .epoch = hearing->opening.sealed->epoch};
+    GUARD(replay_check(membership, &sender, why));
+    GUARD(ack_act(hearing, why));
+    return replay_take(membership, &sender, why);
+}
+
+static enum result ack_run(struct ack_hearing *hearing, struct arena *arena, struct reason *why)
+{
+    GUARD(ack_key_choose(hearing, why));
+    GUARD(ack_sender_find(hearing, why));
+    GUARD(ack_open(hearing, arena, why));
+    GUARD(ack_signature_check(hearing, why));
+    return ack_take(hearing, why);
+}
+
+enum result relay_hear_ack(struct membership *membership, const char *sender, struct bytes payload,
+                           struct arena *arena, struct reason *why)
+{
+    struct ack_hearing hearing = {.membership = membership, .sender = sender};
+    Groupseal__Envelope__Sealed *sealed = NULL;
+    enum result result = seal_parse(payload, arena, &sealed, why);
+    if (result == RESULT_OK &&
+        (sealed->kind != GROUPSEAL__ENVELOPE__KIND__KIND_ACK || !object_name_valid(sender))) {
+        result = result_fail(why, RESULT_REFUSED, "a message on ack of %s is of another kind or sender",
+                             membership->group);
+    }
+    if (result == RESULT_OK) {
+        group_opening_init(membership, sealed, membership->relay->site, sender, &hearing.opening);
+        result = ack_run(&hearing, arena, why);
+    }
+    if (result != RESULT_OK) {
+        audit_count(AUDIT_RECEIPTS_REFUSED);
+    }
+    return result;
+}
+
+/* ---- turn ---- */
+
+static enum result news_again_turn(struct relay *relay, uint64_t *next, struct reason *why)
+{
+    uint64_t due = relay->news_given_us + NEWS_GAP_US;
+    if (!relay->news_wanted || !relay->membership->identity->online) {
+        return RESULT_OK;
+    }
+    if (due > engine_now_us(relay->membership->identity->engine)) {
+        *next = due < *next ? due : *next;
+        return RESULT_OK;
+    }
+    relay->news_wanted = false;
+    return stored_news_publish(relay, why);
+}
+
+enum result relay_turn(struct membership *membership, uint64_t *next, struct reason *why)
+{
+    struct relay *relay = membership->relay;
+    GUARD(news_again_turn(relay, next, why));
+    if (!membership->identity->online) {
+        return RESULT_OK;
+    }
+    /* The reply before the commands: its counter is the floor that they must be above. */
+    GUARD(sync_reply_turn(membership, next, why));
+    return dispatch_turn(relay, next, why);
+}

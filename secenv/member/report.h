@@ -1,0 +1,11 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#ifndef GROUPSEAL_SECENV_MEMBER_REPORT_H
+#define GROUPSEAL_SECENV_MEMBER_REPORT_H
+
+#include "secenv/member/relay.h"
+
+/* REPORT: who executed a command, who failed, who did not answer; in pages, into the outbox. */
+enum result report_put(const struct relay *relay, const struct dispatch *dispatch,
+                       struct reason *why) MUST_USE;
+
+#endif

@@ -1,0 +1,54 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#ifndef GROUPSEAL_SECENV_MEMBER_ROSTER_H
+#define GROUPSEAL_SECENV_MEMBER_ROSTER_H
+
+#include "secenv/objects/object.h"
+
+struct identity_state;
+struct membership;
+struct relay;
+
+/*
+ * Who is a member of a group, as the authority has signed it, at the MN-CSE: numbered deltas, each with the
+ * hash of its result; where one is missing the whole is asked for, and comes in pages. The plugin gets the
+ * list of names from here, and receipts and messages are checked against its keys.
+ */
+struct roster_member {
+    char *name;
+    uint64_t incarnation;
+    uint64_t serial;
+    uint8_t key[VERIFY_KEY_SIZE];
+    char site[SITE_LIMIT + 1];
+};
+
+struct roster {
+    bool present;
+    uint64_t incarnation;
+    uint64_t number;
+    uint8_t hash[HASH_SIZE];
+    struct roster_member *members; /* in byte order of their names */
+    size_t count;
+};
+
+#define ROSTER_PAGES_LIMIT 1024u
+#define ROSTER_EVENT_NAMES 256u
+
+extern const char roster_schema[];
+
+enum result roster_load(struct relay *relay, struct reason *why) MUST_USE;
+void roster_clear(struct roster *roster);
+enum result roster_drop(struct relay *relay, struct reason *why) MUST_USE;
+
+const struct roster_member *roster_find(const struct relay *relay, const char *name);
+
+/* RESULT_NOT_READY where the group's key package is not here yet. A delta that does not follow is not an
+ * error: the whole roster is asked for. */
+enum result roster_take_delta(struct identity_state *identity, const Groupseal__Envelope__RosterDelta *delta,
+                              struct reason *why) MUST_USE;
+enum result roster_take_page(struct identity_state *identity, const Groupseal__Envelope__RosterPage *page,
+                             struct reason *why) MUST_USE;
+
+/* The list, to the plugin. `deleted`: the group has none any more. */
+enum result roster_publish(const struct relay *relay, bool deleted) MUST_USE;
+
+#endif

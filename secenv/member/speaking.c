@@ -1,0 +1,229 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include "secenv/member/speaking.h"
+
+#include <string.h>
+
+#include "secenv/audit.h"
+#include "secenv/log.h"
+#include "secenv/member/event.h"
+#include "secenv/member/group_seal.h"
+#include "secenv/member/news.h"
+#include "secenv/member/relay.h"
+#include "secenv/member/replay.h"
+#include "secenv/member/roster.h"
+
+#define KIND_MESSAGE GROUPSEAL__ENVELOPE__KIND__KIND_MESSAGE
+#define HOUR_MS 3600000u
+
+/* ---- speaking ---- */
+
+enum result speaking_seal(struct membership *membership, struct bytes body, const char **site,
+                          struct buffer *payload, struct reason *why)
+{
+    struct seal_context context;
+    uint8_t hash[HASH_SIZE];
+    uint8_t signature[SIGNATURE_SIZE];
+    Groupseal__Envelope__MemberMessage message = GROUPSEAL__ENVELOPE__MEMBER_MESSAGE__INIT;
+    if (body.length > BODY_LIMIT) {
+        return result_fail(why, RESULT_INVALID, "a member message is longer than %u bytes", BODY_LIMIT);
+    }
+    *site = membership->sites[0].site;
+    GUARD(group_seal_begin(membership, *site, KIND_MESSAGE, &context, why));
+    message.body = arena_field(body);
+    if (membership_policy(membership)->sign_member_messages) {
+        GUARD(hash_bytes(body, hash));
+        GUARD(said_sign(&context, hash, &membership->identity->signing, signature));
+        message.signature = arena_field(BYTES_OF(signature));
+    }
+    GUARD(group_seal_message(membership, &context, &message.base, payload));
+    audit_count(AUDIT_MESSAGES_SEALED);
+    return RESULT_OK;
+}
+
+/* ---- hearing ---- */
+
+struct hearing {
+    struct membership *membership;
+    const char *site;
+    const char *sender;
+    struct group_opening opening;
+    const struct roster_member *member; /* MN-CSE: who it is, by the roster */
+    const Groupseal__Envelope__MemberMessage *message;
+    bool proven;
+};
+
+/* From the previous epoch: members within the overlap unless somebody was evicted; the MN-CSE at any time, if
+ * it turns out to be signed. */
+static enum result key_choose(struct hearing *hearing, struct reason *why)
+{
+    struct membership *membership = hearing->membership;
+    enum epoch_age age = membership_epoch_age(membership, hearing->opening.sealed->epoch);
+    bool overlap = engine_now_us(membership->identity->engine) < membership->overlap_until_us &&
+                   !membership->previous_for_commands_only;
+    if (age == EPOCH_CURRENT) {
+        hearing->opening.key = &membership->current;
+        return RESULT_OK;
+    }
+    if (age == EPOCH_PREVIOUS && (overlap || membership->relay != NULL)) {
+        hearing->opening.key = &membership->previous;
+        return RESULT_OK;
+    }
+    return result_fail(why, RESULT_REFUSED, "a member message of epoch %llu on %s: that epoch is over",
+                       (unsigned long long)hearing->opening.sealed->epoch, membership->group);
+}
+
+static enum result sender_find(struct hearing *hearing, struct reason *why)
+{
+    struct membership *membership = hearing->membership;
+    if (membership->relay == NULL) {
+        return RESULT_OK;
+    }
+    hearing->member = roster_find(membership->relay, hearing->sender);
+    if (hearing->member == NULL || hearing->member->serial != hearing->opening.sealed->serial ||
+        hearing->member->incarnation != membership->incarnation) {
+        return result_fail(why, RESULT_REFUSED, "a message as %.128s on %s: not a member of this serial",
+                           hearing->sender, membership->group);
+    }
+    return RESULT_OK;
+}
+
+static enum result message_open(struct hearing *hearing, struct arena *arena, struct reason *why)
+{
+    struct buffer plaintext = BUFFER_EMPTY(OBJECT_LIMIT);
+    enum result result = group_open(hearing->membership, &hearing->opening, &plaintext, why);
+    if (result == RESULT_OK) {
+        hearing->message = groupseal__envelope__member_message__unpack(arena_allocator(arena),
+                                                                       plaintext.length, plaintext.data);
+        if (hearing->message == NULL || hearing->message->body.len > BODY_LIMIT) {
+            result = result_fail(why, RESULT_INVALID, "a sealed member message on %s is malformed",
+                                 hearing->membership->group);
+        }
+    }
+    buffer_clear(&plaintext);
+    return result;
+}
+
+static enum result signature_wanted(struct hearing *hearing, struct reason *why)
+{
+    const struct membership *membership = hearing->membership;
+    uint8_t hash[HASH_SIZE];
+    if (hearing->message->signature.len == 0) {
+        bool needed = membership_policy(membership)->sign_member_messages ||
+                      hearing->opening.key == &membership->previous;
+        return needed ? result_fail(why, RESULT_REFUSED, "a message of %.128s on %s is not signed",
+                                    hearing->sender, membership->group)
+                      : RESULT_OK;
+    }
+    GUARD(hash_bytes(arena_view(hearing->message->body), hash));
+    if (said_check(&hearing->opening.context, hash, BYTES_OF(hearing->member->key),
+                   arena_view(hearing->message->signature)) != RESULT_OK) {
+        return result_fail(why, RESULT_REFUSED, "the signature of a message on %s is not %.128s's",
+                           membership->group, hearing->sender);
+    }
+    hearing->proven = true;
+    return RESULT_OK;
+}
+
+/*
+ * An unsigned message proves no sender: a counter far ahead would lock the true one out. Only a clock that
+ * is not behind what the authority has signed can judge that; a device without one takes the risk, bounded by
+ * the plugin's rule that a client writes on its own topic only.
+ */
+static enum result counter_plausible(const struct hearing *hearing, struct reason *why)
+{
+    const struct identity_state *identity = hearing->membership->identity;
+    uint64_t limit_ms = clock_wall_ms(identity->engine->setup.clock) + HOUR_MS;
+    bool trusted = identity->authority_time_ms != 0 && limit_ms >= identity->authority_time_ms;
+    if (!hearing->proven && trusted && hearing->opening.sealed->counter / 1000u > limit_ms) {
+        return result_fail(why, RESULT_REFUSED,
+                           "the counter of a message as %.128s on %s is over an hour ahead", hearing->sender,
+                           hearing->membership->group);
+    }
+    return RESULT_OK;
+}
+
+static enum result message_take(struct hearing *hearing, struct reason *why)
+{
+    struct membership *membership = hearing->membership;
+    struct replay_sender sender = {.kind = KIND_MESSAGE,
+                                   .name = hearing->sender,
+                                   .incarnation = membership->incarnation,
+                                   .serial = hearing->opening.sealed->serial,
+                                   .counter = hearing->opening.sealed->counter,
+                                   .epoch = hearing->opening.sealed->epoch};
+    GUARD(counter_plausible(hearing, why));
+    GUARD(replay_check(membership, &sender, why));
+    GUARD(replay_take(membership, &sender, why));
+    audit_count(AUDIT_MESSAGES_OPENED);
+    if (membership->relay == NULL) {
+        return event_message(membership, hearing->sender, arena_view(hearing->message->body), false);
+    }
+    if (hearing->opening.key == &membership->previous) {
+        relay_news_wanted(membership->relay);
+    }
+    /* An unsigned message is nothing that a rule could act on: the broker's process does not see it. */
+    return hearing->proven
+               ? event_message(membership, hearing->sender, arena_view(hearing->message->body), true)
+               : RESULT_OK;
+}
+
+static enum result hearing_run(struct hearing *hearing, struct arena *arena, struct reason *why)
+{
+    GUARD(key_choose(hearing, why));
+    GUARD(sender_find(hearing, why));
+    GUARD(message_open(hearing, arena, why));
+    if (hearing->member != NULL) {
+        GUARD(signature_wanted(hearing, why));
+    }
+    return message_take(hearing, why);
+}
+
+enum result speaking_hear(struct membership *membership, const char *site, const char *sender,
+                          struct bytes payload, struct arena *arena, struct reason *why)
+{
+    struct hearing hearing = {.membership = membership, .site = site, .sender = sender};
+    Groupseal__Envelope__Sealed *sealed = NULL;
+    enum result result = seal_parse(payload, arena, &sealed, why);
+    if (result == RESULT_OK && (sealed->kind != KIND_MESSAGE || !object_name_valid(sender))) {
+        result = result_fail(why, RESULT_REFUSED, "a message on msg of %s is of another kind or sender",
+                             membership->group);
+    }
+    if (result == RESULT_OK && strcmp(sender, membership->identity->identity.name) == 0) {
+        return RESULT_OK; /* our own, given back by the broker */
+    }
+    if (result == RESULT_OK &&
+        (membership_epoch_age(membership, sealed->epoch) == EPOCH_NEWER || !membership_ready(membership))) {
+        news_are_missed(membership);
+        return waiting_room_enter(&membership->waiting_messages, site, sender, payload,
+                                  engine_now_us(membership->identity->engine), why);
+    }
+    if (result == RESULT_OK) {
+        group_opening_init(membership, sealed, site, sender, &hearing.opening);
+        result = hearing_run(&hearing, arena, why);
+    }
+    if (result != RESULT_OK) {
+        audit_count(AUDIT_MESSAGES_REFUSED);
+    }
+    return result;
+}
+
+enum result speaking_waiting_turn(struct membership *membership, struct reason *why)
+{
+    struct engine *engine = membership->identity->engine;
+    size_t count = membership_ready(membership) ? membership->waiting_messages.count : 0;
+    for (size_t i = 0; i < count; i++) {
+        struct waiting_message *waiting = waiting_room_leave(&membership->waiting_messages);
+        struct reason local;
+        enum result result = speaking_hear(membership, waiting->site, waiting->sender,
+                                           buffer_bytes(&waiting->payload), engine->scratch, &local);
+        waiting_message_free(waiting);
+        arena_reset(engine->scratch);
+        if (result == RESULT_STORE || result == RESULT_INTERNAL) {
+            return result_fail(why, result, "%s", local.text);
+        }
+        if (result != RESULT_OK) {
+            log_line(LOG_LEVEL_INFO, "%s: %s", membership->identity->identity.name, local.text);
+        }
+    }
+    return RESULT_OK;
+}

@@ -158,8 +158,8 @@ int table_print(const struct table *table, const char *none, FILE *out)
         widths[column] = column_width(table, column);
     }
     for (size_t row = 0; row <= table->rows; row++) {
-        const char *const *cells = row == 0 ? table->titles
-                                            : (const char *const *)table->cells + (row - 1) * table->columns;
+        const char *const *cells =
+            row == 0 ? table->titles : (const char *const *)table->cells + (row - 1) * table->columns;
         for (size_t column = 0; column < table->columns; column++) {
             cell_print(cells[column], widths[column], column + 1 == table->columns, out);
         }

@@ -15,11 +15,11 @@ struct table;
 struct table *table_new(const char *const *titles, size_t columns);
 void table_free(struct table *table);
 
-/* Appends a row; `cells` has as many entries as columns, copied; NULL or "" is printed as "-". Rows that find no
- * memory are remembered, and table_print says so. */
+/* Appends a row; `cells` has as many entries as columns, copied; NULL or "" is printed as "-". Rows that find
+ * no memory are remembered, and table_print says so. */
 void table_row(struct table *table, const char *const *cells);
-/* Prints to `out`; a table without rows prints `none` in place of everything. Returns -1 where rows are missing
- * for want of memory. */
+/* Prints to `out`; a table without rows prints `none` in place of everything. Returns -1 where rows are
+ * missing for want of memory. */
 int table_print(const struct table *table, const char *none, FILE *out);
 
 /* A text made safe for terminals, malloc'd; NULL: out of memory. */

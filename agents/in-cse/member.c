@@ -1,0 +1,213 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include "agents/in-cse/arguments.h"
+#include "agents/in-cse/commands.h"
+#include "agents/in-cse/json_line.h"
+#include "agents/in-cse/table.h"
+#include "agents/in-cse/words.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+/* ---- member list ---- */
+
+static const char *kind_word(Groupseal__Secenv__MemberKind kind)
+{
+    return kind == GROUPSEAL__SECENV__MEMBER_KIND__MEMBER_MN_CSE ? "mn-cse" : "adn-ae";
+}
+
+static const char *mode_word(Groupseal__Secenv__Mode mode)
+{
+    return mode == GROUPSEAL__SECENV__MODE__MODE_PSK ? "psk" : "cert";
+}
+
+/* ISO 8601 in UTC; "" for never. */
+static void time_text(uint64_t ms, char out[32])
+{
+    time_t seconds = (time_t)(ms / 1000);
+    struct tm parts;
+    out[0] = '\0';
+    if (ms != 0 && gmtime_r(&seconds, &parts) != NULL) {
+        strftime(out, 32, "%Y-%m-%dT%H:%M:%SZ", &parts);
+    }
+}
+
+static void member_table_row(struct table *table, const Groupseal__Secenv__MemberRow *row)
+{
+    char *functions = words_join(row->functions, row->n_functions);
+    char *groups = words_join(row->groups, row->n_groups);
+    char when[32];
+    time_text(row->associated_ms, when);
+    const char *cells[] = {
+        row->name, kind_word(row->kind), mode_word(row->mode), row->site, functions, row->state, groups,
+        when};
+    table_row(table, cells);
+    free(functions);
+    free(groups);
+}
+
+static void member_json(cJSON *array, const Groupseal__Secenv__MemberRow *row)
+{
+    cJSON *object = cJSON_CreateObject();
+    char when[32];
+    time_text(row->associated_ms, when);
+    json_line_text(object, "name", row->name);
+    json_line_text(object, "kind", kind_word(row->kind));
+    json_line_text(object, "mode", mode_word(row->mode));
+    json_line_text(object, "site", row->site);
+    json_line_texts(object, "functions", row->functions, row->n_functions);
+    json_line_text(object, "state", row->state);
+    json_line_texts(object, "groups", row->groups, row->n_groups);
+    json_line_text(object, "associated", when);
+    cJSON_AddItemToArray(array, object);
+}
+
+/* All pages, into the table or the array. */
+static enum exit_code members_read(struct operator_session *session, struct table *table, cJSON *array)
+{
+    char after[ONEM2M_ID_LIMIT + 1] = "";
+    bool more = true;
+    enum exit_code code = EXIT_DONE;
+    while (more && code == EXIT_DONE) {
+        Groupseal__Secenv__MemberList list = GROUPSEAL__SECENV__MEMBER_LIST__INIT;
+        Groupseal__Secenv__ToSecenv request = GROUPSEAL__SECENV__TO_SECENV__INIT;
+        Groupseal__Secenv__FromSecenv *message = NULL;
+        list.after = after;
+        request.request_case = GROUPSEAL__SECENV__TO_SECENV__REQUEST_MEMBER_LIST;
+        request.member_list = &list;
+        code = operator_call(session, &request, &message);
+        if (code != EXIT_DONE) {
+            break;
+        }
+        const Groupseal__Secenv__Members *members =
+            message->reply->content_case == GROUPSEAL__SECENV__REPLY__CONTENT_MEMBERS
+                ? message->reply->members
+                : NULL;
+        more = members != NULL && members->more && members->n_members > 0;
+        for (size_t i = 0; members != NULL && i < members->n_members; i++) {
+            if (array != NULL) {
+                member_json(array, members->members[i]);
+            } else {
+                member_table_row(table, members->members[i]);
+            }
+            snprintf(after, sizeof(after), "%s", members->members[i]->name);
+        }
+        secenv_client_free(message);
+    }
+    return code;
+}
+
+enum exit_code command_member_list(int argc, char **argv)
+{
+    static const struct argp parser = {
+        NULL, one_argument_parse, NULL, "Lists the members.", common_children, NULL, NULL};
+    static const char *const titles[] = {"NAME",      "KIND",  "MODE",   "SITE",
+                                         "FUNCTIONS", "STATE", "GROUPS", "AUTHENTICATED"};
+    struct one_argument arguments = {0};
+    argp_parse(&parser, argc, argv, 0, NULL, &arguments);
+
+    struct operator_session *session = NULL;
+    struct table *table = table_new(titles, sizeof(titles) / sizeof(titles[0]));
+    cJSON *array = arguments.common.json ? cJSON_CreateArray() : NULL;
+    enum exit_code code = table != NULL ? operator_open(&arguments.common, &session) : EXIT_FAILED;
+    if (code == EXIT_DONE) {
+        code = members_read(session, table, array);
+    }
+    if (code != EXIT_DONE) {
+        cJSON_Delete(array);
+    } else if ((arguments.common.json ? json_line_put(array) : table_print(table, "no members", stdout)) !=
+               0) {
+        operator_say("out of memory");
+        code = EXIT_FAILED;
+    }
+    table_free(table);
+    operator_close(session);
+    return code;
+}
+
+/* ---- member evict, member reauthenticate ---- */
+
+/* Sends a request about one member and says `done` in the words given. */
+static enum exit_code member_call(struct operator_session *session, const struct one_argument *arguments,
+                                  Groupseal__Secenv__ToSecenv *request, const char *name, const char *done)
+{
+    Groupseal__Secenv__FromSecenv *message = NULL;
+    enum exit_code code = operator_call(session, request, &message);
+    secenv_client_free(message);
+    if (code != EXIT_DONE) {
+        return code;
+    }
+    if (arguments->common.json) {
+        cJSON *object = cJSON_CreateObject();
+        json_line_text(object, "name", name);
+        json_line_text(object, "state", done);
+        json_line_put(object);
+    } else {
+        printf("%s: %s\n", name, done);
+    }
+    return EXIT_DONE;
+}
+
+enum exit_code command_member_evict(int argc, char **argv)
+{
+    static const struct argp_option options[] = {{"reason", KEY_REASON, "TEXT", 0, "Why, for the records", 0},
+                                                 {0}};
+    static const struct argp parser = {
+        options,
+        one_argument_parse,
+        "NAME",
+        "Ends a membership: all its groups change their keys at once, and it may not authenticate again.",
+        common_children,
+        NULL,
+        NULL};
+    struct one_argument arguments = {.takes_one = true};
+    argp_parse(&parser, argc, argv, 0, NULL, &arguments);
+
+    struct operator_session *session = NULL;
+    enum exit_code code = operator_open(&arguments.common, &session);
+    if (code == EXIT_DONE) {
+        char name[ONEM2M_ID_LIMIT + 1];
+        Groupseal__Secenv__MemberEvict evict = GROUPSEAL__SECENV__MEMBER_EVICT__INIT;
+        Groupseal__Secenv__ToSecenv request = GROUPSEAL__SECENV__TO_SECENV__INIT;
+        evict.name = name;
+        evict.reason = arguments.reason != NULL ? (char *)(uintptr_t)arguments.reason : evict.reason;
+        request.request_case = GROUPSEAL__SECENV__TO_SECENV__REQUEST_MEMBER_EVICT;
+        request.member_evict = &evict;
+        code = operator_resolve(session, arguments.argument, name)
+                   ? member_call(session, &arguments, &request, name, "evicted")
+                   : EXIT_USAGE;
+    }
+    operator_close(session);
+    return code;
+}
+
+enum exit_code command_member_reauthenticate(int argc, char **argv)
+{
+    static const struct argp parser = {
+        NULL,
+        one_argument_parse,
+        "NAME",
+        "Asks a member for a new end-to-end authentication; with it its leaves are replaced.",
+        common_children,
+        NULL,
+        NULL};
+    struct one_argument arguments = {.takes_one = true};
+    argp_parse(&parser, argc, argv, 0, NULL, &arguments);
+
+    struct operator_session *session = NULL;
+    enum exit_code code = operator_open(&arguments.common, &session);
+    if (code == EXIT_DONE) {
+        char name[ONEM2M_ID_LIMIT + 1];
+        Groupseal__Secenv__MemberReauthenticate ask = GROUPSEAL__SECENV__MEMBER_REAUTHENTICATE__INIT;
+        Groupseal__Secenv__ToSecenv request = GROUPSEAL__SECENV__TO_SECENV__INIT;
+        ask.name = name;
+        request.request_case = GROUPSEAL__SECENV__TO_SECENV__REQUEST_MEMBER_REAUTHENTICATE;
+        request.member_reauthenticate = &ask;
+        code = operator_resolve(session, arguments.argument, name)
+                   ? member_call(session, &arguments, &request, name, "asked to authenticate again")
+                   : EXIT_USAGE;
+    }
+    operator_close(session);
+    return code;
+}

@@ -1,0 +1,308 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include "agents/in-cse/arguments.h"
+#include "agents/in-cse/commands.h"
+#include "agents/in-cse/json_line.h"
+#include "agents/in-cse/report.h"
+#include "agents/timer.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+#define BODY_LIMIT (16u * 1024u)
+#define TARGETS_LIMIT 256u
+#define VALID_DEFAULT_MS 60000u
+#define VALID_LIMIT_MS (24u * 3600u * 1000u)
+#define WAIT_DEFAULT_MS 10000u
+
+struct send_arguments {
+    struct operator_options common;
+    const char *group;
+    const char *payload;
+    const char *targets[TARGETS_LIMIT];
+    size_t target_count;
+    uint64_t valid_ms;
+    uint64_t wait_ms;
+};
+
+enum { KEY_TO = 0x100, KEY_VALID, KEY_WAIT };
+
+static const struct argp_option send_options[] = {
+    {"to", KEY_TO, "AE", 0, "Only this member acts on it; may be given several times (default: all)", 0},
+    {"valid", KEY_VALID, "TIME", 0, "How long it may be acted on, as 30s, 5m, 24h (default 60s)", 0},
+    {"wait", KEY_WAIT, "TIME", 0, "How long to wait for the members' answers (default 10s; 0: not at all)",
+     0},
+    {0},
+};
+
+static error_t send_parse(int key, char *argument, struct argp_state *state)
+{
+    struct send_arguments *arguments = state->input;
+    switch (key) {
+    case ARGP_KEY_INIT:
+        state->child_inputs[0] = &arguments->common;
+        return 0;
+    case KEY_TO:
+        if (arguments->target_count == TARGETS_LIMIT) {
+            argp_error(state, "at most %u members with --to", TARGETS_LIMIT);
+        }
+        arguments->targets[arguments->target_count++] = argument;
+        return 0;
+    case KEY_VALID:
+        if (!operator_duration(argument, VALID_LIMIT_MS, &arguments->valid_ms) || arguments->valid_ms == 0) {
+            argp_error(state, "--valid wants a time of at most 24h, as 30s or 5m");
+        }
+        return 0;
+    case KEY_WAIT:
+        if (!operator_duration(argument, VALID_LIMIT_MS + WAIT_DEFAULT_MS, &arguments->wait_ms)) {
+            argp_error(state, "--wait wants a time, as 10s or 5m");
+        }
+        return 0;
+    case ARGP_KEY_ARG:
+        if (state->arg_num == 0) {
+            arguments->group = argument;
+        } else if (state->arg_num == 1) {
+            arguments->payload = argument;
+        } else {
+            argp_error(state, "\"%s\" is one argument too many: quote the payload", argument);
+        }
+        return 0;
+    case ARGP_KEY_END:
+        if (arguments->payload == NULL) {
+            argp_error(state, "a command needs a GROUP and a PAYLOAD (\"-\": from standard input)");
+        }
+        return 0;
+    default:
+        return ARGP_ERR_UNKNOWN;
+    }
+}
+
+/* The payload from the argument or standard input, malloc'd; NULL: what is wrong has been said. */
+static uint8_t *payload_read(const char *argument, size_t *length)
+{
+    uint8_t *payload = calloc(1, BODY_LIMIT + 1);
+    if (payload == NULL) {
+        operator_say("out of memory");
+        return NULL;
+    }
+    if (strcmp(argument, "-") == 0) {
+        *length = fread(payload, 1, BODY_LIMIT + 1, stdin);
+        if (ferror(stdin)) {
+            operator_say("cannot read the payload from standard input: %s", strerror(errno));
+            free(payload);
+            return NULL;
+        }
+    } else {
+        *length = strnlen(argument, BODY_LIMIT + 1);
+        memcpy(payload, argument, *length);
+    }
+    if (*length > BODY_LIMIT) {
+        operator_say("the payload is longer than %u bytes", BODY_LIMIT);
+        free(payload);
+        return NULL;
+    }
+    return payload;
+}
+
+/* Reports may come before we know the command's id: those of this connection are of this command. */
+struct follower {
+    struct report report;
+    bool known; /* the id */
+    bool broken;
+    bool over;
+};
+
+static void on_event(void *context, const Groupseal__Secenv__Event *event)
+{
+    struct follower *follower = context;
+    if (event->content_case != GROUPSEAL__SECENV__EVENT__CONTENT_REPORT) {
+        return;
+    }
+    const Groupseal__Secenv__OrderReport *news = event->report;
+    if (!follower->known && news->command_id.len == COMMAND_ID_SIZE) {
+        memcpy(follower->report.command_id, news->command_id.data, COMMAND_ID_SIZE);
+        follower->known = true;
+    }
+    follower->broken = !report_merge(&follower->report, news) || follower->broken;
+    follower->over = follower->broken || follower->report.complete;
+}
+
+static enum exit_code order_send(struct operator_session *session, struct send_arguments *arguments,
+                                 const uint8_t *payload, size_t length, struct follower *follower)
+{
+    static char ids[TARGETS_LIMIT][ONEM2M_ID_LIMIT + 1];
+    char *targets[TARGETS_LIMIT];
+    Groupseal__Secenv__OrderSend order = GROUPSEAL__SECENV__ORDER_SEND__INIT;
+    Groupseal__Secenv__ToSecenv request = GROUPSEAL__SECENV__TO_SECENV__INIT;
+    Groupseal__Secenv__FromSecenv *message = NULL;
+    for (size_t i = 0; i < arguments->target_count; i++) {
+        if (!operator_resolve(session, arguments->targets[i], ids[i])) {
+            return EXIT_USAGE;
+        }
+        targets[i] = ids[i];
+    }
+    order.group = (char *)(uintptr_t)arguments->group;
+    order.body = (ProtobufCBinaryData){length, (uint8_t *)(uintptr_t)payload};
+    order.targets = targets;
+    order.n_targets = arguments->target_count;
+    order.valid_ms = (uint32_t)arguments->valid_ms;
+    request.request_case = GROUPSEAL__SECENV__TO_SECENV__REQUEST_ORDER_SEND;
+    request.order_send = &order;
+    operator_events(session, on_event, follower);
+    enum exit_code code = operator_call(session, &request, &message);
+    if (code != EXIT_DONE) {
+        return code;
+    }
+    if (message->reply->content_case != GROUPSEAL__SECENV__REPLY__CONTENT_ORDER ||
+        message->reply->order->command_id.len != COMMAND_ID_SIZE) {
+        operator_say("the secure environment gave the command no id");
+        code = EXIT_FAILED;
+    } else {
+        memcpy(follower->report.command_id, message->reply->order->command_id.data, COMMAND_ID_SIZE);
+        follower->known = true;
+    }
+    secenv_client_free(message);
+    return code;
+}
+
+/* Without waiting, the id is all there is to say. */
+static void id_print(const struct report *report, bool json)
+{
+    if (json) {
+        cJSON *object = cJSON_CreateObject();
+        json_line_hex(object, "command_id", report->command_id, COMMAND_ID_SIZE);
+        json_line_put(object);
+        return;
+    }
+    printf("command ");
+    for (size_t i = 0; i < COMMAND_ID_SIZE; i++) {
+        printf("%02x", report->command_id[i]);
+    }
+    printf("\n");
+}
+
+static enum exit_code order_follow(struct operator_session *session, const struct send_arguments *arguments,
+                                   struct follower *follower)
+{
+    if (arguments->wait_ms == 0) {
+        id_print(&follower->report, arguments->common.json);
+        return EXIT_DONE;
+    }
+    enum exit_code code = operator_wait(session, monotonic_ms() + arguments->wait_ms, &follower->over);
+    if (code == EXIT_DONE) {
+        code = follower->broken ? EXIT_FAILED : report_exit_code(&follower->report);
+    }
+    if (report_print(&follower->report, arguments->common.json) != 0 || follower->broken) {
+        operator_say("the report is not whole: out of memory, or it is of another command");
+        code = EXIT_FAILED;
+    }
+    return code;
+}
+
+enum exit_code command_send(int argc, char **argv)
+{
+    static const struct argp parser = {
+        send_options,
+        send_parse,
+        "GROUP PAYLOAD",
+        "Sends a command to a group and prints what its members did with it. The order is signed in the "
+        "secure "
+        "environment; the MN-CSE seals it to the group. PAYLOAD \"-\" is read from standard input.",
+        common_children,
+        NULL,
+        NULL};
+    struct send_arguments arguments = {.valid_ms = VALID_DEFAULT_MS, .wait_ms = WAIT_DEFAULT_MS};
+    argp_parse(&parser, argc, argv, 0, NULL, &arguments);
+
+    size_t length = 0;
+    uint8_t *payload = payload_read(arguments.payload, &length);
+    if (payload == NULL) {
+        return EXIT_FAILED;
+    }
+    struct operator_session *session = NULL;
+    struct follower follower = {0};
+    enum exit_code code = operator_open(&arguments.common, &session);
+    if (code == EXIT_DONE) {
+        code = order_send(session, &arguments, payload, length, &follower);
+    }
+    explicit_bzero(payload, length);
+    free(payload);
+    if (code == EXIT_DONE) {
+        code = order_follow(session, &arguments, &follower);
+    }
+    operator_close(session);
+    report_clear(&follower.report);
+    return code;
+}
+
+/* ---- report ---- */
+
+static bool id_parse(const char *text, uint8_t id[COMMAND_ID_SIZE])
+{
+    static const char digits[] = "0123456789abcdef";
+    if (strlen(text) != 2 * COMMAND_ID_SIZE) {
+        return false;
+    }
+    for (size_t i = 0; i < 2 * COMMAND_ID_SIZE; i++) {
+        const char *digit = memchr(digits, text[i], sizeof(digits) - 1);
+        if (digit == NULL) {
+            return false;
+        }
+        id[i / 2] = (uint8_t)(id[i / 2] * 16 + (digit - digits));
+    }
+    return true;
+}
+
+static enum exit_code report_show(struct operator_session *session, struct follower *follower, bool json)
+{
+    Groupseal__Secenv__OrderShow show = GROUPSEAL__SECENV__ORDER_SHOW__INIT;
+    Groupseal__Secenv__ToSecenv request = GROUPSEAL__SECENV__TO_SECENV__INIT;
+    Groupseal__Secenv__FromSecenv *message = NULL;
+    show.command_id = (ProtobufCBinaryData){COMMAND_ID_SIZE, follower->report.command_id};
+    request.request_case = GROUPSEAL__SECENV__TO_SECENV__REQUEST_ORDER_SHOW;
+    request.order_show = &show;
+    operator_events(session, on_event, follower);
+    enum exit_code code = operator_call(session, &request, &message);
+    if (code != EXIT_DONE) {
+        return code;
+    }
+    const Groupseal__Secenv__Reply *reply = message->reply;
+    bool whole = reply->content_case == GROUPSEAL__SECENV__REPLY__CONTENT_REPORT &&
+                 report_merge(&follower->report, reply->report) && !follower->broken;
+    secenv_client_free(message);
+    if (!whole || report_print(&follower->report, json) != 0) {
+        operator_say("the report is not whole");
+        return EXIT_FAILED;
+    }
+    return report_exit_code(&follower->report);
+}
+
+enum exit_code command_report(int argc, char **argv)
+{
+    static const struct argp parser = {NULL,
+                                       one_argument_parse,
+                                       "COMMAND-ID",
+                                       "Shows what the members have done with a command until now.",
+                                       common_children,
+                                       NULL,
+                                       NULL};
+    struct one_argument arguments = {.takes_one = true};
+    argp_parse(&parser, argc, argv, 0, NULL, &arguments);
+
+    struct follower follower = {.known = true};
+    if (!id_parse(arguments.argument, follower.report.command_id)) {
+        operator_say("\"%s\" is not a command id: 32 hexadecimal digits, as `in-cse send` prints it",
+                     arguments.argument);
+        return EXIT_USAGE;
+    }
+    struct operator_session *session = NULL;
+    enum exit_code code = operator_open(&arguments.common, &session);
+    if (code == EXIT_DONE) {
+        code = report_show(session, &follower, arguments.common.json);
+    }
+    operator_close(session);
+    report_clear(&follower.report);
+    return code;
+}

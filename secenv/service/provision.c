@@ -257,7 +257,7 @@ static enum result psk_parse(const char *path, struct bytes text, struct secret 
     while (text.length > 0 && isspace(text.data[text.length - 1]) != 0) {
         text.length--;
     }
-    bool good = text.length == 2 * SECRET_SIZE;
+    bool good = text.length == (size_t)2 * SECRET_SIZE;
     for (size_t i = 0; good && i < SECRET_SIZE; i++) {
         int high = digit_value(text.data[2 * i]);
         int low = digit_value(text.data[2 * i + 1]);
@@ -265,8 +265,8 @@ static enum result psk_parse(const char *path, struct bytes text, struct secret 
         out->data[i] = good ? (uint8_t)(high * 16 + low) : 0;
     }
     if (!good) {
-        return result_fail(why, RESULT_INVALID, "%s does not hold %u hexadecimal characters", path,
-                           2 * SECRET_SIZE);
+        return result_fail(why, RESULT_INVALID, "%s does not hold %zu hexadecimal characters", path,
+                           (size_t)2 * SECRET_SIZE);
     }
     return RESULT_OK;
 }

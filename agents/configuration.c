@@ -31,8 +31,10 @@ cfg_opt_t configuration_secenv_service_options[] = {
     CFG_END(),
 };
 
-/* libconfuse gives its error function no context: configurations are read one at a time, at the start. */
+/* libconfuse gives its error function no context: configurations are read one at a time, at the start. Inside
+ * a section it knows no file name. */
 static char parse_error[512];
+static const char *parse_path;
 
 static void on_parse_error(cfg_t *file, const char *format, va_list arguments)
 {
@@ -40,8 +42,8 @@ static void on_parse_error(cfg_t *file, const char *format, va_list arguments)
         return; /* the first one says it */
     }
     int length = file != NULL && file->filename != NULL
-                     ? snprintf(parse_error, sizeof(parse_error), "%s, line %d: ", file->filename, file->line)
-                     : 0;
+                     ? snprintf(parse_error, sizeof(parse_error), "%s, line %d: ", parse_path, file->line)
+                     : snprintf(parse_error, sizeof(parse_error), "%s: ", parse_path);
     if (length >= 0 && (size_t)length < sizeof(parse_error)) {
         vsnprintf(parse_error + length, sizeof(parse_error) - (size_t)length, format, arguments);
     }
@@ -75,6 +77,7 @@ bool configuration_open(struct configuration *configuration, cfg_opt_t *options,
         return false;
     }
     parse_error[0] = '\0';
+    parse_path = path;
     cfg_set_error_function(configuration->file, on_parse_error);
     errno = 0;
     int state = cfg_parse(configuration->file, path);

@@ -5,6 +5,7 @@ secure environment that comes and goes. The secure environment is a fake (fake_s
 import base64
 import json
 import queue
+import re
 import shutil
 import signal
 import ssl
@@ -17,7 +18,7 @@ import paho.mqtt.client as mqtt
 import pytest
 from fake_secenv import FakeSecenv
 from harness.broker import Broker
-from harness.processes import free_ports, run, wait_until
+from harness.processes import REPOSITORY, free_ports, run, wait_until
 
 IN_CSE = "//sp.example/in-cse"
 MN_CSE = "//sp.example/mn-1"
@@ -427,3 +428,11 @@ def test_psk_client(broker, credentials, in_cse):
              "-q", "1", "-t", f"/oneM2M/req/{originator}/mn-1/json", "-m", request])
     assert in_cse.primitive("/oneM2M/req/mn-1/in-cse/json")["fr"] == "//sp.example/Spsk1"
     assert in_cse.silent()
+
+
+@pytest.mark.parametrize("header", ["secenv/audit.h", "plugin/agent/agent.h"])
+def test_every_counter_is_explained(header):
+    text = (REPOSITORY / header).read_text()
+    names = re.findall(r'^ +X\([A-Z_]+, "([a-z_]+)"\)', text, re.MULTILINE)
+    manual = (REPOSITORY / "docs" / "operations.md").read_text()
+    assert len(names) > 15 and [name for name in names if f"| `{name}` |" not in manual] == []

@@ -10,3 +10,7 @@ foreach(part handshake credentials association outbox)
   set_tests_properties(unit/${part} PROPERTIES FIXTURES_REQUIRED handshake_pki
                        ENVIRONMENT GROUPSEAL_TEST_PKI=${handshake_pki})
 endforeach()
+
+# Our calls beside wolfSSL's, by hand: ./bench handshake measures the processes.
+add_executable(bench_handshake_calls EXCLUDE_FROM_ALL ${CMAKE_CURRENT_SOURCE_DIR}/bench/handshake_calls.c)
+target_link_libraries(bench_handshake_calls PRIVATE groupseal_flags secenv_handshake secenv_secret_note)

@@ -195,10 +195,11 @@ class Observer:
             given = {eckm for to, eckm in self._objects(GIVEN, topic, device["stem"]) if to == device["identity"]}
             need(given & {eckm for to, eckm in sent if to == device["identity"]},
                  f"nothing of the IN-CSE reached {device['stem']} unchanged")
-        own = {eckm for to, eckm in sent if to == self.mn}
-        for record in self.traffic():
-            need(record.access != GIVEN or not any(eckm.encode() in record.payload for eckm in own),
-                 "what was for the MN-CSE itself went on")
+        own = [eckm.encode() for to, eckm in sent if to == self.mn]
+        stems = {device["stem"] for device in self.devices}
+        given = [record.payload for record in self.traffic() if record.access == GIVEN and record.user in stems]
+        for payload in given + [payload for _, payload in self.eavesdropper.received]:
+            need(not any(eckm in payload for eckm in own), "what was for the MN-CSE itself went on")
         return f"MN-CSE forwards, unchanged, what is for the {len(self.devices)} ADN-AEs, and keeps its own"
 
     def packages_are_opened(self):

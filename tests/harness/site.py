@@ -143,6 +143,19 @@ class Site:
                                            self.configuration(stem)])
         return device.process
 
+    def start_all(self, groups):
+        """Enrols, makes groups (name to function), starts everything, and waits until commands would be run."""
+        self.start_authority()
+        self.add_members()
+        self.create_groups(groups)
+        self.start_broker()
+        self.start_in_cse()
+        if not self.embedded_mn:
+            self.start_secenv("mn")
+        for stem in self.devices:
+            self.start_device(stem)
+        self.wait_ready()
+
     def stop(self):
         self.processes.stop()
         shutil.rmtree(self.sockets, ignore_errors=True)

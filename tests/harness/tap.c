@@ -8,7 +8,8 @@
  *   plugin_opt_file <file to append to>
  *
  * Must stand before mn_cse.so: of plugins with an access check the first answer counts, and only this one
- * never gives one. Publishes of plugins come to it by way of the readers only.
+ * never gives one. So "given to" says who would be given a message if no other plugin forbids it. Publishes
+ * of plugins come to it by way of the readers only.
  *
  * A record: u8 access (1 given to, 2 published by, 4 subscribed by), then user name, client id, topic and
  * payload, each with a u32 length, all big-endian. See harness/tap.py.

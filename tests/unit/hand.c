@@ -138,8 +138,8 @@ static Groupseal__Envelope__Record *first_record(struct hand *hand)
     Groupseal__Envelope__Record *record = NULL;
     uint8_t signature[SIGNATURE_SIZE];
     struct reason why = {""};
-    assert_int_equal(first_sign(&hand->coming.agreement, hand->coming.member, &hand->signing, signature),
-                     RESULT_OK);
+    const char *name = hand->first_name != NULL ? hand->first_name : hand->name;
+    assert_int_equal(first_sign(&hand->coming.agreement, name, &hand->signing, signature), RESULT_OK);
     first.signing_key = arena_field(BYTES_OF(hand->signing.public_key));
     first.signature = arena_field(BYTES_OF(signature));
     body.content_case = GROUPSEAL__ENVELOPE__RECORD_BODY__CONTENT_FIRST;

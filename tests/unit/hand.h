@@ -20,6 +20,7 @@ struct hand {
     struct store *store; /* of the sending counter */
     struct arena *arena;
     struct signing_key signing;
+    const char *first_name; /* FIRST is signed for this name; NULL: its own */
     uint8_t hello_hash[32];
     struct association coming; /* between flights 2 and 4 */
     struct association association;

@@ -13,6 +13,7 @@
 #include <cmocka.h>
 
 #include "secenv/crypto/kdf.h"
+#include "tests/unit/operator.h"
 #include "tests/unit/site.h"
 #include "tests/unit/site_pki.h"
 
@@ -911,36 +912,10 @@ void site_advance(struct site *site, uint64_t ms)
 void site_enrol(struct site *site, const char *name, enum identity_kind kind, enum credentials_mode mode,
                 const char *at, const char *function)
 {
-    Groupseal__Secenv__NewMember member = GROUPSEAL__SECENV__NEW_MEMBER__INIT;
-    Groupseal__Secenv__NewMember *members[] = {&member};
-    Groupseal__Secenv__MemberAdd content = GROUPSEAL__SECENV__MEMBER_ADD__INIT;
-    Groupseal__Secenv__ToSecenv request = GROUPSEAL__SECENV__TO_SECENV__INIT;
-    struct secret psk;
-    char *functions[] = {(char *)(uintptr_t)function};
-    member.name = (char *)(uintptr_t)name;
-    member.kind = kind == IDENTITY_MN_CSE ? GROUPSEAL__SECENV__MEMBER_KIND__MEMBER_MN_CSE
-                                          : GROUPSEAL__SECENV__MEMBER_KIND__MEMBER_ADN_AE;
-    member.mode =
-        mode == CREDENTIALS_PSK ? GROUPSEAL__SECENV__MODE__MODE_PSK : GROUPSEAL__SECENV__MODE__MODE_CERT;
-    if (mode == CREDENTIALS_PSK) {
-        site_psk(name, &psk);
-        member.psk = (ProtobufCBinaryData){.len = SECRET_SIZE, .data = psk.data};
-    }
-    if (at != NULL) {
-        member.site = (char *)(uintptr_t)at;
-    }
-    member.functions = functions;
-    member.n_functions = function != NULL ? 1 : 0;
-    content.members = members;
-    content.n_members = 1;
-    request.request_case = GROUPSEAL__SECENV__TO_SECENV__REQUEST_MEMBER_ADD;
-    request.member_add = &content;
-    Groupseal__Secenv__Reply *reply =
-        site_request(site_authority(site), SOCKET_OPERATOR, SITE_OPERATOR_CONNECTION, &request);
-    if (reply->code != GROUPSEAL__SECENV__CODE__OK) {
-        fail_msg("%s cannot be enrolled: %s", name, reply->reason);
-    }
-    site_reply_free(reply);
+    struct new_member member;
+    new_member_init(&member, name, kind, mode, at, function);
+    Groupseal__Secenv__NewMember *members[] = {&member.member};
+    assert_int_equal(operator_add(site, members, 1), GROUPSEAL__SECENV__CODE__OK);
 }
 
 struct site_node *site_join(struct site *site, const char *name, enum identity_kind kind,
@@ -955,22 +930,14 @@ struct site_node *site_join(struct site *site, const char *name, enum identity_k
 
 void site_group(struct site *site, const char *name, const char *function, const char *at)
 {
-    Groupseal__Secenv__GroupCreate content = GROUPSEAL__SECENV__GROUP_CREATE__INIT;
-    Groupseal__Secenv__ToSecenv request = GROUPSEAL__SECENV__TO_SECENV__INIT;
+    Groupseal__Secenv__GroupCreate group = GROUPSEAL__SECENV__GROUP_CREATE__INIT;
     char *sites[] = {(char *)(uintptr_t)at};
-    content.name = (char *)(uintptr_t)name;
-    content.function = (char *)(uintptr_t)function;
-    content.sites = sites;
-    content.n_sites = 1;
-    content.authority_only = 1;
-    request.request_case = GROUPSEAL__SECENV__TO_SECENV__REQUEST_GROUP_CREATE;
-    request.group_create = &content;
-    Groupseal__Secenv__Reply *reply =
-        site_request(site_authority(site), SOCKET_OPERATOR, SITE_OPERATOR_CONNECTION, &request);
-    if (reply->code != GROUPSEAL__SECENV__CODE__OK) {
-        fail_msg("group %s cannot be created: %s", name, reply->reason);
-    }
-    site_reply_free(reply);
+    group.name = (char *)(uintptr_t)name;
+    group.function = (char *)(uintptr_t)function;
+    group.sites = sites;
+    group.n_sites = 1;
+    group.authority_only = 1;
+    assert_int_equal(operator_create(site, &group), GROUPSEAL__SECENV__CODE__OK);
 }
 
 /* ---- what happened ---- */
@@ -1032,12 +999,12 @@ static enum result line_read(void *context, const struct store_row *row, struct 
 }
 
 /* The statement cache goes by the address of the text: these live as long as the process. */
-static const char *lasting_text(const char *format, const char *a, const char *b)
+static const char *lasting_select(const char *columns, const char *table)
 {
     static char *texts[1024];
     static size_t count;
     char *text = NULL;
-    assert_true(asprintf(&text, format, a, b) > 0);
+    assert_true(asprintf(&text, "SELECT %s FROM %s ORDER BY 1", columns, table) > 0);
     for (size_t i = 0; i < count; i++) {
         if (strcmp(texts[i], text) == 0) {
             free(text);
@@ -1061,8 +1028,7 @@ static void table_digest(struct store *store, const char *table, struct fields *
                        i == 0 ? "" : "||','||", columns.text[i]);
     }
     fields_text(list, table);
-    ASSERT_OK(store_query(store, &why, line_read, list,
-                          lasting_text("SELECT %s FROM %s ORDER BY 1", expression, table), ""));
+    ASSERT_OK(store_query(store, &why, line_read, list, lasting_select(expression, table), ""));
 }
 
 void site_digest(struct site_node *node, uint8_t out[32])

@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#ifndef GROUPSEAL_TESTS_UNIT_OPERATOR_H
+#define GROUPSEAL_TESTS_UNIT_OPERATOR_H
+
+#include "tests/unit/site.h"
+
+/* The operator's requests, one function each. Replies are the caller's (site_reply_free). */
+Groupseal__Secenv__Reply *operator_call(struct site *site, Groupseal__Secenv__ToSecenv *request);
+Groupseal__Secenv__Code operator_add(struct site *site, Groupseal__Secenv__NewMember *const *members,
+                                     size_t count);
+Groupseal__Secenv__Code operator_evict(struct site *site, const char *name);
+Groupseal__Secenv__Code operator_reauthenticate(struct site *site, const char *name);
+Groupseal__Secenv__Code operator_create(struct site *site, Groupseal__Secenv__GroupCreate *group);
+Groupseal__Secenv__Reply *operator_list(struct site *site, const char *after);
+Groupseal__Secenv__Reply *operator_show(struct site *site, const char *group);
+Groupseal__Secenv__Reply *operator_order(struct site *site, const char *group, const char *body,
+                                         const char *const *targets, size_t count, uint32_t valid_ms);
+Groupseal__Secenv__Reply *operator_order_show(struct site *site, struct bytes command_id);
+
+/* A device or MN-CSE as it should be, to spoil one field of. `function` NULL: none. */
+struct new_member {
+    Groupseal__Secenv__NewMember member;
+    struct secret psk;
+    char *functions[1];
+};
+void new_member_init(struct new_member *out, const char *name, enum identity_kind kind,
+                     enum credentials_mode mode, const char *at, const char *function);
+
+#endif

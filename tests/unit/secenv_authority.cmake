@@ -1,0 +1,15 @@
+# A site: engines of one authority and its members in one process.
+if(NOT TARGET secenv_member)
+  return()
+endif()
+set(site_sources
+  ${CMAKE_CURRENT_SOURCE_DIR}/unit/site.c ${CMAKE_CURRENT_SOURCE_DIR}/unit/site_pki.c
+  ${CMAKE_CURRENT_SOURCE_DIR}/unit/operator.c ${CMAKE_CURRENT_SOURCE_DIR}/unit/hand.c)
+add_library(test_site STATIC ${site_sources})
+target_link_libraries(test_site PUBLIC
+  secenv_authority secenv_member groupseal_flags PkgConfig::CMOCKA)
+
+foreach(part operator admission)
+  unit_test(authority_${part} SOURCES ${CMAKE_CURRENT_SOURCE_DIR}/unit/authority_${part}.c
+            LIBS test_site secenv_secret_note)
+endforeach()

@@ -11,7 +11,7 @@
 #define TICK_INTERVAL_MS 100u /* some brokers tick at every turn of their loop */
 
 static const char *const counter_names[] = {
-#define AGENT_COUNTER_NAME(name, text) [AGENT_COUNT_##name] = text,
+#define AGENT_COUNTER_NAME(name, text) [AGENT_COUNT_##name] = (text),
     AGENT_COUNTERS(AGENT_COUNTER_NAME)
 #undef AGENT_COUNTER_NAME
 };
@@ -109,6 +109,7 @@ struct agent *agent_new(const struct agent_settings *settings, const struct agen
         return NULL;
     }
     agent->ports = *ports;
+    exchanges_init(&agent->exchanges);
     agent->rosters = rosters_new();
     if (agent->rosters == NULL) {
         snprintf(why, why_size, "out of memory");

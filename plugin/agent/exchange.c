@@ -5,6 +5,13 @@
 #include <stdlib.h>
 #include <string.h>
 
+void exchanges_init(struct exchanges *exchanges)
+{
+    memset(exchanges, 0, sizeof(*exchanges));
+    TAILQ_INIT(&exchanges->waiting);
+    TAILQ_INIT(&exchanges->answered);
+}
+
 /* No id holds a space, so the key is unambiguous. */
 static bool asked_key(const char *id, const char *rqi, char *out, size_t size)
 {
@@ -15,25 +22,17 @@ static bool asked_key(const char *id, const char *rqi, char *out, size_t size)
 struct exchange *exchange_asked(const struct exchanges *exchanges, const char *id, const char *rqi)
 {
     char key[EXCHANGE_ASKED_LIMIT];
-    struct exchange *exchange = NULL;
-    if (asked_key(id, rqi, key, sizeof(key))) {
-        HASH_FIND(by_asked, exchanges->by_asked, key, strlen(key), exchange);
-    }
-    return exchange;
+    return asked_key(id, rqi, key, sizeof(key)) ? table_find_text(&exchanges->by_asked, key) : NULL;
 }
 
 struct exchange *exchange_forwarded(const struct exchanges *exchanges, const char *rqi)
 {
-    struct exchange *exchange = NULL;
-    if (rqi[0] != '\0') {
-        HASH_FIND(by_forwarded, exchanges->by_forwarded, rqi, strlen(rqi), exchange);
-    }
-    return exchange;
+    return table_find_text(&exchanges->by_forwarded, rqi);
 }
 
 static void waiting_leave(struct exchanges *exchanges, struct exchange *exchange)
 {
-    DL_DELETE(exchanges->waiting, exchange);
+    TAILQ_REMOVE(&exchanges->waiting, exchange, order);
     if (exchange->waiting != NULL) {
         --*exchange->waiting;
     }
@@ -42,16 +41,12 @@ static void waiting_leave(struct exchanges *exchanges, struct exchange *exchange
 void exchange_remove(struct exchanges *exchanges, struct exchange *exchange)
 {
     if (exchange->answered) {
-        DL_DELETE(exchanges->answered, exchange);
+        TAILQ_REMOVE(&exchanges->answered, exchange, order);
     } else {
         waiting_leave(exchanges, exchange);
     }
-    if (exchange->by_asked.tbl != NULL) {
-        HASH_DELETE(by_asked, exchanges->by_asked, exchange);
-    }
-    if (exchange->by_forwarded.tbl != NULL) {
-        HASH_DELETE(by_forwarded, exchanges->by_forwarded, exchange);
-    }
+    table_remove(&exchanges->by_asked, &exchange->by_asked);
+    table_remove(&exchanges->by_forwarded, &exchange->by_forwarded);
     exchanges->answer_bytes -= exchange->answer_length;
     exchanges->count--;
     free(exchange->answer);
@@ -61,26 +56,18 @@ void exchange_remove(struct exchanges *exchanges, struct exchange *exchange)
 /* Puts it into both tables; false: out of memory. */
 static bool exchange_index(struct exchanges *exchanges, struct exchange *exchange)
 {
-    if (exchange->asked[0] != '\0') {
-        HASH_ADD(by_asked, exchanges->by_asked, asked, strlen(exchange->asked), exchange);
-        if (exchange->by_asked.tbl == NULL) {
-            return false;
-        }
-    }
-    if (exchange->forwarded[0] != '\0') {
-        HASH_ADD(by_forwarded, exchanges->by_forwarded, forwarded, strlen(exchange->forwarded), exchange);
-        if (exchange->by_forwarded.tbl == NULL) {
-            return false;
-        }
-    }
-    return true;
+    return (exchange->asked[0] == '\0' ||
+            table_add_text(&exchanges->by_asked, &exchange->by_asked, exchange->asked, exchange)) &&
+           (exchange->forwarded[0] == '\0' ||
+            table_add_text(&exchanges->by_forwarded, &exchange->by_forwarded, exchange->forwarded, exchange));
 }
 
 /* Room for one more: an answer kept for a duplicate gives way to a new request. */
 static bool exchanges_room(struct exchanges *exchanges)
 {
-    if (exchanges->count >= EXCHANGES_LIMIT && exchanges->answered != NULL) {
-        exchange_remove(exchanges, exchanges->answered);
+    struct exchange *oldest = TAILQ_FIRST(&exchanges->answered);
+    if (exchanges->count >= EXCHANGES_LIMIT && oldest != NULL) {
+        exchange_remove(exchanges, oldest);
     }
     return exchanges->count < EXCHANGES_LIMIT;
 }
@@ -105,7 +92,7 @@ struct exchange *exchange_add(struct exchanges *exchanges, enum exchange_kind ki
     }
     exchange->kind = kind;
     exchange->deadline_ms = deadline_ms;
-    DL_APPEND(exchanges->waiting, exchange);
+    TAILQ_INSERT_TAIL(&exchanges->waiting, exchange, order);
     exchanges->count++;
     exchange->waiting = waiting;
     if (waiting != NULL) {
@@ -135,24 +122,24 @@ void exchange_answer(struct exchanges *exchanges, struct exchange *exchange, cha
                      uint64_t now_ms)
 {
     waiting_leave(exchanges, exchange);
-    DL_APPEND(exchanges->answered, exchange);
+    TAILQ_INSERT_TAIL(&exchanges->answered, exchange, order);
     exchange->answered = true;
     exchange->deadline_ms = now_ms + EXCHANGE_KEEP_MS;
     exchange->answer = answer;
     exchange->answer_length = answer == NULL ? 0 : length;
     exchanges->answer_bytes += exchange->answer_length;
     while (exchanges->answer_bytes > EXCHANGE_ANSWERS_LIMIT) {
-        exchange_remove(exchanges, exchanges->answered);
+        exchange_remove(exchanges, TAILQ_FIRST(&exchanges->answered));
     }
 }
 
 struct exchange *exchange_expired(struct exchanges *exchanges, uint64_t now_ms)
 {
-    while (exchanges->answered != NULL && exchanges->answered->deadline_ms <= now_ms) {
-        exchange_remove(exchanges, exchanges->answered);
+    struct exchange *exchange;
+    while ((exchange = TAILQ_FIRST(&exchanges->answered)) != NULL && exchange->deadline_ms <= now_ms) {
+        exchange_remove(exchanges, exchange);
     }
-    struct exchange *exchange = NULL;
-    DL_FOREACH(exchanges->waiting, exchange)
+    TAILQ_FOREACH(exchange, &exchanges->waiting, order)
     {
         if (exchange->deadline_ms <= now_ms) {
             return exchange;
@@ -163,10 +150,9 @@ struct exchange *exchange_expired(struct exchanges *exchanges, uint64_t now_ms)
 
 void exchanges_drop(struct exchanges *exchanges, enum exchange_kind kind)
 {
-    struct exchange *exchange;
-    struct exchange *next;
-    DL_FOREACH_SAFE(exchanges->waiting, exchange, next)
-    {
+    struct exchange *next = NULL;
+    for (struct exchange *exchange = TAILQ_FIRST(&exchanges->waiting); exchange != NULL; exchange = next) {
+        next = TAILQ_NEXT(exchange, order);
         if (exchange->kind == kind) {
             exchange_remove(exchanges, exchange);
         }
@@ -175,10 +161,9 @@ void exchanges_drop(struct exchanges *exchanges, enum exchange_kind kind)
 
 void exchanges_clear(struct exchanges *exchanges)
 {
-    while (exchanges->waiting != NULL) {
-        exchange_remove(exchanges, exchanges->waiting);
-    }
-    while (exchanges->answered != NULL) {
-        exchange_remove(exchanges, exchanges->answered);
+    struct exchange *exchange;
+    while ((exchange = TAILQ_FIRST(&exchanges->waiting)) != NULL ||
+           (exchange = TAILQ_FIRST(&exchanges->answered)) != NULL) {
+        exchange_remove(exchanges, exchange);
     }
 }

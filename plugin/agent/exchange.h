@@ -6,14 +6,16 @@
 #include "onem2m/topic.h"
 #include "plugin/agent/table.h"
 
+#include <sys/queue.h>
+
 /*
  * Requests under way and those answered of late, so that each response finds the way back with its
  * original request id (TS-0001 7.1.7), and a request that QoS 1 delivers twice is answered, not done, again.
  * Bounded in number, in bytes and in time.
  */
 #define EXCHANGES_LIMIT 16384u
-#define EXCHANGE_ANSWERS_LIMIT (16u * 1024u * 1024u) /* bytes of answers kept for duplicates */
-#define EXCHANGE_KEEP_MS 30000u                      /* how long an answer is kept */
+#define EXCHANGE_ANSWERS_LIMIT 16777216u /* 16 MiB of answers kept for duplicates */
+#define EXCHANGE_KEEP_MS 30000u          /* how long an answer is kept */
 #define EXCHANGE_ASKED_LIMIT (ONEM2M_ID_LIMIT + ONEM2M_RQI_LIMIT + 2u)
 
 enum exchange_kind {
@@ -47,20 +49,23 @@ struct exchange {
 
     char asked[EXCHANGE_ASKED_LIMIT];     /* key: originator and rqi; "" for EXCHANGE_SENT */
     char forwarded[ONEM2M_RQI_LIMIT + 1]; /* key: the rqi sent on; "" for EXCHANGE_LOCAL */
-    UT_hash_handle by_asked;
-    UT_hash_handle by_forwarded;
-    struct exchange *prev;
-    struct exchange *next;
+    struct table_link by_asked;
+    struct table_link by_forwarded;
+    TAILQ_ENTRY(exchange) order;
 };
 
+TAILQ_HEAD(exchange_list, exchange);
+
 struct exchanges {
-    struct exchange *by_asked;
-    struct exchange *by_forwarded;
-    struct exchange *waiting;  /* not answered */
-    struct exchange *answered; /* oldest first */
+    struct table by_asked;
+    struct table by_forwarded;
+    struct exchange_list waiting;  /* not answered; oldest first */
+    struct exchange_list answered; /* oldest first */
     size_t count;
     size_t answer_bytes;
 };
+
+void exchanges_init(struct exchanges *exchanges);
 
 /* The exchange of this originator with this rqi, or NULL. */
 struct exchange *exchange_asked(const struct exchanges *exchanges, const char *id, const char *rqi);

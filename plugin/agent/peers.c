@@ -6,9 +6,7 @@
 
 struct peer *peer_find(const struct peers *peers, const char *id)
 {
-    struct peer *peer = NULL;
-    HASH_FIND_STR(peers->table, id, peer);
-    return peer;
+    return table_find_text(&peers->table, id);
 }
 
 struct peer *peer_meet(struct peers *peers, const char *id, const char *level)
@@ -17,7 +15,7 @@ struct peer *peer_meet(struct peers *peers, const char *id, const char *level)
     if (peer != NULL) {
         return peer;
     }
-    if (HASH_COUNT(peers->table) >= PEERS_LIMIT) {
+    if (table_count(&peers->table) >= PEERS_LIMIT) {
         return NULL;
     }
     peer = calloc(1, sizeof(*peer));
@@ -26,8 +24,7 @@ struct peer *peer_meet(struct peers *peers, const char *id, const char *level)
     }
     snprintf(peer->id, sizeof(peer->id), "%s", id);
     snprintf(peer->level, sizeof(peer->level), "%s", level);
-    HASH_ADD_STR(peers->table, id, peer);
-    if (peer->hh.tbl == NULL) {
+    if (!table_add_text(&peers->table, &peer->link, peer->id, peer)) {
         free(peer);
         return NULL;
     }
@@ -37,10 +34,8 @@ struct peer *peer_meet(struct peers *peers, const char *id, const char *level)
 void peers_clear(struct peers *peers)
 {
     struct peer *peer;
-    struct peer *next;
-    HASH_ITER(hh, peers->table, peer, next)
-    {
-        HASH_DEL(peers->table, peer);
+    while ((peer = table_first(&peers->table)) != NULL) {
+        table_remove(&peers->table, &peer->link);
         free(peer);
     }
 }

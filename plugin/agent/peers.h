@@ -18,11 +18,11 @@ struct peer {
     char level[ONEM2M_LEVEL_LIMIT + 1]; /* as it last wrote itself in a request's topic */
     bool registered;
     unsigned waiting; /* its requests that are not answered yet */
-    UT_hash_handle hh;
+    struct table_link link;
 };
 
 struct peers {
-    struct peer *table;
+    struct table table;
 };
 
 struct peer *peer_find(const struct peers *peers, const char *id); /* NULL: not heard of */

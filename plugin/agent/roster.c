@@ -10,51 +10,46 @@
 #define GROUP_NAME_LIMIT 64u
 
 struct member {
-    UT_hash_handle hh;
+    struct table_link link;
     char id[]; /* absolute */
 };
 
 struct group {
-    UT_hash_handle hh;
+    struct table_link link;
     char name[GROUP_NAME_LIMIT + 1];
-    struct member *members; /* in force */
-    struct member *coming;  /* pages so far */
-    uint32_t next_page;     /* of `coming` */
+    struct table members; /* in force */
+    struct table coming;  /* pages so far */
+    uint32_t next_page;   /* of `coming` */
     uint32_t pages;
     bool in_force;
     bool stale; /* not told again since rosters_mark */
 };
 
 struct rosters {
-    struct group *groups;
+    struct table groups;
 };
 
-static void members_free(struct member **members)
+static void members_free(struct table *members)
 {
     struct member *member;
-    struct member *next;
-    HASH_ITER(hh, *members, member, next)
-    {
-        HASH_DEL(*members, member);
+    while ((member = table_first(members)) != NULL) {
+        table_remove(members, &member->link);
         free(member);
     }
 }
 
-static bool members_add(struct member **members, const char *id)
+static bool members_add(struct table *members, const char *id)
 {
-    struct member *member = NULL;
     size_t length = strlen(id);
-    HASH_FIND(hh, *members, id, length, member);
-    if (member != NULL) {
+    if (table_find(members, id, length) != NULL) {
         return true;
     }
-    member = calloc(1, sizeof(*member) + length + 1);
+    struct member *member = calloc(1, sizeof(*member) + length + 1);
     if (member == NULL) {
         return false;
     }
     memcpy(member->id, id, length + 1);
-    HASH_ADD_KEYPTR(hh, *members, member->id, length, member);
-    if (member->hh.tbl == NULL) {
+    if (!table_add(members, &member->link, member->id, length, member)) {
         free(member);
         return false;
     }
@@ -63,7 +58,7 @@ static bool members_add(struct member **members, const char *id)
 
 static void group_free(struct rosters *rosters, struct group *group)
 {
-    HASH_DEL(rosters->groups, group);
+    table_remove(&rosters->groups, &group->link);
     members_free(&group->members);
     members_free(&group->coming);
     free(group);
@@ -71,15 +66,13 @@ static void group_free(struct rosters *rosters, struct group *group)
 
 static struct group *group_find(const struct rosters *rosters, const char *name)
 {
-    struct group *group = NULL;
-    HASH_FIND_STR(rosters->groups, name, group);
-    return group;
+    return table_find_text(&rosters->groups, name);
 }
 
 static struct group *group_add(struct rosters *rosters, const char *name)
 {
     size_t length = strlen(name);
-    if (length == 0 || length > GROUP_NAME_LIMIT || HASH_COUNT(rosters->groups) >= ROSTER_GROUPS_LIMIT) {
+    if (length == 0 || length > GROUP_NAME_LIMIT || table_count(&rosters->groups) >= ROSTER_GROUPS_LIMIT) {
         return NULL;
     }
     struct group *group = calloc(1, sizeof(*group));
@@ -87,8 +80,7 @@ static struct group *group_add(struct rosters *rosters, const char *name)
         return NULL;
     }
     memcpy(group->name, name, length + 1);
-    HASH_ADD_STR(rosters->groups, name, group);
-    if (group->hh.tbl == NULL) {
+    if (!table_add(&rosters->groups, &group->link, group->name, length, group)) {
         free(group);
         return NULL;
     }
@@ -103,13 +95,11 @@ struct rosters *rosters_new(void)
 void rosters_free(struct rosters *rosters)
 {
     struct group *group;
-    struct group *next;
 
     if (rosters == NULL) {
         return;
     }
-    HASH_ITER(hh, rosters->groups, group, next)
-    {
+    while ((group = table_first(&rosters->groups)) != NULL) {
         group_free(rosters, group);
     }
     free(rosters);
@@ -128,7 +118,7 @@ static bool page_due(struct group *group, uint32_t page, uint32_t pages)
 
 static bool page_take(struct group *group, char *const *members, size_t count)
 {
-    if (count > ROSTER_PAGE_LIMIT || HASH_COUNT(group->coming) + count > ROSTER_MEMBERS_LIMIT) {
+    if (count > ROSTER_PAGE_LIMIT || table_count(&group->coming) + count > ROSTER_MEMBERS_LIMIT) {
         return false;
     }
     for (size_t i = 0; i < count; i++) {
@@ -162,7 +152,7 @@ bool rosters_page(struct rosters *rosters, const char *name, uint32_t page, uint
     if (group->next_page == group->pages) {
         members_free(&group->members);
         group->members = group->coming;
-        group->coming = NULL;
+        group->coming = (struct table){NULL};
         group->pages = group->next_page = 0;
         group->in_force = true;
         group->stale = false;
@@ -181,19 +171,19 @@ void rosters_delete(struct rosters *rosters, const char *name)
 
 void rosters_mark(struct rosters *rosters)
 {
-    for (struct group *group = rosters->groups; group != NULL; group = group->hh.next) {
+    for (struct group *group = table_first(&rosters->groups); group != NULL;
+         group = table_next(&group->link)) {
         group->stale = true;
     }
 }
 
 size_t rosters_sweep(struct rosters *rosters)
 {
-    struct group *group;
-    struct group *next;
+    struct group *next = NULL;
     size_t dropped = 0;
 
-    HASH_ITER(hh, rosters->groups, group, next)
-    {
+    for (struct group *group = table_first(&rosters->groups); group != NULL; group = next) {
+        next = table_next(&group->link);
         if (group->stale) {
             group_free(rosters, group);
             dropped++;
@@ -204,17 +194,12 @@ size_t rosters_sweep(struct rosters *rosters)
 
 bool rosters_has(const struct rosters *rosters, const char *name, const char *id)
 {
-    struct group *group = group_find(rosters, name);
-    if (group == NULL) {
-        return false;
-    }
-    struct member *member = NULL;
-    HASH_FIND_STR(group->members, id, member);
-    return member != NULL;
+    const struct group *group = group_find(rosters, name);
+    return group != NULL && table_find_text(&group->members, id) != NULL;
 }
 
 size_t rosters_members(const struct rosters *rosters, const char *name)
 {
-    struct group *group = group_find(rosters, name);
-    return group == NULL ? 0 : HASH_COUNT(group->members);
+    const struct group *group = group_find(rosters, name);
+    return group == NULL ? 0 : table_count(&group->members);
 }

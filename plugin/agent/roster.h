@@ -21,15 +21,15 @@ void rosters_free(struct rosters *rosters);
 
 /* One page of a group's list; pages count from 0, and begin again with page 0. False: out of order, over a
  * limit, or out of memory; then the list that was in force stays so. `*complete`: it has taken effect. */
-bool rosters_page(struct rosters *rosters, const char *group, uint32_t page, uint32_t pages,
+bool rosters_page(struct rosters *rosters, const char *name, uint32_t page, uint32_t pages,
                   char *const *members, size_t count, bool *complete);
-void rosters_delete(struct rosters *rosters, const char *group);
+void rosters_delete(struct rosters *rosters, const char *name);
 
 /* After a new connection to secenv: what was not told again between the two calls is gone. */
 void rosters_mark(struct rosters *rosters);
 size_t rosters_sweep(struct rosters *rosters); /* how many groups were dropped */
 
-bool rosters_has(const struct rosters *rosters, const char *group, const char *member);
-size_t rosters_members(const struct rosters *rosters, const char *group); /* 0: no such group */
+bool rosters_has(const struct rosters *rosters, const char *name, const char *id);
+size_t rosters_members(const struct rosters *rosters, const char *name); /* 0: no such group */
 
 #endif

@@ -17,9 +17,9 @@
 struct courier;
 
 #define COURIER_REQUESTS_LIMIT 4096u
-#define COURIER_REQUESTS_BYTES_LIMIT (8u * 1024u * 1024u)
-#define COURIER_URGENT_ROOM 1024u   /* of the requests, kept for the urgent ones */
-#define COURIER_RESULTS_LIMIT 4096u /* then secenv's socket is not read until there is room */
+#define COURIER_REQUESTS_BYTES_LIMIT 8388608u /* 8 MiB */
+#define COURIER_URGENT_ROOM 1024u             /* of the requests, kept for the urgent ones */
+#define COURIER_RESULTS_LIMIT 4096u           /* then secenv's socket is not read until there is room */
 
 /* The settings are copied. Sets the handler of SIGURG (it does nothing) until courier_stop. */
 struct courier *courier_start(const struct secenv_client_settings *settings, char *why, size_t why_size)

@@ -1,0 +1,256 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+
+/*
+ * bench_handshake FOLDER SECENV ROUNDS PEERS
+ *
+ * Whole end-to-end authentications between an authority's and a member's secenv, each of a peer that was
+ * never seen before, per CPU second of both processes; beside the bare wolfSSL handshake, in turns. FOLDER
+ * has the certificates of credentials.py in pki/ (ROUNDS * PEERS + PEERS devices: the first PEERS warm up).
+ */
+#include "tests/bench/bare.h"
+#include "tests/bench/ferry.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define WINDOW 64u      /* peers that authenticate at the same time */
+#define ADD_AT_ONCE 64u /* members in a request of the operator */
+#define STALL_S 20
+
+struct bench {
+    const char *folder;
+    const char *program;
+    unsigned rounds;
+    unsigned peers;
+    struct secret *psks; /* one a device, or NULL: certificates */
+    struct environment authority;
+    struct environment member;
+    struct ferry *ferry;
+    size_t member_party;
+    unsigned char *answers; /* of each device: flight 2, flight 4 */
+    unsigned done;
+};
+
+static unsigned device_count(const struct bench *bench)
+{
+    return (bench->rounds + 1) * bench->peers;
+}
+
+static void answered(void *context, const char *identity)
+{
+    struct bench *bench = context;
+    unsigned long number = strtoul(identity + strlen(BENCH_SP "Sbench"), NULL, 10);
+    if (number >= device_count(bench)) {
+        bench_fail("an answer to %s", identity);
+    }
+    if (++bench->answers[number] == 2) {
+        bench->done++;
+    }
+}
+
+/* ---- stores and roster ---- */
+
+static void stores_make(struct bench *bench, const char *mode)
+{
+    char path[4096];
+    char pki[4096];
+    struct bench_identity in_cse = {.stem = "in-cse", .kind = IDENTITY_IN_CSE};
+    unsigned count = device_count(bench);
+    struct bench_identity *devices = calloc(count, sizeof(*devices));
+    char(*stems)[24] = calloc(count, sizeof(*stems));
+    if (devices == NULL || stems == NULL) {
+        bench_fail("out of memory");
+    }
+    for (unsigned i = 0; i < count; i++) {
+        (void)snprintf(stems[i], sizeof(stems[i]), "Sbench%06u", i);
+        devices[i] = (struct bench_identity){
+            .stem = stems[i], .kind = IDENTITY_ADN_AE, .psk = bench->psks == NULL ? NULL : &bench->psks[i]};
+    }
+    (void)snprintf(pki, sizeof(pki), "%s/pki", bench->folder);
+    (void)snprintf(path, sizeof(path), "%s/authority-%s", bench->folder, mode);
+    bench_store_make(path, STORE_AUTHORITY, pki, &in_cse, 1);
+    (void)snprintf(path, sizeof(path), "%s/member-%s", bench->folder, mode);
+    bench_store_make(path, STORE_MEMBER, pki, devices, count);
+    free(devices);
+    free(stems);
+}
+
+static void environments_start(struct bench *bench, const char *mode)
+{
+    char store[4096];
+    char prefix[4096];
+    (void)snprintf(store, sizeof(store), "%s/authority-%s", bench->folder, mode);
+    (void)snprintf(prefix, sizeof(prefix), "%s/a-%s", bench->folder, mode);
+    environment_start(&bench->authority, bench->program, store, prefix, true);
+    (void)snprintf(store, sizeof(store), "%s/member-%s", bench->folder, mode);
+    (void)snprintf(prefix, sizeof(prefix), "%s/m-%s", bench->folder, mode);
+    environment_start(&bench->member, bench->program, store, prefix, false);
+}
+
+static void roster_add(struct bench *bench, struct secenv_client *client, unsigned first, unsigned count)
+{
+    Groupseal__Secenv__ToSecenv request = GROUPSEAL__SECENV__TO_SECENV__INIT;
+    Groupseal__Secenv__MemberAdd add = GROUPSEAL__SECENV__MEMBER_ADD__INIT;
+    Groupseal__Secenv__NewMember members[ADD_AT_ONCE];
+    Groupseal__Secenv__NewMember *list[ADD_AT_ONCE];
+    char names[ADD_AT_ONCE][64];
+    for (unsigned i = 0; i < count; i++) {
+        groupseal__secenv__new_member__init(&members[i]);
+        bench_device_name(first + i, names[i], sizeof(names[i]));
+        members[i].name = names[i];
+        members[i].kind = GROUPSEAL__SECENV__MEMBER_KIND__MEMBER_ADN_AE;
+        members[i].mode = GROUPSEAL__SECENV__MODE__MODE_CERT;
+        members[i].site = (char *)(uintptr_t)BENCH_MN_CSE;
+        if (bench->psks != NULL) {
+            members[i].mode = GROUPSEAL__SECENV__MODE__MODE_PSK;
+            members[i].psk = (ProtobufCBinaryData){.len = SECRET_SIZE, .data = bench->psks[first + i].data};
+        }
+        list[i] = &members[i];
+    }
+    add.n_members = count;
+    add.members = list;
+    request.request_case = GROUPSEAL__SECENV__TO_SECENV__REQUEST_MEMBER_ADD;
+    request.member_add = &add;
+    secenv_client_free(environment_call(client, &request));
+}
+
+static void mn_cse_add(struct secenv_client *client)
+{
+    Groupseal__Secenv__ToSecenv request = GROUPSEAL__SECENV__TO_SECENV__INIT;
+    Groupseal__Secenv__MemberAdd add = GROUPSEAL__SECENV__MEMBER_ADD__INIT;
+    Groupseal__Secenv__NewMember member = GROUPSEAL__SECENV__NEW_MEMBER__INIT;
+    Groupseal__Secenv__NewMember *list[] = {&member};
+    member.name = (char *)(uintptr_t)BENCH_MN_CSE;
+    member.kind = GROUPSEAL__SECENV__MEMBER_KIND__MEMBER_MN_CSE;
+    member.mode = GROUPSEAL__SECENV__MODE__MODE_CERT;
+    add.n_members = 1;
+    add.members = list;
+    request.request_case = GROUPSEAL__SECENV__TO_SECENV__REQUEST_MEMBER_ADD;
+    request.member_add = &add;
+    secenv_client_free(environment_call(client, &request));
+}
+
+static void roster_fill(struct bench *bench)
+{
+    struct secenv_client *client = environment_connect(bench->authority.operator_socket);
+    mn_cse_add(client);
+    for (unsigned first = 0; first < device_count(bench); first += ADD_AT_ONCE) {
+        unsigned left = device_count(bench) - first;
+        roster_add(bench, client, first, left < ADD_AT_ONCE ? left : ADD_AT_ONCE);
+    }
+    secenv_client_close(client);
+}
+
+/* ---- measuring ---- */
+
+static double both_cpu_s(const struct bench *bench)
+{
+    return environment_cpu_s(&bench->authority) + environment_cpu_s(&bench->member);
+}
+
+/* The devices of one round, WINDOW at a time. */
+static double round_cpu_s(struct bench *bench, unsigned number)
+{
+    unsigned next = number * bench->peers;
+    unsigned end = next + bench->peers;
+    unsigned before = bench->done;
+    double start = both_cpu_s(bench);
+    double progress_s = bench_now_s();
+    while (bench->done - before < bench->peers) {
+        unsigned was = bench->done;
+        while (next < end && next - number * bench->peers - (bench->done - before) < WINDOW) {
+            char name[64];
+            bench_device_name(next++, name, sizeof(name));
+            ferry_online(bench->ferry, bench->member_party, name);
+        }
+        ferry_pump(bench->ferry, 100);
+        progress_s = bench->done == was ? progress_s : bench_now_s();
+        if (bench_now_s() - progress_s > STALL_S) {
+            bench_fail("%u of %u authentications are done, and no more", bench->done - before, bench->peers);
+        }
+    }
+    return both_cpu_s(bench) - start;
+}
+
+static double bare_cpu_s(struct bare *bare, unsigned count)
+{
+    double start = bench_own_cpu_s();
+    for (unsigned i = 0; i < count; i++) {
+        bare_handshake(bare);
+    }
+    return bench_own_cpu_s() - start;
+}
+
+/* What was counted is what both secenvs have done, and nothing was refused. */
+static void check_counters(struct bench *bench)
+{
+    struct secenv_client *client = environment_connect(bench->authority.operator_socket);
+    uint64_t done = environment_counter(client, "handshakes_done");
+    uint64_t refused = environment_counter(client, "handshakes_refused");
+    uint64_t commits = environment_counter(client, "commits");
+    secenv_client_close(client);
+    if (done != device_count(bench) || refused != 0) {
+        bench_fail("the authority counts %llu authentications and %llu refused", (unsigned long long)done,
+                   (unsigned long long)refused);
+    }
+    (void)fprintf(stderr, "bench handshake: %llu authentications, %llu commits of the authority\n",
+                  (unsigned long long)done, (unsigned long long)commits);
+}
+
+static void measure(struct bench *bench, const char *mode)
+{
+    const struct ferry_watch watch = {.answered = answered, .context = bench};
+    char pki[4096];
+    double cpu_s = 0;
+    double bare_s = 0;
+    (void)snprintf(pki, sizeof(pki), "%s/pki", bench->folder);
+    stores_make(bench, mode);
+    environments_start(bench, mode);
+    roster_fill(bench);
+    struct bare *bare = bare_new(pki, bench->psks);
+    bench->done = 0;
+    bench->answers = calloc(device_count(bench), 1);
+    bench->ferry = ferry_new(&watch);
+    (void)ferry_add(bench->ferry, bench->authority.owner_socket);
+    bench->member_party = ferry_add(bench->ferry, bench->member.owner_socket);
+    (void)bare_cpu_s(bare, bench->peers);
+    (void)round_cpu_s(bench, 0);
+    for (unsigned i = 1; i <= bench->rounds; i++) {
+        bare_s += bare_cpu_s(bare, bench->peers);
+        cpu_s += round_cpu_s(bench, i);
+    }
+    check_counters(bench);
+    double count = (double)bench->rounds * bench->peers;
+    printf("{\"bench\": \"handshake\", \"mode\": \"%s\", \"per_cpu_s\": %.1f, \"bare_per_cpu_s\": %.1f, "
+           "\"ratio\": %.3f}\n",
+           mode, count / cpu_s, count / bare_s, bare_s / cpu_s);
+    (void)fflush(stdout);
+    ferry_free(bench->ferry);
+    environment_stop(&bench->member);
+    environment_stop(&bench->authority);
+    bare_free(bare);
+    free(bench->answers);
+}
+
+int main(int argc, char **argv)
+{
+    struct bench bench = {0};
+    if (argc != 5) {
+        (void)fputs("usage: bench_handshake FOLDER SECENV ROUNDS PEERS\n", stderr);
+        return 2;
+    }
+    bench.folder = argv[1];
+    bench.program = argv[2];
+    bench.rounds = (unsigned)strtoul(argv[3], NULL, 10);
+    bench.peers = (unsigned)strtoul(argv[4], NULL, 10);
+    measure(&bench, "cert");
+    bench.psks = calloc(device_count(&bench), sizeof(*bench.psks));
+    if (bench.psks == NULL ||
+        random_bytes((uint8_t *)bench.psks, device_count(&bench) * sizeof(*bench.psks)) != RESULT_OK) {
+        bench_fail("no keys");
+    }
+    measure(&bench, "psk");
+    free(bench.psks);
+    return 0;
+}

@@ -296,6 +296,23 @@ static enum result flight4_taken(struct identity_state *identity, const Groupsea
     return association_announce(identity, why);
 }
 
+bool authentication_awaits(const struct identity_state *identity, const Groupseal__Envelope__Record *record)
+{
+    const struct authentication *authentication = &identity->authentication;
+    return authentication->step == AUTHENTICATION_FINISH_SENT &&
+           bytes_equal(arena_view(record->association), BYTES_OF(authentication->association.agreement.id));
+}
+
+enum result authentication_overtaken(struct identity_state *identity,
+                                     const Groupseal__Envelope__Record *record, struct arena *arena,
+                                     Groupseal__Envelope__RecordBody **out, struct reason *why)
+{
+    GUARD(association_open(&identity->authentication.association, identity->engine->setup.store, record,
+                           arena, out, why));
+    GUARD(association_install(identity, 0, why));
+    return association_announce(identity, why);
+}
+
 /* ---- answers and time ---- */
 
 static enum result unanswered(struct identity_state *identity, const char *failure)

@@ -48,6 +48,15 @@ bool authentication_owns(const struct identity_state *identity, uint64_t token);
 enum result authentication_answered(struct identity_state *identity,
                                     const Groupseal__Envelope__EndToEnd *object, const char *failure,
                                     struct arena *arena, struct reason *why) MUST_USE;
+/*
+ * A record of the association in the making came before flight 4 did (they travel on different topics): that
+ * the authority can seal in it shows as well as CONFIRM that it has installed it. Opens the record and
+ * installs the association.
+ */
+bool authentication_awaits(const struct identity_state *identity, const Groupseal__Envelope__Record *record);
+enum result authentication_overtaken(struct identity_state *identity,
+                                     const Groupseal__Envelope__Record *record, struct arena *arena,
+                                     Groupseal__Envelope__RecordBody **out, struct reason *why) MUST_USE;
 enum result authentication_turn(struct identity_state *identity, uint64_t *next, struct reason *why) MUST_USE;
 
 #endif

@@ -12,7 +12,8 @@ static enum result event_emit(const struct identity_state *identity, Groupseal__
 {
     event->identity = (char *)identity->identity.name;
     const struct engine_events *events = &identity->engine->setup.events;
-    return events->emit(events->context, OWNER_CONNECTION, event);
+    enum result result = events->emit(events->context, OWNER_CONNECTION, event);
+    return result == RESULT_OK ? RESULT_OK : RESULT_INTERNAL; /* a failure of our own, whatever it is */
 }
 
 enum result event_send(struct identity_state *identity, const Groupseal__Envelope__EndToEnd *object,

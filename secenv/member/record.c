@@ -4,7 +4,6 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "secenv/log.h"
 #include "secenv/member/dispatch_command.h"
 #include "secenv/member/event.h"
 #include "secenv/member/relay.h"
@@ -60,6 +59,12 @@ static enum result accept_pack(struct identity_state *identity, uint64_t item, s
     GUARD(association_seal(&identity->association, identity->engine->setup.store,
                            identity->engine->setup.clock, &body, arena, &object.record, why));
     return carriage_pack(&object, arena, answer);
+}
+
+/* Of store or memory; not the peer's. */
+static bool own_fault(enum result result)
+{
+    return result == RESULT_STORE || result == RESULT_INTERNAL || result == RESULT_FULL;
 }
 
 /* ---- the content ---- */
@@ -153,25 +158,35 @@ static enum result body_take(struct identity_state *identity, const Groupseal__E
                         identity->identity.authority, verdict->why.text);
 }
 
-static enum result record_take(struct identity_state *identity, const Groupseal__Envelope__Record *record,
-                               struct arena *arena, struct bytes *answer, struct reason *why)
+static enum result record_open(struct identity_state *identity, const Groupseal__Envelope__Record *record,
+                               struct arena *arena, Groupseal__Envelope__RecordBody **out, struct reason *why)
 {
+    if (authentication_awaits(identity, record)) {
+        return authentication_overtaken(identity, record, arena, out, why);
+    }
     if (!identity->associated) {
         return result_fail(why, RESULT_REFUSED, "a record from %s, but there is no association",
                            identity->identity.authority);
     }
-    uint64_t received = identity->association.received;
+    return association_open(&identity->association, identity->engine->setup.store, record, arena, out, why);
+}
+
+static enum result record_take(struct identity_state *identity, const Groupseal__Envelope__Record *record,
+                               struct arena *arena, struct bytes *answer, struct reason *why)
+{
     Groupseal__Envelope__RecordBody *body = NULL;
-    GUARD(association_open(&identity->association, identity->engine->setup.store, record, arena, &body, why));
-    identity->unanswered = 0;
     struct verdict verdict = {.accept = ACCEPT_TAKEN};
-    enum result result = body_take(identity, body, &verdict, why);
+    enum result result = record_open(identity, record, arena, &body, why);
+    if (result != RESULT_OK) {
+        return result;
+    }
+    identity->unanswered = 0;
+    result = body_take(identity, body, &verdict, why);
     if (result == RESULT_OK && body->item != 0) {
         result = accept_pack(identity, body->item, &verdict, arena, answer, why);
     }
     if (result != RESULT_OK) {
-        association_undo_received(&identity->association, received);
-        identity->stale = true;
+        identity->stale = true; /* the received counter, at least, is rolled back */
     }
     return result;
 }
@@ -196,11 +211,11 @@ enum result record_received(struct identity_state *identity, const char *from, s
     if (result == RESULT_OK) {
         result = record_take(identity, parsed->record, arena, answer, why);
     }
-    if (result != RESULT_OK) {
-        refusal_pack(arena, answer);
-        log_line(LOG_LEVEL_WARNING, "%s: refused: %s", identity->identity.name, why->text);
+    if (result == RESULT_OK || own_fault(result)) {
+        return result;
     }
-    return result;
+    refusal_pack(arena, answer);
+    return event_notice(identity, GROUPSEAL__SECENV__SEVERITY__WARNING, "refused: %s", why->text);
 }
 
 /* ---- answers to our own records ---- */
@@ -245,7 +260,6 @@ static enum result record_answer_take(struct identity_state *identity,
 {
     Groupseal__Envelope__RecordBody *body = NULL;
     struct reason local = {"no association"};
-    uint64_t received = identity->association.received;
     enum result result = identity->associated
                              ? association_open(&identity->association, identity->engine->setup.store, record,
                                                 arena, &body, &local)
@@ -264,7 +278,6 @@ static enum result record_answer_take(struct identity_state *identity,
     }
     result = accept_taken(identity, body->accept, why);
     if (result != RESULT_OK) {
-        association_undo_received(&identity->association, received);
         identity->stale = true;
     }
     return result;

@@ -7,8 +7,8 @@
 /* Records of the association between this identity and the authority: in, out, and what was answered. */
 
 /*
- * An EndToEnd that came in a NOTIFY request. `answer` receives what goes into the response, also where the
- * result is not OK: the generic Refusal then.
+ * An EndToEnd that came in a NOTIFY request. `answer` receives what goes into the response: a peer's error is
+ * not the caller's, so it is OK, with the generic Refusal as the answer, and nothing has changed.
  */
 enum result record_received(struct identity_state *identity, const char *from, struct bytes object,
                             struct arena *arena, struct bytes *answer, struct reason *why) MUST_USE;

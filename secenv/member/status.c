@@ -3,7 +3,6 @@
 
 #include <stdio.h>
 
-#include "secenv/audit.h"
 #include "secenv/member/membership.h"
 #include "secenv/member/relay.h"
 
@@ -122,22 +121,6 @@ static enum result identities_status(const struct engine *engine, struct arena *
     return RESULT_OK;
 }
 
-static enum result counters_status(struct arena *arena, StatusReply *status)
-{
-    Groupseal__Secenv__Counter *counters = arena_alloc(arena, AUDIT_COUNT * sizeof(*counters));
-    status->counters = arena_alloc(arena, AUDIT_COUNT * sizeof(counters));
-    if (counters == NULL || status->counters == NULL) {
-        return RESULT_INTERNAL;
-    }
-    for (size_t i = 0; i < AUDIT_COUNT; i++) {
-        groupseal__secenv__counter__init(&counters[i]);
-        counters[i].name = (char *)audit_name((enum audit_counter)i);
-        counters[i].value = audit_value((enum audit_counter)i);
-        status->counters[status->n_counters++] = &counters[i];
-    }
-    return RESULT_OK;
-}
-
 enum result status_reply(const struct engine *engine, struct arena *arena, Groupseal__Secenv__Reply *reply)
 {
     StatusReply *status = arena_alloc(arena, sizeof(*status));
@@ -145,7 +128,6 @@ enum result status_reply(const struct engine *engine, struct arena *arena, Group
         return RESULT_INTERNAL;
     }
     groupseal__secenv__status_reply__init(status);
-    GUARD(counters_status(arena, status));
     GUARD(identities_status(engine, arena, status));
     reply->content_case = GROUPSEAL__SECENV__REPLY__CONTENT_STATUS;
     reply->status = status;

@@ -33,7 +33,7 @@ def test_demo(build, tmp_path):
 
 
 @pytest.mark.parametrize("part, step, names", [
-    ("in-cse", 3, "in-cse is not connected"),
+    ("in-cse", 2, "has made 0 group keys"),
     ("mn-secenv", 4, "mn-1 has no end-to-end association"),
     ("device", 3, "Sdoor2 is not connected"),
 ])

@@ -16,14 +16,7 @@ def test_lost_acknowledgement(make_site):
     site.ports["cert"] = port
     site.write_device_configuration(site.devices["Sdoor1"])
     relay = Relays([(port, site.broker.certificate_port)])
-    site.start_authority()
-    site.add_members()
-    site.create_groups({"doors": "door"})
-    site.start_secenv("mn")
-    site.start_broker()
-    site.start_in_cse()
-    site.start_device("Sdoor1")
-    site.wait_ready()
+    site.start_all({"doors": "door"})
 
     relay.hold(True)
     sending = site.start("sending", [site.build / "bin" / "in-cse", "send", "doors", "close", "--valid", "60s", "--wait", "60s",

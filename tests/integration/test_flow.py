@@ -16,23 +16,10 @@ def devices():
             Device("Ssensor1", "sensor", "psk", hop="cert"), Device("Ssensor2", "sensor", "cert")]
 
 
-def start(site):
-    site.start_authority()
-    site.add_members()
-    site.create_groups(GROUPS)
-    if not site.embedded_mn:
-        site.start_secenv("mn")
-    site.start_broker()
-    site.start_in_cse()
-    for stem in site.devices:
-        site.start_device(stem)
-    site.wait_ready()
-
-
 @pytest.mark.parametrize("mn_mode, embedded_mn", [("cert", False), ("psk", True)])
 def test_commands_and_messages(make_site, mn_mode, embedded_mn):
     site = make_site(devices(), mn_mode=mn_mode, embedded_mn=embedded_mn)
-    start(site)
+    site.start_all(GROUPS)
 
     # All are authenticated in the mode that they were given.
     modes = {name: site.audit(name)["identities"][0] for name in ("mn", *site.devices)}
@@ -68,7 +55,7 @@ def test_commands_and_messages(make_site, mn_mode, embedded_mn):
 
 def test_evicted_member_is_out(make_site):
     site = make_site(devices())
-    start(site)
+    site.start_all(GROUPS)
     before = site.groups_of("authority")["doors"]["epoch"]
     site.operator("member", "evict", "Sdoor2", "--reason", "stolen")
     wait_until(lambda: site.groups_of("Sdoor1")["doors"]["epoch"] > before, 20, "Sdoor1 has the next epoch")
@@ -83,9 +70,9 @@ def test_late_member_joins(make_site):
     site.start_authority()
     site.add_members()
     site.create_groups(GROUPS)
-    site.start_secenv("mn")
     site.start_broker()
     site.start_in_cse()
+    site.start_secenv("mn")
     for stem in early:
         site.start_device(stem)
     site.wait_ready(*early)

@@ -16,15 +16,7 @@ class Fleet:
     def __init__(self, site):
         self.site = site
         self.count = 0
-        site.start_authority()
-        site.add_members()
-        site.create_groups({"doors": "door"})
-        site.start_secenv("mn")
-        site.start_broker()
-        site.start_in_cse()
-        for stem in site.devices:
-            site.start_device(stem)
-        site.wait_ready()
+        site.start_all({"doors": "door"})
 
     def start(self, part):
         starters = {"secenv-authority": self.site.start_authority, "secenv-mn": lambda: self.site.start_secenv("mn"),

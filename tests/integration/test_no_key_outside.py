@@ -30,15 +30,7 @@ def site(make_site, tmp_path, monkeypatch):
     site = make_site([Device("Sdoor1", "door", "cert"), Device("Sdoor2", "door", "psk"),
                       Device("Ssensor1", "sensor", "psk", hop="cert"), Device("Ssensor2", "sensor", "cert")],
                      tap=True, secenv="secenv_test_door")
-    site.start_authority()
-    site.add_members()
-    site.create_groups(GROUPS)
-    site.start_secenv("mn")
-    site.start_broker()
-    site.start_in_cse()
-    for stem in site.devices:
-        site.start_device(stem)
-    site.wait_ready()
+    site.start_all(GROUPS)
     assert site.send("doors", COMMAND) == {"Sdoor1": "done", "Sdoor2": "done"}
     assert site.say("Ssensor1", "sensors", MESSAGE) == "ok"
     wait_until(lambda: site.heard("Ssensor2"), 10, "the message is heard")

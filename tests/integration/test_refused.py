@@ -23,9 +23,9 @@ def site(make_site):
         site.start_authority()
         site.add_members()
         site.create_groups(GROUPS)
-        site.start_secenv("mn")
         site.start_broker()
         site.start_in_cse()
+        site.start_secenv("mn")
         site.start_device("Sdoor1")
         site.wait_ready("Sdoor1")
         return site

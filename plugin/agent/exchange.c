@@ -148,15 +148,17 @@ struct exchange *exchange_expired(struct exchanges *exchanges, uint64_t now_ms)
     return NULL;
 }
 
-void exchanges_drop(struct exchanges *exchanges, enum exchange_kind kind)
+struct exchange *exchange_waiting(const struct exchanges *exchanges, enum exchange_kind kind,
+                                  uint64_t deadline_ms)
 {
-    struct exchange *next = NULL;
-    for (struct exchange *exchange = TAILQ_FIRST(&exchanges->waiting); exchange != NULL; exchange = next) {
-        next = TAILQ_NEXT(exchange, order);
-        if (exchange->kind == kind) {
-            exchange_remove(exchanges, exchange);
+    struct exchange *exchange;
+    TAILQ_FOREACH(exchange, &exchanges->waiting, order)
+    {
+        if (exchange->kind == kind && exchange->deadline_ms <= deadline_ms) {
+            return exchange;
         }
     }
+    return NULL;
 }
 
 void exchanges_clear(struct exchanges *exchanges)

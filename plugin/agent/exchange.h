@@ -87,8 +87,9 @@ void exchange_remove(struct exchanges *exchanges, struct exchange *exchange);
  * caller answers or removes it and asks again. */
 struct exchange *exchange_expired(struct exchanges *exchanges, uint64_t now_ms);
 
-/* Removes every waiting exchange of this kind. */
-void exchanges_drop(struct exchanges *exchanges, enum exchange_kind kind);
+/* The oldest waiting exchange of this kind whose deadline is not later than this one, or NULL. */
+struct exchange *exchange_waiting(const struct exchanges *exchanges, enum exchange_kind kind,
+                                  uint64_t deadline_ms);
 void exchanges_clear(struct exchanges *exchanges);
 
 #endif

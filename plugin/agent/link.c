@@ -62,14 +62,29 @@ static void kick(struct agent *agent)
     link_tick(agent);
 }
 
+/* What was sent while nobody listened has reached nobody: secenv need not wait for its answer. */
+static void unheard_fail(struct agent *agent)
+{
+    uint64_t deadline = agent_now(agent) + SENT_TIMEOUT_MS - KICK_INTERVAL_MS;
+    struct exchange *exchange;
+    while ((exchange = exchange_waiting(&agent->exchanges, EXCHANGE_SENT, deadline)) != NULL) {
+        link_answer(agent, exchange->token, NULL, 0, "the IN-CSE was not connected");
+        exchange_remove(&agent->exchanges, exchange);
+    }
+}
+
 void link_in_cse_seen(struct agent *agent, bool subscribes)
 {
     uint64_t now = agent_now(agent);
     bool silent = agent->in_cse_seen_ms == 0 || now - agent->in_cse_seen_ms >= SILENCE_MS;
     agent->in_cse_seen_ms = now == 0 ? 1 : now;
-    if (agent->secenv_ready && (subscribes || silent)) {
-        kick(agent);
+    if (!agent->secenv_ready || (!subscribes && !silent)) {
+        return;
     }
+    if (subscribes) {
+        unheard_fail(agent);
+    }
+    kick(agent);
 }
 
 void link_tick(struct agent *agent)
@@ -108,7 +123,10 @@ void agent_secenv_down(struct agent *agent, const char *why)
     agent->secenv_ready = false;
     agent->sweep_ms = 0;
     /* Their tokens mean nothing to the next secenv. */
-    exchanges_drop(&agent->exchanges, EXCHANGE_SENT);
+    struct exchange *exchange;
+    while ((exchange = exchange_waiting(&agent->exchanges, EXCHANGE_SENT, UINT64_MAX)) != NULL) {
+        exchange_remove(&agent->exchanges, exchange);
+    }
     agent_note(
         agent, AGENT_COUNT_SECENV_LOST, AGENT_ALARM,
         "the secure environment is not reachable (%s): broker and relay go on, what is for this MN-CSE "

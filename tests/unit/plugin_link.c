@@ -552,6 +552,27 @@ static void test_presence(void **state)
     site_free(site);
 }
 
+/* What was sent before the IN-CSE subscribed has reached nobody: it is told at once, not after the time-out.
+ */
+static void test_sent_before_the_in_cse_came(void **state)
+{
+    struct site *site = site_connected();
+    char rqi[ONEM2M_RQI_LIMIT + 1];
+    (void)state;
+    send_object(site, 7, SITE_IN);
+    sent(site, rqi, sizeof(rqi));
+    site_forward(site, 2000);
+    send_object(site, 8, SITE_IN);
+    sent(site, rqi, sizeof(rqi));
+    assert_int_equal(site_may(site, "in-cse", AGENT_SUBSCRIBE, "/oneM2M/req/+/in-cse/#"), AGENT_ALLOWED);
+    assert_string_not_equal(answered(site, 7)->failure, "");
+    site_requested(site, GROUPSEAL__SECENV__TO_SECENV__REQUEST_ONLINE);
+    site_expect_idle(site); /* the second, just sent, may still be answered */
+    site_say(site, "in-cse", FROM_IN, "{\"rsc\":4103,\"rqi\":\"%s\"}", rqi);
+    answered(site, 8);
+    site_free(site);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -569,6 +590,7 @@ int main(void)
         cmocka_unit_test(test_roster_after_a_new_connection),
         cmocka_unit_test(test_foreign_events),
         cmocka_unit_test(test_presence),
+        cmocka_unit_test(test_sent_before_the_in_cse_came),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

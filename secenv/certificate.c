@@ -181,41 +181,51 @@ static enum result read_names(struct bytes value, struct certificate *out)
     return value.length == 0 ? RESULT_OK : RESULT_INVALID;
 }
 
-static enum result read_extensions(struct bytes list, struct certificate *out)
+/* The extensions that are read; each may be there once. */
+static const struct {
+    struct bytes oid;
+    enum result (*read)(struct bytes value, struct certificate *out);
+} known_extensions[] = {
+    {{oid_key_usage, sizeof(oid_key_usage)}, read_key_usage},
+    {{oid_extended_usage, sizeof(oid_extended_usage)}, read_extended_usage},
+    {{oid_alternative_name, sizeof(oid_alternative_name)}, read_names},
+    {{oid_constraints, sizeof(oid_constraints)}, read_constraints},
+};
+
+#define KNOWN_EXTENSIONS (sizeof(known_extensions) / sizeof(known_extensions[0]))
+
+static enum result read_extension(struct bytes rest, bool seen[KNOWN_EXTENSIONS], struct certificate *out)
 {
-    bool seen[4] = {false, false, false, false};
-    while (list.length > 0) {
-        struct element extension;
-        struct element oid;
-        struct element value;
-        GUARD(der_expect(&list, DER_SEQUENCE, &extension));
-        struct bytes rest = extension.content;
-        GUARD(der_expect(&rest, DER_OID, &oid));
-        if (der_is(rest, DER_BOOLEAN)) {
-            GUARD(der_next(&rest, &value));
+    struct element oid;
+    struct element value;
+    GUARD(der_expect(&rest, DER_OID, &oid));
+    if (der_is(rest, DER_BOOLEAN)) {
+        GUARD(der_next(&rest, &value)); /* critical: wolfSSL refuses those that it does not know */
+    }
+    GUARD(der_expect(&rest, DER_OCTET_STRING, &value));
+    for (size_t i = 0; i < KNOWN_EXTENSIONS; i++) {
+        if (bytes_equal(oid.content, known_extensions[i].oid)) {
+            bool twice = seen[i];
+            seen[i] = true;
+            return twice ? RESULT_INVALID : known_extensions[i].read(value.content, out);
         }
-        GUARD(der_expect(&rest, DER_OCTET_STRING, &value));
-        enum result (*read)(struct bytes, struct certificate *) = NULL;
-        size_t which = 0;
-        if (bytes_equal(oid.content, BYTES_OF(oid_key_usage))) {
-            read = read_key_usage;
-        } else if (bytes_equal(oid.content, BYTES_OF(oid_extended_usage))) {
-            read = read_extended_usage;
-            which = 1;
-        } else if (bytes_equal(oid.content, BYTES_OF(oid_alternative_name))) {
-            read = read_names;
-            which = 2;
-        } else if (bytes_equal(oid.content, BYTES_OF(oid_constraints))) {
-            read = read_constraints;
-            which = 3;
-        } else {
-            continue;
-        }
-        if (seen[which]) {
-            return RESULT_INVALID;
-        }
-        seen[which] = true;
-        GUARD(read(value.content, out));
+    }
+    return RESULT_OK;
+}
+
+static enum result read_extensions(struct bytes rest, struct certificate *out)
+{
+    bool seen[KNOWN_EXTENSIONS] = {false};
+    struct element element;
+    struct element list;
+    if (!der_is(rest, DER_EXTENSIONS)) {
+        return rest.length == 0 ? RESULT_OK : RESULT_INVALID;
+    }
+    GUARD(der_next(&rest, &element));
+    GUARD(der_expect(&element.content, DER_SEQUENCE, &list));
+    while (list.content.length > 0) {
+        GUARD(der_expect(&list.content, DER_SEQUENCE, &element));
+        GUARD(read_extension(element.content, seen, out));
     }
     return RESULT_OK;
 }
@@ -235,39 +245,48 @@ static enum result read_key(struct bytes *rest, bool *on_p256, struct bytes *poi
     return RESULT_OK;
 }
 
+/* From the serial to the subject. */
+static enum result read_names_and_dates(struct bytes *rest, bool *signed_well, struct certificate *out)
+{
+    struct element element;
+    GUARD(der_expect(rest, DER_INTEGER, &element));
+    out->serial = element.content;
+    GUARD(der_expect(rest, DER_SEQUENCE, &element));
+    *signed_well = bytes_equal(element.whole, BYTES_OF(ecdsa_sha256));
+    GUARD(der_expect(rest, DER_SEQUENCE, &element));
+    out->issuer = element.whole;
+    GUARD(der_expect(rest, DER_SEQUENCE, &element));
+    GUARD(der_time(&element.content, &out->not_before));
+    GUARD(der_time(&element.content, &out->not_after));
+    GUARD(der_expect(rest, DER_SEQUENCE, &element));
+    out->subject = element.whole;
+    return RESULT_OK;
+}
+
+/* The signed part of a certificate or CRL. */
+static enum result read_body(struct bytes der, struct bytes *out)
+{
+    struct element whole;
+    struct element body;
+    GUARD(der_expect(&der, DER_SEQUENCE, &whole));
+    GUARD(der_expect(&whole.content, DER_SEQUENCE, &body));
+    *out = body.content;
+    return RESULT_OK;
+}
+
 enum result certificate_parse(struct bytes der, struct certificate *out)
 {
     memset(out, 0, sizeof(*out));
-    struct element certificate;
-    struct element body;
-    struct element element;
-    GUARD(der_expect(&der, DER_SEQUENCE, &certificate));
-    GUARD(der_expect(&certificate.content, DER_SEQUENCE, &body));
-    struct bytes rest = body.content;
-    GUARD(der_expect(&rest, DER_VERSION, &element));
-    GUARD(der_expect(&rest, DER_INTEGER, &element));
-    out->serial = element.content;
-    GUARD(der_expect(&rest, DER_SEQUENCE, &element));
-    bool signed_well = bytes_equal(element.whole, BYTES_OF(ecdsa_sha256));
-    GUARD(der_expect(&rest, DER_SEQUENCE, &element));
-    out->issuer = element.whole;
-
-    GUARD(der_expect(&rest, DER_SEQUENCE, &element));
-    GUARD(der_time(&element.content, &out->not_before));
-    GUARD(der_time(&element.content, &out->not_after));
-    GUARD(der_expect(&rest, DER_SEQUENCE, &element));
-    out->subject = element.whole;
-
+    struct bytes rest;
+    struct element version;
+    bool signed_well = false;
     bool on_p256 = false;
+    GUARD(read_body(der, &rest));
+    GUARD(der_expect(&rest, DER_VERSION, &version));
+    GUARD(read_names_and_dates(&rest, &signed_well, out));
     GUARD(read_key(&rest, &on_p256, &out->public_key));
     out->is_p256 = signed_well && on_p256;
-    if (!der_is(rest, DER_EXTENSIONS)) {
-        return rest.length == 0 ? RESULT_OK : RESULT_INVALID;
-    }
-    struct element list;
-    GUARD(der_next(&rest, &element));
-    GUARD(der_expect(&element.content, DER_SEQUENCE, &list));
-    return read_extensions(list.content, out);
+    return read_extensions(rest, out);
 }
 
 static enum result refuse(enum audit_counter *cause, enum audit_counter which)
@@ -341,22 +360,20 @@ enum result revocation_list_parse(struct bytes der, struct revocation_list *out)
 {
     memset(out, 0, sizeof(*out));
     out->next_update = UINT64_MAX;
-    struct element outer;
-    struct element body;
+    struct bytes rest;
     struct element element;
-    GUARD(der_expect(&der, DER_SEQUENCE, &outer));
-    GUARD(der_expect(&outer.content, DER_SEQUENCE, &body));
-    struct bytes rest = body.content;
+    GUARD(read_body(der, &rest));
     if (der_is(rest, DER_INTEGER)) {
-        GUARD(der_next(&rest, &element));
+        GUARD(der_next(&rest, &element)); /* version */
     }
-    GUARD(der_expect(&rest, DER_SEQUENCE, &element));
+    GUARD(der_expect(&rest, DER_SEQUENCE, &element)); /* algorithm */
     GUARD(der_expect(&rest, DER_SEQUENCE, &element));
     out->issuer = element.whole;
     GUARD(der_time(&rest, &out->this_update));
     if (der_is(rest, DER_UTC_TIME) || der_is(rest, DER_GENERALIZED_TIME)) {
         GUARD(der_time(&rest, &out->next_update));
     }
+    out->revoked = (struct bytes){NULL, 0};
     if (der_is(rest, DER_SEQUENCE)) {
         GUARD(der_next(&rest, &element));
         out->revoked = element.content;

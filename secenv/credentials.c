@@ -11,8 +11,8 @@
 
 #include "secenv/objects/object.h"
 
-#define PEM_LIMIT (64u * 1024u)
-#define CRL_LIMIT (6u * 1024u * 1024u)
+#define PEM_LIMIT ((size_t)64 * 1024)
+#define CRL_LIMIT ((size_t)6 * 1024 * 1024)
 #define CHAIN_LIMIT 4u
 #define P256_POINT_SIZE 65u
 

@@ -10,7 +10,7 @@
 
 #define EXPORTER_LABEL "EXPORTER-oneM2M-ESCertKE"
 #define EXPORTED_SIZE (ASSOCIATION_ID_SIZE + SECRET_SIZE)
-#define FLIGHT_LIMIT (40u * 1024u)
+#define FLIGHT_LIMIT ((size_t)40 * 1024)
 
 enum step { STEP_DONE, STEP_MORE, STEP_FAILED };
 
@@ -157,7 +157,7 @@ static enum result last_flight(struct handshake *handshake, struct bytes input, 
         return result_fail(why, RESULT_INVALID, "handshake with %s has ended", handshake->peer);
     }
     if (input.length > FLIGHT_LIMIT) {
-        return result_fail(why, RESULT_INVALID, "flight of %s has %zu bytes, at most %u are taken",
+        return result_fail(why, RESULT_INVALID, "flight of %s has %zu bytes, at most %zu are taken",
                            handshake->peer, input.length, FLIGHT_LIMIT);
     }
     enum step step_result = step(handshake, input, output, &error);

@@ -10,8 +10,8 @@
 #include "secenv/crypto/secret.h"
 
 #define CIPHER_SUITE "TLS13-CHACHA20-POLY1305-SHA256"
-#define CERTIFICATE_LIMIT (64u * 1024u)
-#define REVOCATION_LIST_LIMIT (4u * 1024u * 1024u)
+#define CERTIFICATE_LIMIT ((size_t)64 * 1024)
+#define REVOCATION_LIST_LIMIT ((size_t)4 * 1024 * 1024)
 
 static uint64_t verification_time; /* seconds since 1970; 0: the system's */
 

@@ -19,13 +19,13 @@ const char outbox_schema[] = "CREATE TABLE IF NOT EXISTS outbox ("
                              " body BLOB NOT NULL," /* sealed */
                              " UNIQUE (owner, peer, slot));";
 
-#define SLOTS_LIMIT 4096u /* for one peer */
-#define RUN_LIMIT 256u    /* items sent in one turn: a batch must not grow without bound */
+#define SLOTS_LIMIT ((size_t)4096) /* for one peer */
+#define RUN_LIMIT 256u             /* items sent in one turn: a batch must not grow without bound */
 #define BUCKETS 4096u
 #define SLOT_SIZE 128u
-#define BODY_LIMIT_PACKED (OBJECT_LIMIT - 320u) /* with its number it still fits association_seal */
-#define SECOND_US 1000000u
-#define BACKOFF_LAST_US (60u * SECOND_US)
+#define BODY_LIMIT_PACKED ((size_t)OBJECT_LIMIT - 320) /* with its number it still fits association_seal */
+#define SECOND_US UINT64_C(1000000)
+#define BACKOFF_LAST_US (60 * SECOND_US)
 #define NEVER UINT64_MAX
 
 struct peer;
@@ -40,6 +40,7 @@ struct timer {
     char slot[];
 };
 
+/* Kept until the end: there are no more than the roster has names. */
 struct peer {
     struct peer *next; /* in its bucket */
     struct timer *timers;
@@ -90,7 +91,7 @@ static enum result heap_add(struct outbox *outbox, struct timer *timer)
 {
     if (outbox->count == outbox->capacity) {
         size_t capacity = outbox->capacity == 0 ? 64 : outbox->capacity * 2;
-        struct timer **heap = realloc(outbox->heap, capacity * sizeof(*heap));
+        struct timer **heap = realloc(outbox->heap, capacity * sizeof(struct timer *));
         if (heap == NULL) {
             return RESULT_INTERNAL;
         }
@@ -174,16 +175,6 @@ static struct peer *peer_take(struct outbox *outbox, const char *owner, const ch
     return peer;
 }
 
-static void peer_forget(struct outbox *outbox, struct peer *peer)
-{
-    struct peer **at = &outbox->buckets[bucket_of(peer->owner, peer->peer)];
-    while (*at != peer) {
-        at = &(*at)->next;
-    }
-    *at = peer->next;
-    peer_free(peer);
-}
-
 /* ---- timers ---- */
 
 static struct timer *timer_find(struct peer *peer, const char *slot)
@@ -233,7 +224,8 @@ static enum result timer_arm(struct outbox *outbox, const char *owner, const cha
     return RESULT_OK;
 }
 
-static void timer_remove(struct outbox *outbox, struct timer *timer)
+/* Out of everything; the caller frees it. */
+static void timer_detach(struct outbox *outbox, struct timer *timer)
 {
     struct peer *peer = timer->peer;
     struct timer **at = &peer->timers;
@@ -242,11 +234,7 @@ static void timer_remove(struct outbox *outbox, struct timer *timer)
     }
     *at = timer->next;
     heap_remove(outbox, timer);
-    free(timer);
     peer->count--;
-    if (peer->count == 0) {
-        peer_forget(outbox, peer);
-    }
 }
 
 /* 1 s doubling to 60 s, a quarter more or less, so that a fleet does not ask in step. */
@@ -286,7 +274,7 @@ static enum result check_room(const struct outbox *outbox, const char *owner, co
                       "SELECT COUNT(*) FROM outbox WHERE owner = ? AND peer = ?", "tt", owner, peer));
     if (count >= (int64_t)SLOTS_LIMIT) {
         return result_fail(why, RESULT_FULL,
-                           "%u items wait for %s already: it must come online, or be evicted", SLOTS_LIMIT,
+                           "%zu items wait for %s already: it must come online, or be evicted", SLOTS_LIMIT,
                            peer);
     }
     return RESULT_OK;
@@ -305,8 +293,8 @@ static enum result insert_row(struct outbox *outbox, const char *owner, const ch
     body->item = 0;
     size_t size = groupseal__envelope__record_body__get_packed_size(body);
     if (size > BODY_LIMIT_PACKED) {
-        return result_fail(why, RESULT_FULL, "an item for %s would have %zu bytes, at most %u are sent", peer,
-                           size, BODY_LIMIT_PACKED);
+        return result_fail(why, RESULT_FULL, "an item for %s would have %zu bytes, at most %zu are sent",
+                           peer, size, BODY_LIMIT_PACKED);
     }
     uint8_t *packed = malloc(size + 1);
     if (packed == NULL) {
@@ -429,17 +417,26 @@ enum result outbox_open(struct store *store, const struct clock_source *clock, s
     return RESULT_OK;
 }
 
+static void timers_free(struct timer *timer)
+{
+    while (timer != NULL) {
+        struct timer *next = timer->next;
+        free(timer);
+        timer = next;
+    }
+}
+
 void outbox_close(struct outbox *outbox)
 {
     if (outbox == NULL) {
         return;
     }
-    while (outbox->count > 0) {
-        timer_remove(outbox, outbox->heap[outbox->count - 1]);
-    }
     for (size_t i = 0; i < BUCKETS; i++) {
-        while (outbox->buckets[i] != NULL) {
-            peer_forget(outbox, outbox->buckets[i]);
+        struct peer *next = NULL;
+        for (struct peer *peer = outbox->buckets[i]; peer != NULL; peer = next) {
+            next = peer->next;
+            timers_free(peer->timers);
+            peer_free(peer);
         }
     }
     free(outbox->heap);
@@ -542,16 +539,21 @@ enum result outbox_run(struct outbox *outbox, outbox_send send, void *context, s
                        struct reason *why)
 {
     uint64_t now = clock_monotonic_us(outbox->clock);
-    for (unsigned sent = 0; sent < RUN_LIMIT && outbox_next(outbox) <= now; sent++) {
+    enum result result = RESULT_OK;
+    struct timer *gone = NULL;
+    for (unsigned sent = 0; result == RESULT_OK && sent < RUN_LIMIT && outbox_next(outbox) <= now; sent++) {
         struct timer *timer = outbox->heap[0];
-        enum result result = send_one(outbox, timer, send, context, arena, why);
+        result = send_one(outbox, timer, send, context, arena, why);
         if (result == RESULT_UNKNOWN) {
-            timer_remove(outbox, timer);
+            timer_detach(outbox, timer);
+            timer->next = gone;
+            gone = timer;
+            result = RESULT_OK;
         } else if (result == RESULT_FULL && sent > 0) {
-            return RESULT_OK; /* the rest in the next turn, with an arena that is empty again */
-        } else if (result != RESULT_OK) {
-            return result;
+            result = RESULT_OK; /* the rest in the next turn, with an arena that is empty again */
+            break;
         }
     }
-    return RESULT_OK;
+    timers_free(gone);
+    return result;
 }

@@ -155,28 +155,56 @@ static enum result found_read(void *context, const struct store_row *row, struct
     return RESULT_OK;
 }
 
-/*
- * The association to send in. A pending one first, and every other time the one before it: which of the two
- * the member has is not known yet. A package only into the association that its leaf was made for.
- */
-static enum result association_choose(struct engine *engine, const struct member *member, const char *slot,
-                                      unsigned attempts, struct association **out, struct reason *why)
+static void word_take(const char **text, char *out, size_t size)
 {
-    struct peer *peer = peers_find(&engine->peers, member->name);
+    size_t length = strcspn(*text, " ");
+    (void)snprintf(out, size, "%.*s", (int)length, *text);
+    *text += length + strspn(*text + length, " ");
+}
+
+void slot_parse(const char *text, struct slot *out)
+{
+    word_take(&text, out->kind, sizeof(out->kind));
+    word_take(&text, out->group, sizeof(out->group));
+    word_take(&text, out->last, sizeof(out->last));
+}
+
+/* The package goes only into the association that its leaf was made for; what needs its keys, after it. */
+static enum result leaf_ready(struct engine *engine, const struct member *member, const struct slot *slot,
+                              const struct association *association, struct reason *why)
+{
+    bool ready = false;
+    if (strcmp(slot->kind, "package") == 0) {
+        GUARD(store_query(engine->store, why, found_read, &ready,
+                          "SELECT 1 FROM leaf l JOIN key_group g ON g.id = l.group_id"
+                          " WHERE g.name = ? AND l.member_id = ? AND l.association = ?",
+                          "tib", slot->group, member->id, BYTES_OF(association->agreement.id)));
+    } else {
+        GUARD(store_query(engine->store, why, found_read, &ready,
+                          "SELECT 1 FROM leaf l JOIN key_group g ON g.id = l.group_id"
+                          " WHERE g.name = ? AND l.member_id = ? AND l.package_taken <> 0",
+                          "ti", slot->group, member->id));
+    }
+    return ready ? RESULT_OK : RESULT_NOT_READY;
+}
+
+/*
+ * The association to send in: a pending one first, and every other time the one before it, for which of the
+ * two the member has is not known yet. Keys of the old one's leaf never go into the new one.
+ */
+static enum result association_choose(struct engine *engine, const struct member *member,
+                                      const char *slot_name, unsigned attempts, struct association **out,
+                                      struct reason *why)
+{
+    const struct peer *peer = peers_find(&engine->peers, member->name);
+    struct slot slot;
     if (peer == NULL || peer->current == NULL) {
         return RESULT_NOT_READY;
     }
-    bool package = strncmp(slot, "package ", strlen("package ")) == 0;
-    *out = peer->pending != NULL && !package && attempts % 2 == 0 ? peer->pending : peer->current;
-    if (!package) {
-        return RESULT_OK;
-    }
-    bool own = false;
-    GUARD(store_query(engine->store, why, found_read, &own,
-                      "SELECT 1 FROM leaf l JOIN key_group g ON g.id = l.group_id"
-                      " WHERE g.name = ? AND l.member_id = ? AND l.association = ?",
-                      "tib", slot + strlen("package "), member->id, BYTES_OF((*out)->agreement.id)));
-    return own ? RESULT_OK : RESULT_NOT_READY;
+    slot_parse(slot_name, &slot);
+    bool pending = peer->pending != NULL && strcmp(slot.kind, "package") != 0 && attempts % 2 == 0;
+    *out = pending ? peer->pending : peer->current;
+    return slot.group[0] == '\0' ? RESULT_OK : leaf_ready(engine, member, &slot, *out, why);
 }
 
 static enum result send_emit(struct engine *engine, const struct member *member,

@@ -4,6 +4,7 @@
 
 #include "secenv.pb-c.h"
 #include "secenv/authority/member.h"
+#include "secenv/objects/object.h"
 
 /*
  * Objects in and out through the owner: Received and its Answer, Send and its Answered.
@@ -12,6 +13,18 @@
  * and a Notice.
  */
 #define FERRY_SENT_LIMIT 4096u
+
+/*
+ * The outbox's slots: "package GROUP" to a member, "change GROUP", "roster GROUP PAGE" and "order GROUP
+ * COMMAND" to an MN-CSE, "reauthenticate". This is one's kind, group and last word ("" where it has none).
+ */
+struct slot {
+    char kind[16];
+    char group[GROUP_NAME_LIMIT + 1];
+    char last[2 * COMMAND_ID_SIZE + 1];
+};
+
+void slot_parse(const char *text, struct slot *out);
 
 /* Whom a Send event went to, by its token; a ring: who is overwritten is sent to again by the back-off. */
 struct ferry {

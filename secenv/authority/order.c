@@ -157,10 +157,10 @@ static enum result site_name_read(void *context, const struct store_row *row, st
     return RESULT_OK;
 }
 
-static enum result order_slot(struct arena *arena, struct bytes id, char **out)
+static enum result order_slot(struct arena *arena, const char *group_name, struct bytes id, char **out)
 {
     char *hex = authority_hex(arena, id);
-    *out = hex != NULL ? arena_print(arena, "order %s", hex) : NULL;
+    *out = hex != NULL ? arena_print(arena, "order %s %s", group_name, hex) : NULL;
     return *out != NULL ? RESULT_OK : RESULT_INTERNAL;
 }
 
@@ -179,7 +179,7 @@ static enum result order_put(struct engine *engine, const struct group *group,
     content.body = request->body;
     body.content_case = GROUPSEAL__ENVELOPE__RECORD_BODY__CONTENT_ORDER;
     body.order = &content;
-    GUARD(order_slot(arena, arena_view(order->command_id), &slot));
+    GUARD(order_slot(arena, group->name, arena_view(order->command_id), &slot));
     GUARD(store_query(engine->store, why, site_name_read, &sites,
                       "SELECT site FROM command_site WHERE command_id = ?", "b",
                       arena_view(order->command_id)));
@@ -267,6 +267,7 @@ enum result order_send(struct engine *engine, const Groupseal__Secenv__OrderSend
 
 struct open_order {
     uint8_t id[COMMAND_ID_SIZE];
+    char group[GROUP_NAME_LIMIT + 1];
     uint64_t expires_ms;
     bool found;
 };
@@ -280,17 +281,19 @@ static enum result oldest_read(void *context, const struct store_row *row, struc
     }
     memcpy(oldest->id, id.data, COMMAND_ID_SIZE);
     oldest->expires_ms = row_u64(row, 1);
+    (void)snprintf(oldest->group, sizeof(oldest->group), "%s", row_text(row, 2));
     oldest->found = true;
     return RESULT_OK;
 }
 
 /* The order has expired and not every MN-CSE has said its last word: it will not be sent any more. */
-static enum result order_close(struct engine *engine, struct bytes id, struct arena *arena,
+static enum result order_close(struct engine *engine, const struct open_order *order, struct arena *arena,
                                struct reason *why)
 {
     struct site_names sites = {.arena = arena};
+    struct bytes id = BYTES_OF(order->id);
     char *slot = NULL;
-    GUARD(order_slot(arena, id, &slot));
+    GUARD(order_slot(arena, order->group, id, &slot));
     GUARD(store_query(engine->store, why, site_name_read, &sites,
                       "SELECT site FROM command_site WHERE command_id = ? AND complete = 0", "b", id));
     for (size_t i = 0; i < sites.count; i++) {
@@ -309,9 +312,10 @@ enum result orders_turn(struct engine *engine, uint64_t *next, struct reason *wh
     uint64_t wall_ms = clock_wall_ms(engine->clock);
     for (;;) {
         struct open_order oldest = {.found = false};
-        GUARD(store_query(engine->store, why, oldest_read, &oldest,
-                          "SELECT id, expires_ms FROM command WHERE complete = 0 ORDER BY expires_ms LIMIT 1",
-                          ""));
+        GUARD(store_query(
+            engine->store, why, oldest_read, &oldest,
+            "SELECT id, expires_ms, group_name FROM command WHERE complete = 0 ORDER BY expires_ms LIMIT 1",
+            ""));
         if (!oldest.found) {
             return RESULT_OK;
         }
@@ -321,7 +325,7 @@ enum result orders_turn(struct engine *engine, uint64_t *next, struct reason *wh
             *next = due_us < *next ? due_us : *next;
             return RESULT_OK;
         }
-        GUARD(order_close(engine, BYTES_OF(oldest.id), engine->scratch, why));
+        GUARD(order_close(engine, &oldest, engine->scratch, why));
         arena_reset(engine->scratch);
     }
 }

@@ -14,59 +14,44 @@
 
 /* ---- ACCEPT of an item of ours ---- */
 
-/* The second word of a slot's name, and where it starts; false where it is not `what`. */
-static bool slot_word(const char *slot, const char *what, char *out, size_t size)
-{
-    size_t length = strlen(what);
-    if (strncmp(slot, what, length) != 0 || slot[length] != ' ') {
-        return false;
-    }
-    (void)snprintf(out, size, "%.*s", (int)strcspn(slot + length + 1, " "), slot + length + 1);
-    return true;
-}
-
+/* What waited for the keys is due now. */
 static enum result package_accepted(struct engine *engine, const struct member *member,
-                                    const char *group_name, struct reason *why)
+                                    const struct group *group, struct reason *why)
 {
-    const struct group *group = groups_find(&engine->groups, group_name);
-    if (group == NULL) {
-        return RESULT_OK;
-    }
     audit_count(AUDIT_PACKAGES_ACCEPTED);
+    outbox_kick(engine->outbox, engine->identity.name, member->name);
     return store_run(engine->store, why,
                      "UPDATE leaf SET package_taken = 1 WHERE group_id = ? AND member_id = ?", "ii",
                      group->id, member->id);
 }
 
-static enum result item_taken(struct engine *engine, const struct member *member, const char *slot,
+static enum result item_taken(struct engine *engine, const struct member *member, const struct slot *slot,
                               struct reason *why)
 {
-    char word[GROUP_NAME_LIMIT + 1];
-    if (slot_word(slot, "package", word, sizeof(word))) {
-        return package_accepted(engine, member, word, why);
+    const struct group *group = groups_find(&engine->groups, slot->group);
+    if (group != NULL && strcmp(slot->kind, "package") == 0) {
+        return package_accepted(engine, member, group, why);
     }
-    if (slot_word(slot, "roster", word, sizeof(word))) {
-        const struct group *group = groups_find(&engine->groups, word);
-        return group == NULL ? RESULT_OK : feed_accepted(engine, group, member->id, why);
+    if (group != NULL && strcmp(slot->kind, "roster") == 0) {
+        return feed_accepted(engine, group, member->id, why);
     }
     return RESULT_OK;
 }
 
 /* A roster that was not taken is not there: the MN-CSE asks, and gets it whole. */
-static enum result item_ended(struct engine *engine, const struct member *member, const char *slot,
+static enum result item_ended(struct engine *engine, const struct member *member, const struct slot *slot,
                               const Groupseal__Envelope__Accept *accept, struct arena *arena,
                               struct reason *why)
 {
-    char word[GROUP_NAME_LIMIT + 1];
+    const struct group *group = groups_find(&engine->groups, slot->group);
     GUARD(authority_notice(engine, GROUPSEAL__SECENV__SEVERITY__WARNING,
-                           "%s did not take \"%s\" (%u): %.200s", member->name, slot, accept->result,
-                           accept->reason));
-    if (slot_word(slot, "order", word, sizeof(word))) {
-        return order_refused(engine, member, word, accept->reason, arena, why);
+                           "%s did not take \"%s %s\" (%u): %.200s", member->name, slot->kind, slot->group,
+                           accept->result, accept->reason));
+    if (strcmp(slot->kind, "order") == 0) {
+        return order_refused(engine, member, slot->last, accept->reason, arena, why);
     }
-    if (slot_word(slot, "roster", word, sizeof(word))) {
-        const struct group *group = groups_find(&engine->groups, word);
-        return group == NULL ? RESULT_OK : feed_forget(engine, group, member->id, why);
+    if (group != NULL && strcmp(slot->kind, "roster") == 0) {
+        return feed_forget(engine, group, member->id, why);
     }
     return RESULT_OK;
 }
@@ -75,20 +60,22 @@ static enum result accept_take(struct engine *engine, const struct member *membe
                                const Groupseal__Envelope__Accept *accept, struct arena *arena,
                                struct reason *why)
 {
-    char slot[160] = "";
+    char name[160] = "";
+    struct slot slot;
     enum result result = outbox_accepted(engine->outbox, engine->identity.name, member->name, accept->item,
-                                         accept->result, slot, sizeof(slot), why);
+                                         accept->result, name, sizeof(name), why);
     if (result == RESULT_UNKNOWN) {
         return RESULT_OK; /* a repeat, or a newer item is in its slot */
     }
     GUARD(result);
+    slot_parse(name, &slot);
     if (accept->result == ACCEPT_TAKEN) {
-        return item_taken(engine, member, slot, why);
+        return item_taken(engine, member, &slot, why);
     }
     if (accept->result == ACCEPT_STORE) {
         return RESULT_OK; /* sent again */
     }
-    return item_ended(engine, member, slot, accept, arena, why);
+    return item_ended(engine, member, &slot, accept, arena, why);
 }
 
 /* ---- asks ---- */

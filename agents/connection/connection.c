@@ -71,9 +71,9 @@ struct connection {
     size_t psk_length;
 
     enum state state;
-    bool stable;    /* this connection has lasted */
-    bool unsettled; /* the last one had not: its successor is announced when it has lasted */
-    char said[512]; /* the trouble that was logged last; "" when all is well */
+    bool stable;         /* this connection has lasted */
+    unsigned short_ones; /* connections in a row that have not: from the second on, that is said */
+    char said[512];      /* the trouble that was logged last; "" when all is well */
     struct subscription *subscriptions;
     size_t subscription_count;
 };
@@ -190,6 +190,7 @@ static void tls_words(const char *note, char *out, size_t size)
         {"unknown psk identity", "it does not know this PSK identity"},
         {"decrypt error", "it has another pre-shared key, or our certificate's key is wrong"},
         {"bad record mac", "it has another pre-shared key for this identity"},
+        {"illegal parameter", "it has another pre-shared key for this identity"}, /* a binder of TLS 1.3 */
         {"unknown ca", "it does not know the CA of our certificate"},
         {"certificate required", "it wants a client certificate"},
         {"certificate expired", "our certificate has expired"},
@@ -197,8 +198,7 @@ static void tls_words(const char *note, char *out, size_t size)
         {"bad certificate", "it refuses our certificate"},
         {"wrong version number", "it does not speak TLS on this port"},
         {"unexpected eof", "it closed the connection in the handshake"},
-        {"handshake failure",
-         "no common way to authenticate: certificate on a PSK listener, or the reverse?"},
+        {"handshake failure", "it does not know this PSK identity, or wants to authenticate in another way"},
         {"No such file", "a file of ours (CA, certificate or private key) is missing"},
     };
     for (size_t i = 0; i < sizeof(known) / sizeof(known[0]); i++) {
@@ -480,7 +480,7 @@ static void connection_came_up(struct connection *connection)
     connection->state = UP;
     connection->stable = false;
     timer_start(&connection->stable_timer, STABLE_MS);
-    if (!connection->unsettled) {
+    if (connection->short_ones < 2) {
         say_well(connection);
     }
     for (struct subscription *s = connection->subscriptions; s != NULL; s = s->next) {
@@ -496,10 +496,10 @@ static void stable_due(void *context)
     struct connection *connection = context;
     connection->stable = true;
     backoff_reset(&connection->backoff);
-    if (connection->unsettled) {
-        connection->unsettled = false;
+    if (connection->short_ones >= 2) {
         say_well(connection);
     }
+    connection->short_ones = 0;
 }
 
 static void connection_went_down(struct connection *connection, const char *cause)
@@ -509,11 +509,11 @@ static void connection_went_down(struct connection *connection, const char *caus
     }
     timer_stop(&connection->stable_timer);
     timer_stop(&connection->refused_timer);
-    if (connection->stable) {
+    connection->short_ones += connection->stable ? 0 : 1;
+    if (connection->short_ones < 2) {
         say_trouble(connection, "the connection to the broker at %s is lost%s%s", connection->uri,
                     cause != NULL ? ": " : "", cause != NULL ? cause : "");
     } else {
-        connection->unsettled = true;
         say_trouble(connection,
                     "the broker at %s ends the connection of %s soon after it is made: is another "
                     "client using this id, or is it not allowed to use it?",

@@ -98,7 +98,7 @@ static void test_complaints(void **state)
         {IDENTITY CERTIFICATES "secenv { store = \"/x\" }\n", "store"}, /* no embedded authority */
         {IDENTITY CERTIFICATES SECENV "log-level = \"loud\"\n", "log-level"},
         {IDENTITY CERTIFICATES SECENV "operator-sokket = \"/x\"\n", "operator-sokket"},
-        {IDENTITY CERTIFICATES SECENV "broker {", "line"},
+        {IDENTITY CERTIFICATES SECENV "operator-socket =", "premature end"},
         {"identity = {", "line 1"},
     };
     (void)state;

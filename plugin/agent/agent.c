@@ -116,6 +116,7 @@ struct agent *agent_new(const struct agent_settings *settings, const struct agen
         free(agent);
         return NULL;
     }
+    agent->in_cse_away = true;
     agent->sequence = ports->wall_ms(ports->context);
     return agent;
 }
@@ -240,4 +241,13 @@ enum agent_answer agent_message(struct agent *agent, const char *name, const cha
     }
     primitive_message(agent, &client, topic, payload, length);
     return AGENT_ALLOWED;
+}
+
+void agent_gone(struct agent *agent, const char *name)
+{
+    struct identity client;
+    identity_find(&agent->rule, name, &client);
+    if (client.role == ROLE_IN_CSE) {
+        agent->in_cse_away = true;
+    }
 }

@@ -79,6 +79,9 @@ enum agent_answer agent_allows(struct agent *agent, const struct agent_attempt *
 enum agent_answer agent_message(struct agent *agent, const char *name, const char *topic, const void *payload,
                                 size_t length);
 
+/* A client's connection has ended. */
+void agent_gone(struct agent *agent, const char *name);
+
 /* ---- from the secure environment ---- */
 
 void agent_secenv_up(struct agent *agent); /* the connection stands, nothing was said on it yet */

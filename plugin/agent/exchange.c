@@ -148,13 +148,12 @@ struct exchange *exchange_expired(struct exchanges *exchanges, uint64_t now_ms)
     return NULL;
 }
 
-struct exchange *exchange_waiting(const struct exchanges *exchanges, enum exchange_kind kind,
-                                  uint64_t deadline_ms)
+struct exchange *exchange_waiting(const struct exchanges *exchanges, enum exchange_kind kind)
 {
     struct exchange *exchange;
     TAILQ_FOREACH(exchange, &exchanges->waiting, order)
     {
-        if (exchange->kind == kind && exchange->deadline_ms <= deadline_ms) {
+        if (exchange->kind == kind) {
             return exchange;
         }
     }

@@ -87,9 +87,8 @@ void exchange_remove(struct exchanges *exchanges, struct exchange *exchange);
  * caller answers or removes it and asks again. */
 struct exchange *exchange_expired(struct exchanges *exchanges, uint64_t now_ms);
 
-/* The oldest waiting exchange of this kind whose deadline is not later than this one, or NULL. */
-struct exchange *exchange_waiting(const struct exchanges *exchanges, enum exchange_kind kind,
-                                  uint64_t deadline_ms);
+/* The oldest waiting exchange of this kind, or NULL. */
+struct exchange *exchange_waiting(const struct exchanges *exchanges, enum exchange_kind kind);
 void exchanges_clear(struct exchanges *exchanges);
 
 #endif

@@ -22,6 +22,7 @@ struct agent {
     uint64_t kicked_ms; /* monotonic: Online was said last; 0: never */
     bool kick_due;      /* say it again when the second is over */
     uint64_t in_cse_seen_ms; /* monotonic; 0: never */
+    bool in_cse_away;        /* it has not subscribed since the start, or since its connection ended */
     uint64_t ticked_ms;      /* monotonic */
 
     uint64_t counters[AGENT_COUNTERS_END];

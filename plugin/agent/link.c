@@ -62,12 +62,11 @@ static void kick(struct agent *agent)
     link_tick(agent);
 }
 
-/* What was sent while nobody listened has reached nobody: secenv need not wait for its answer. */
+/* What was sent while the IN-CSE was away has reached nobody: secenv need not wait for its answer. */
 static void unheard_fail(struct agent *agent)
 {
-    uint64_t deadline = agent_now(agent) + SENT_TIMEOUT_MS - KICK_INTERVAL_MS;
     struct exchange *exchange;
-    while ((exchange = exchange_waiting(&agent->exchanges, EXCHANGE_SENT, deadline)) != NULL) {
+    while ((exchange = exchange_waiting(&agent->exchanges, EXCHANGE_SENT)) != NULL) {
         link_answer(agent, exchange->token, NULL, 0, "the IN-CSE was not connected");
         exchange_remove(&agent->exchanges, exchange);
     }
@@ -81,7 +80,8 @@ void link_in_cse_seen(struct agent *agent, bool subscribes)
     if (!agent->secenv_ready || (!subscribes && !silent)) {
         return;
     }
-    if (subscribes) {
+    if (subscribes && agent->in_cse_away) {
+        agent->in_cse_away = false;
         unheard_fail(agent);
     }
     kick(agent);
@@ -124,7 +124,7 @@ void agent_secenv_down(struct agent *agent, const char *why)
     agent->sweep_ms = 0;
     /* Their tokens mean nothing to the next secenv. */
     struct exchange *exchange;
-    while ((exchange = exchange_waiting(&agent->exchanges, EXCHANGE_SENT, UINT64_MAX)) != NULL) {
+    while ((exchange = exchange_waiting(&agent->exchanges, EXCHANGE_SENT)) != NULL) {
         exchange_remove(&agent->exchanges, exchange);
     }
     agent_note(

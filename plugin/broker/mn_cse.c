@@ -221,6 +221,7 @@ static int on_disconnect(int event, void *data, void *userdata)
     (void)event;
 
     plugin->leaving = disconnect->client;
+    agent_gone(plugin->agent, mosquitto_client_username(disconnect->client));
     return MOSQ_ERR_SUCCESS;
 }
 

@@ -559,17 +559,24 @@ static void test_sent_before_the_in_cse_came(void **state)
     struct site *site = site_connected();
     char rqi[ONEM2M_RQI_LIMIT + 1];
     (void)state;
-    send_object(site, 7, SITE_IN);
-    sent(site, rqi, sizeof(rqi));
-    site_forward(site, 2000);
-    send_object(site, 8, SITE_IN);
-    sent(site, rqi, sizeof(rqi));
-    assert_int_equal(site_may(site, "in-cse", AGENT_SUBSCRIBE, "/oneM2M/req/+/in-cse/#"), AGENT_ALLOWED);
-    assert_string_not_equal(answered(site, 7)->failure, "");
-    site_requested(site, GROUPSEAL__SECENV__TO_SECENV__REQUEST_ONLINE);
-    site_expect_idle(site); /* the second, just sent, may still be answered */
-    site_say(site, "in-cse", FROM_IN, "{\"rsc\":4103,\"rqi\":\"%s\"}", rqi);
-    answered(site, 8);
+    for (uint64_t token = 1; token < 5; token += 2) {
+        send_object(site, token, SITE_IN);
+        sent(site, rqi, sizeof(rqi));
+        assert_int_equal(site_may(site, "in-cse", AGENT_SUBSCRIBE, "/oneM2M/req/+/in-cse/#"), AGENT_ALLOWED);
+        assert_string_not_equal(answered(site, token)->failure, "");
+        site_requested(site, GROUPSEAL__SECENV__TO_SECENV__REQUEST_ONLINE);
+        send_object(site, token + 1, SITE_IN);
+        sent(site, rqi, sizeof(rqi));
+        assert_int_equal(site_may(site, "in-cse", AGENT_SUBSCRIBE, "/oneM2M/resp/in-cse/#"), AGENT_ALLOWED);
+        agent_gone(site->agent, "Sdoor1");
+        site_expect_idle(site); /* this one may still be answered */
+        site_say(site, "in-cse", FROM_IN, "{\"rsc\":4103,\"rqi\":\"%s\"}", rqi);
+        answered(site, token + 1);
+        site_forward(site, 1000);
+        site_requested(site, GROUPSEAL__SECENV__TO_SECENV__REQUEST_ONLINE);
+        site_forward(site, 1000);
+        agent_gone(site->agent, "in-cse");
+    }
     site_free(site);
 }
 

@@ -29,6 +29,9 @@ struct handshake_context;
 enum result handshake_context_new(const struct identity *identity, const struct clock_source *clock,
                                   struct handshake_context **out, struct reason *why) MUST_USE;
 void handshake_context_free(struct handshake_context *context);
+/* Certificates are not checked against an earlier time than this (milliseconds since 1970), whatever the
+ * clock says: the newest that the authority has signed. It only rises; the build date holds without it. */
+void handshake_context_not_before(struct handshake_context *context, uint64_t wall_ms);
 
 /* Whom the authority expects: from its roster, by `fr`. */
 struct expected_peer {

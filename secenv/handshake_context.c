@@ -33,7 +33,13 @@ void handshake_set_time(uint64_t seconds)
 uint64_t handshake_now(const struct handshake_context *context)
 {
     uint64_t now = clock_wall_us(context->clock) / 1000000u;
-    return now > GROUPSEAL_BUILD_TIME ? now : GROUPSEAL_BUILD_TIME;
+    return now > context->not_before ? now : context->not_before;
+}
+
+void handshake_context_not_before(struct handshake_context *context, uint64_t wall_ms)
+{
+    uint64_t seconds = wall_ms / 1000u;
+    context->not_before = seconds > context->not_before ? seconds : context->not_before;
 }
 
 const struct revocation_list *handshake_overdue_list(const struct handshake_context *context)
@@ -310,6 +316,7 @@ enum result handshake_context_new(const struct identity *identity, const struct 
         return result_fail(why, RESULT_INTERNAL, "no memory for the TLS context of %s", identity->name);
     }
     context->clock = clock;
+    context->not_before = GROUPSEAL_BUILD_TIME;
     context->is_authority = identity->kind == IDENTITY_IN_CSE;
     context->mode = identity->mode;
     memcpy(context->name, identity->name, sizeof(context->name));

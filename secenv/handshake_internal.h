@@ -16,6 +16,7 @@
 
 struct handshake_context {
     const struct clock_source *clock;
+    uint64_t not_before; /* seconds since 1970: the clock is not believed below it */
     char name[129];
     bool is_authority;
     enum credentials_mode mode; /* member: its only one */

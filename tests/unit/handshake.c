@@ -406,6 +406,18 @@ static void time_is_not_before_the_build(void **state)
     struct handshake_context *server = authority_with("in-cse-expired", NULL);
     struct run run = run_once(client, server, &door_certificate, NULL, NULL);
     assert_refused(&run, AT_ANSWER, AUDIT_REFUSED_CHAIN, "expired on 20");
+    handshake_context_free(server);
+
+    /* Nor before the newest time that the authority has told. */
+    uint64_t now_ms = clock_wall_ms(&clock_system);
+    server = authority_with("in-cse", NULL);
+    handshake_context_not_before(client, now_ms);
+    run = run_once(client, server, &door_certificate, NULL, NULL);
+    assert_agreed(&run, CREDENTIALS_CERT);
+    handshake_context_not_before(client, now_ms + 400u * 86400000u);
+    handshake_context_not_before(client, now_ms); /* it only rises */
+    run = run_once(client, server, &door_certificate, NULL, NULL);
+    assert_refused(&run, AT_ANSWER, AUDIT_REFUSED_CHAIN, "expired on 20");
     handshake_context_free(client);
     handshake_context_free(server);
 }

@@ -414,7 +414,7 @@ static void time_is_not_before_the_build(void **state)
     handshake_context_not_before(client, now_ms);
     run = run_once(client, server, &door_certificate, NULL, NULL);
     assert_agreed(&run, CREDENTIALS_CERT);
-    handshake_context_not_before(client, now_ms + 400u * 86400000u);
+    handshake_context_not_before(client, now_ms + 400ull * 86400000u);
     handshake_context_not_before(client, now_ms); /* it only rises */
     run = run_once(client, server, &door_certificate, NULL, NULL);
     assert_refused(&run, AT_ANSWER, AUDIT_REFUSED_CHAIN, "expired on 20");

@@ -30,9 +30,13 @@ struct end {
 };
 
 struct bare {
-    WOLFSSL_CTX *client;
+    const char *pki;
+    const struct secret *psks;
     WOLFSSL_CTX *server;
-    struct secret psk;
+    WOLFSSL_CTX **clients;
+    unsigned first; /* device of clients[0] */
+    unsigned count;
+    unsigned next; /* whose turn it is */
     struct pipe to_client;
     struct pipe to_server;
 };
@@ -81,9 +85,9 @@ static unsigned int client_psk(WOLFSSL *ssl, const char *hint, char *identity, u
 {
     (void)hint;
     (void)key_max;
-    const struct secret *psk = wolfSSL_get_psk_callback_ctx(ssl);
-    (void)snprintf(identity, identity_max, BENCH_SP "Sbench000000");
-    memcpy(key, psk->data, SECRET_SIZE);
+    const struct bare *bare = wolfSSL_get_psk_callback_ctx(ssl);
+    bench_device_name(bare->first + bare->next, identity, identity_max);
+    memcpy(key, bare->psks[bare->first + bare->next].data, SECRET_SIZE);
     *suite = SUITE;
     return SECRET_SIZE;
 }
@@ -91,10 +95,10 @@ static unsigned int client_psk(WOLFSSL *ssl, const char *hint, char *identity, u
 static unsigned int server_psk(WOLFSSL *ssl, const char *identity, unsigned char *key, unsigned int key_max,
                                const char **suite)
 {
-    (void)identity;
     (void)key_max;
-    const struct secret *psk = wolfSSL_get_psk_callback_ctx(ssl);
-    memcpy(key, psk->data, SECRET_SIZE);
+    const struct bare *bare = wolfSSL_get_psk_callback_ctx(ssl);
+    unsigned long number = strtoul(identity + strlen(BENCH_SP "Sbench"), NULL, 10);
+    memcpy(key, bare->psks[number].data, SECRET_SIZE);
     *suite = SUITE;
     return SECRET_SIZE;
 }
@@ -136,28 +140,60 @@ static void certificates_load(WOLFSSL_CTX *ctx, const char *pki, const char *ste
          path);
 }
 
-struct bare *bare_new(const char *pki, const struct secret *psk)
+static WOLFSSL_CTX *side_new(struct bare *bare, const char *stem, bool is_server)
+{
+    WOLFSSL_CTX *ctx = context_new(is_server);
+    if (bare->psks == NULL) {
+        certificates_load(ctx, bare->pki, stem);
+        return ctx;
+    }
+    if (is_server) {
+        wolfSSL_CTX_set_psk_server_tls13_callback(ctx, server_psk);
+    } else {
+        wolfSSL_CTX_set_psk_client_tls13_callback(ctx, client_psk);
+    }
+    (void)wolfSSL_CTX_set_psk_callback_ctx(ctx, bare);
+    return ctx;
+}
+
+struct bare *bare_new(const char *pki, const struct secret *psks)
 {
     struct bare *bare = calloc(1, sizeof(*bare));
     must(bare != NULL && wolfSSL_Init() == WOLFSSL_SUCCESS, "start");
-    bare->client = context_new(false);
-    bare->server = context_new(true);
-    if (psk == NULL) {
-        certificates_load(bare->client, pki, "Sbench000000");
-        certificates_load(bare->server, pki, "in-cse");
-    } else {
-        bare->psk = *psk;
-        wolfSSL_CTX_set_psk_client_tls13_callback(bare->client, client_psk);
-        wolfSSL_CTX_set_psk_server_tls13_callback(bare->server, server_psk);
-        (void)wolfSSL_CTX_set_psk_callback_ctx(bare->client, &bare->psk);
-        (void)wolfSSL_CTX_set_psk_callback_ctx(bare->server, &bare->psk);
-    }
+    bare->pki = pki;
+    bare->psks = psks;
+    bare->server = side_new(bare, "in-cse", true);
     return bare;
+}
+
+static void peers_forget(struct bare *bare)
+{
+    for (unsigned i = 0; i < bare->count; i++) {
+        wolfSSL_CTX_free(bare->clients[i]);
+    }
+    free(bare->clients);
+    bare->clients = NULL;
+    bare->count = 0;
+}
+
+void bare_peers(struct bare *bare, unsigned first, unsigned count)
+{
+    char name[64];
+    peers_forget(bare);
+    bare->clients = calloc(count, sizeof(WOLFSSL_CTX *));
+    must(bare->clients != NULL, "memory");
+    for (unsigned i = 0; i < count; i++) {
+        bench_device_name(first + i, name, sizeof(name));
+        bare->clients[i] = side_new(bare, name + strlen(BENCH_SP), false);
+    }
+    bare->first = first;
+    bare->count = count;
+    bare->next = 0;
 }
 
 void bare_free(struct bare *bare)
 {
-    wolfSSL_CTX_free(bare->client);
+    peers_forget(bare);
     wolfSSL_CTX_free(bare->server);
     free(bare);
 }
@@ -177,7 +213,8 @@ void bare_handshake(struct bare *bare)
     struct end server_end = {&bare->to_server, &bare->to_client};
     bare->to_client.length = bare->to_client.taken = 0;
     bare->to_server.length = bare->to_server.taken = 0;
-    WOLFSSL *client = end_new(bare->client, &client_end);
+    must(bare->next < bare->count, "no more peers");
+    WOLFSSL *client = end_new(bare->clients[bare->next], &client_end);
     WOLFSSL *server = end_new(bare->server, &server_end);
     (void)wolfSSL_connect(client);
     (void)wolfSSL_accept(server);
@@ -185,6 +222,7 @@ void bare_handshake(struct bare *bare)
          "handshake");
     wolfSSL_free(client);
     wolfSSL_free(server);
+    bare->next++;
 }
 
 /* ---- group messages ---- */

@@ -10,10 +10,16 @@
  */
 struct bare;
 
-/* Contexts of both ends, made once: mutual certificates of `pki` with the CRL, or a PSK. */
-struct bare *bare_new(const char *pki, const struct secret *psk);
+/* The context of the server, made once: certificates of `pki` with the CRL, or PSKs (`psks` of each device).
+ */
+struct bare *bare_new(const char *pki, const struct secret *psks);
 void bare_free(struct bare *bare);
-/* One whole TLS 1.3 handshake through memory. */
+/*
+ * The contexts of so many devices, each its own, as the member's secenv has them: a peer's key that was never
+ * seen costs more, since this wolfSSL keeps tables of the points that it has used (FP_ECC).
+ */
+void bare_peers(struct bare *bare, unsigned first, unsigned count);
+/* One whole TLS 1.3 handshake through memory, of the next of these devices. */
 void bare_handshake(struct bare *bare);
 
 /* Of a command: its order signed and verified (MN-CSE), the seal signed, AEAD seal and open, both signatures

@@ -14,7 +14,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define WINDOW 64u      /* peers that authenticate at the same time */
+#define WINDOW 256u     /* peers that authenticate at the same time: a fleet that comes back */
 #define ADD_AT_ONCE 64u /* members in a request of the operator */
 #define STALL_S 20
 
@@ -144,18 +144,24 @@ static void roster_fill(struct bench *bench)
 
 /* ---- measuring ---- */
 
-static double both_cpu_s(const struct bench *bench)
+/* CPU seconds of both processes. */
+struct both {
+    double authority_s;
+    double member_s;
+};
+
+static struct both both_cpu(const struct bench *bench)
 {
-    return environment_cpu_s(&bench->authority) + environment_cpu_s(&bench->member);
+    return (struct both){environment_cpu_s(&bench->authority), environment_cpu_s(&bench->member)};
 }
 
 /* The devices of one round, WINDOW at a time. */
-static double round_cpu_s(struct bench *bench, unsigned number)
+static void round_run(struct bench *bench, unsigned number, struct both *used)
 {
     unsigned next = number * bench->peers;
     unsigned end = next + bench->peers;
     unsigned before = bench->done;
-    double start = both_cpu_s(bench);
+    struct both start = both_cpu(bench);
     double progress_s = bench_now_s();
     while (bench->done - before < bench->peers) {
         unsigned was = bench->done;
@@ -170,11 +176,14 @@ static double round_cpu_s(struct bench *bench, unsigned number)
             bench_fail("%u of %u authentications are done, and no more", bench->done - before, bench->peers);
         }
     }
-    return both_cpu_s(bench) - start;
+    struct both stop = both_cpu(bench);
+    used->authority_s += stop.authority_s - start.authority_s;
+    used->member_s += stop.member_s - start.member_s;
 }
 
-static double bare_cpu_s(struct bare *bare, unsigned count)
+static double bare_cpu_s(struct bare *bare, unsigned round, unsigned count)
 {
+    bare_peers(bare, round * count, count);
     double start = bench_own_cpu_s();
     for (unsigned i = 0; i < count; i++) {
         bare_handshake(bare);
@@ -202,7 +211,8 @@ static void measure(struct bench *bench, const char *mode)
 {
     const struct ferry_watch watch = {.answered = answered, .context = bench};
     char pki[4096];
-    double cpu_s = 0;
+    struct both used = {0, 0};
+    struct both warm_up = {0, 0};
     double bare_s = 0;
     (void)snprintf(pki, sizeof(pki), "%s/pki", bench->folder);
     stores_make(bench, mode);
@@ -210,18 +220,25 @@ static void measure(struct bench *bench, const char *mode)
     roster_fill(bench);
     struct bare *bare = bare_new(pki, bench->psks);
     bench->done = 0;
-    bench->answers = calloc(device_count(bench), 1);
+    bench->answers = calloc(device_count(bench) + 1, 1);
+    if (bench->answers == NULL) {
+        bench_fail("out of memory");
+    }
     bench->ferry = ferry_new(&watch);
     (void)ferry_add(bench->ferry, bench->authority.owner_socket);
     bench->member_party = ferry_add(bench->ferry, bench->member.owner_socket);
-    (void)bare_cpu_s(bare, bench->peers);
-    (void)round_cpu_s(bench, 0);
+    (void)bare_cpu_s(bare, 0, bench->peers);
+    round_run(bench, 0, &warm_up);
     for (unsigned i = 1; i <= bench->rounds; i++) {
-        bare_s += bare_cpu_s(bare, bench->peers);
-        cpu_s += round_cpu_s(bench, i);
+        bare_s += bare_cpu_s(bare, i, bench->peers);
+        round_run(bench, i, &used);
     }
     check_counters(bench);
     double count = (double)bench->rounds * bench->peers;
+    double cpu_s = used.authority_s + used.member_s;
+    (void)fprintf(stderr,
+                  "bench handshake: microseconds each: authority %.0f, member %.0f, bare (both ends) %.0f\n",
+                  used.authority_s / count * 1e6, used.member_s / count * 1e6, bare_s / count * 1e6);
     printf("{\"bench\": \"handshake\", \"mode\": \"%s\", \"per_cpu_s\": %.1f, \"bare_per_cpu_s\": %.1f, "
            "\"ratio\": %.3f}\n",
            mode, count / cpu_s, count / bare_s, bare_s / cpu_s);
@@ -244,6 +261,9 @@ int main(int argc, char **argv)
     bench.program = argv[2];
     bench.rounds = (unsigned)strtoul(argv[3], NULL, 10);
     bench.peers = (unsigned)strtoul(argv[4], NULL, 10);
+    if (bench.rounds == 0 || bench.peers == 0) {
+        bench_fail("ROUNDS and PEERS must be at least 1");
+    }
     measure(&bench, "cert");
     bench.psks = calloc(device_count(&bench), sizeof(*bench.psks));
     if (bench.psks == NULL ||

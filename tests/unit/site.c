@@ -666,15 +666,25 @@ void site_online(struct site_node *node, bool online)
     }
 }
 
-void site_restart(struct site_node *node)
+void site_close(struct site_node *node)
 {
     node_close(node);
     events_cut(&node->pending, 0);
     node->subscription_count = 0; /* of its owner's connection: Joined says them again */
+}
+
+void site_reopen(struct site_node *node)
+{
     node_open(node);
     if (node->online) {
         site_online(node, true);
     }
+}
+
+void site_restart(struct site_node *node)
+{
+    site_close(node);
+    site_reopen(node);
 }
 
 /* ---- carrying ---- */

@@ -45,6 +45,9 @@ void site_online(struct site_node *node, bool online);
 /* Closes engine and store (as a SIGKILL after the last commit would) and opens them again; online as before.
  */
 void site_restart(struct site_node *node);
+/* The two halves, for a test that does something to the store's directory in between. */
+void site_close(struct site_node *node);
+void site_reopen(struct site_node *node);
 
 const char *site_name(const struct site_node *node);
 struct engine *site_engine(struct site_node *node);

@@ -371,7 +371,7 @@ enum result command_finished(struct membership *membership, const uint8_t id[COM
 enum result command_waiting_turn(struct membership *membership, struct reason *why)
 {
     struct engine *engine = membership->identity->engine;
-    size_t count = membership_ready(membership) ? membership->waiting_commands.count : 0;
+    size_t count = membership->waiting_commands.count;
     for (size_t i = 0; i < count; i++) {
         struct waiting_message *waiting = waiting_room_leave(&membership->waiting_commands);
         struct reason local;

@@ -463,8 +463,11 @@ enum result membership_online(struct membership *membership, struct reason *why)
 
 enum result membership_turn(struct membership *membership, uint64_t *next, struct reason *why)
 {
-    GUARD(command_waiting_turn(membership, why));
-    GUARD(speaking_waiting_turn(membership, why));
+    if (membership->waiting_due && membership_ready(membership)) {
+        membership->waiting_due = false;
+        GUARD(command_waiting_turn(membership, why));
+        GUARD(speaking_waiting_turn(membership, why));
+    }
     GUARD(news_turn(membership, next, why));
     if (membership->relay != NULL) {
         return relay_turn(membership, next, why);

@@ -77,6 +77,7 @@ struct membership {
     uint64_t resubscribed_us;  /* 0: never */
 
     struct counter seal_counter;
+    bool waiting_due; /* key or policy came: those that wait can be looked at again */
     struct waiting_room waiting_commands;
     struct waiting_room waiting_messages;
 

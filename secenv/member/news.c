@@ -174,6 +174,7 @@ enum result news_take_policy(struct membership *membership, const Policy *policy
     struct known_policy *place = named ? &membership->policy : &membership->candidate;
     known_policy_clear(place);
     *place = known;
+    membership->waiting_due = true;
     identity_state_touch(membership->identity);
     return RESULT_OK;
 }
@@ -297,6 +298,7 @@ static void epoch_enter(struct membership *membership, const Announcement *annou
     if (membership->waiting.present && announced_compare(&membership->waiting, announcement) >= 0) {
         waiting_clear(membership);
     }
+    membership->waiting_due = true;
     audit_count(AUDIT_EPOCHS_CLIMBED);
     identity_state_touch(membership->identity);
 }

@@ -210,7 +210,7 @@ enum result speaking_hear(struct membership *membership, const char *site, const
 enum result speaking_waiting_turn(struct membership *membership, struct reason *why)
 {
     struct engine *engine = membership->identity->engine;
-    size_t count = membership_ready(membership) ? membership->waiting_messages.count : 0;
+    size_t count = membership->waiting_messages.count;
     for (size_t i = 0; i < count; i++) {
         struct waiting_message *waiting = waiting_room_leave(&membership->waiting_messages);
         struct reason local;

@@ -1,0 +1,426 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "secenv/association.h"
+#include "secenv/member/news.h"
+#include "secenv/member/packed.h"
+#include "tests/unit/member_play.h"
+
+/* Authentication, key packages, the climb, policy, leaving: what a member has, and what it does not take. */
+
+#define TOPIC(name_) GROUPSEAL__SECENV__TOPIC_KIND__TOPIC_##name_
+#define CODE(name_) GROUPSEAL__SECENV__CODE__##name_
+#define EVENT(name_) GROUPSEAL__SECENV__EVENT__CONTENT_##name_
+
+static void same_key(struct site_node *a, struct site_node *b, bool same)
+{
+    struct membership *left = play_membership(a, PLAY_GROUP);
+    struct membership *right = play_membership(b, PLAY_GROUP);
+    assert_true(left->current.present && right->current.present);
+    assert_int_equal(secret_equal(left->current.secret.data, right->current.secret.data, SECRET_SIZE), same);
+}
+
+static void evict(struct play *play, const char *name)
+{
+    Groupseal__Secenv__MemberEvict evict = GROUPSEAL__SECENV__MEMBER_EVICT__INIT;
+    Groupseal__Secenv__ToSecenv request = GROUPSEAL__SECENV__TO_SECENV__INIT;
+    evict.name = (char *)name;
+    evict.reason = (char *)"stolen";
+    request.request_case = GROUPSEAL__SECENV__TO_SECENV__REQUEST_MEMBER_EVICT;
+    request.member_evict = &evict;
+    Groupseal__Secenv__Reply *reply =
+        site_request(site_authority(play->site), SOCKET_OPERATOR, SITE_OPERATOR_CONNECTION, &request);
+    assert_int_equal(reply->code, CODE(OK));
+    site_reply_free(reply);
+    site_settle(play->site);
+}
+
+static enum result count_row(void *context, const struct store_row *row, struct reason *why)
+{
+    (void)why;
+    *(int64_t *)context = row_int(row, 0);
+    return RESULT_OK;
+}
+
+static int64_t stored_keys(struct site_node *node)
+{
+    int64_t count = -1;
+    struct reason why;
+    assert_int_equal(
+        store_query(site_store(node), &why, count_row, &count,
+                    "SELECT (SELECT count(*) FROM epoch_key) + (SELECT count(*) FROM membership)", ""),
+        RESULT_OK);
+    return count;
+}
+
+static Groupseal__Secenv__Code speak(struct site_node *node, const char *body)
+{
+    Groupseal__Secenv__Speak speak = GROUPSEAL__SECENV__SPEAK__INIT;
+    Groupseal__Secenv__ToSecenv request = GROUPSEAL__SECENV__TO_SECENV__INIT;
+    speak.identity = (char *)site_name(node);
+    speak.group = (char *)PLAY_GROUP;
+    speak.body = arena_field(bytes_of_text(body));
+    request.request_case = GROUPSEAL__SECENV__TO_SECENV__REQUEST_SPEAK;
+    request.speak = &speak;
+    Groupseal__Secenv__Reply *reply = site_request(node, SOCKET_OWNER, 1, &request);
+    Groupseal__Secenv__Code code = reply->code;
+    site_reply_free(reply);
+    return code;
+}
+
+/* ---- climbing ---- */
+
+static void members_reach_the_same_key(void **state)
+{
+    (void)state;
+    struct play *play = play_new(2);
+    same_key(play->mn, play->door, true);
+    same_key(play->mn, play->door2, true);
+    const Groupseal__Secenv__Event *joined = site_last_event(play->door, EVENT(JOINED));
+    assert_string_equal(joined->joined->group, PLAY_GROUP);
+    assert_int_equal(joined->joined->n_sites, 1);
+    assert_string_equal(joined->joined->sites[0], PLAY_SITE);
+    play_free(play);
+}
+
+static enum result left_take(struct play *play, uint64_t epoch)
+{
+    struct membership *door = play_membership(play->door, PLAY_GROUP);
+    struct store *store = site_store(play->door);
+    struct reason why;
+    uint8_t instance[INSTANCE_SIZE];
+    Groupseal__Envelope__Left left = GROUPSEAL__ENVELOPE__LEFT__INIT;
+    memcpy(instance, door->instance, INSTANCE_SIZE);
+    left.group = (char *)PLAY_GROUP;
+    left.instance = arena_field(BYTES_OF(instance));
+    left.incarnation = door->incarnation;
+    left.epoch = epoch;
+    assert_int_equal(store_begin(store, &why), RESULT_OK);
+    enum result result = membership_take_left(door->identity, &left, &why);
+    assert_int_equal(store_commit(store, &why), RESULT_OK);
+    site_advance(play->site, 100);
+    return result;
+}
+
+static void member_that_left_has_nothing_left(void **state)
+{
+    (void)state;
+    struct play *play = play_new(1);
+    assert_true(stored_keys(play->door) > 0);
+    /* From before it joined: nothing happens. */
+    assert_int_equal(left_take(play, play_membership(play->door, PLAY_GROUP)->joined_epoch - 1), RESULT_OK);
+    same_key(play->mn, play->door, true);
+    assert_int_equal(left_take(play, play_membership(play->door, PLAY_GROUP)->joined_epoch), RESULT_OK);
+    assert_int_equal(stored_keys(play->door), 0);
+    assert_null(engine_identity(site_engine(play->door), PLAY_DOOR)->memberships);
+    assert_int_equal(speak(play->door, "hello"), CODE(UNKNOWN));
+    assert_non_null(site_last_event(play->door, EVENT(DEPARTED)));
+    site_restart(play->door);
+    assert_null(engine_identity(site_engine(play->door), PLAY_DOOR)->memberships);
+    play_free(play);
+}
+
+/* It never hears that it is out, and goes on listening: it cannot climb, and its keys open nothing new. */
+static void evicted_member_cannot_climb(void **state)
+{
+    (void)state;
+    struct play *play = play_new(2);
+    site_online(play->door, false);
+    evict(play, PLAY_DOOR);
+    site_advance(play->site, 2000);
+    struct bytes news = site_retained(play->site, PLAY_SITE, PLAY_GROUP, TOPIC(EPOCH));
+    uint64_t epoch = play_membership(play->door, PLAY_GROUP)->current.epoch;
+    assert_int_equal(play_hear(play->door, TOPIC(EPOCH), "", news, true), CODE(OK));
+    assert_true(play_membership(play->door, PLAY_GROUP)->waiting.present);
+    assert_int_equal(play_membership(play->door, PLAY_GROUP)->current.epoch, epoch);
+    same_key(play->mn, play->door, false);
+    same_key(play->mn, play->door2, true);
+    play_free(play);
+}
+
+/* After any absence, from what is retained alone. */
+static void absent_member_climbs_from_retained_state(void **state)
+{
+    (void)state;
+    struct play *play = play_new(1);
+    site_online(play->door, false);
+    (void)site_join(play->site, PLAY_DOOR_2, IDENTITY_ADN_AE, CREDENTIALS_PSK, SITE_MN_CSE, "door");
+    (void)site_join(play->site, "//sp.example/Sdoor3", IDENTITY_ADN_AE, CREDENTIALS_PSK, SITE_MN_CSE, "door");
+    site_advance(play->site, 100000);
+    same_key(play->mn, play->door, false);
+    site_restart(play->door);
+    site_online(play->door, true);
+    site_settle(play->site);
+    same_key(play->mn, play->door, true);
+    play_free(play);
+}
+
+static void restart_needs_no_handshake(void **state)
+{
+    (void)state;
+    struct play *play = play_new(1);
+    uint64_t handshakes = audit_value(AUDIT_HANDSHAKES_STARTED);
+    site_restart(play->door);
+    site_restart(play->mn);
+    site_advance(play->site, 3000);
+    assert_int_equal(audit_value(AUDIT_HANDSHAKES_STARTED), handshakes);
+    same_key(play->mn, play->door, true);
+    assert_true(play_membership(play->door, PLAY_GROUP)->sites[0].synchronised);
+    play_free(play);
+}
+
+static void new_authentication_gives_a_new_leaf(void **state)
+{
+    (void)state;
+    struct play *play = play_new(1);
+    struct secret leaf = play_membership(play->door, PLAY_GROUP)->leaf;
+    struct signing_key signing = play_membership(play->door, PLAY_GROUP)->identity->signing;
+    uint64_t serial = play_membership(play->door, PLAY_GROUP)->serial;
+    Groupseal__Secenv__MemberReauthenticate content = GROUPSEAL__SECENV__MEMBER_REAUTHENTICATE__INIT;
+    Groupseal__Secenv__ToSecenv request = GROUPSEAL__SECENV__TO_SECENV__INIT;
+    content.name = (char *)PLAY_DOOR;
+    request.request_case = GROUPSEAL__SECENV__TO_SECENV__REQUEST_MEMBER_REAUTHENTICATE;
+    request.member_reauthenticate = &content;
+    uint64_t done = audit_value(AUDIT_HANDSHAKES_DONE);
+    site_reply_free(
+        site_request(site_authority(play->site), SOCKET_OPERATOR, SITE_OPERATOR_CONNECTION, &request));
+    site_advance(play->site, 10000);
+    assert_int_equal(audit_value(AUDIT_HANDSHAKES_DONE), done + 2); /* both ends count in this process */
+    struct membership *door = play_membership(play->door, PLAY_GROUP);
+    assert_false(secret_equal(leaf.data, door->leaf.data, SECRET_SIZE));
+    assert_memory_equal(signing.public_key, door->identity->signing.public_key, VERIFY_KEY_SIZE);
+    assert_int_equal(door->serial, serial);
+    same_key(play->mn, play->door, true);
+    play_free(play);
+}
+
+/* ---- news ---- */
+
+static void forged_announcement_changes_nothing(void **state)
+{
+    (void)state;
+    struct play *play = play_new(1);
+    uint8_t before[32];
+    uint8_t after[32];
+    play->dropped_to = PLAY_DOOR;
+    (void)site_join(play->site, PLAY_DOOR_2, IDENTITY_ADN_AE, CREDENTIALS_PSK, SITE_MN_CSE, "door");
+    site_advance(play->site, 500);
+    struct bytes news = site_retained(play->site, PLAY_SITE, PLAY_GROUP, TOPIC(EPOCH));
+    struct buffer forged = BUFFER_EMPTY(OBJECT_LIMIT);
+    assert_int_equal(buffer_append(&forged, news), RESULT_OK);
+    site_digest(play->door, before);
+    for (size_t i = 0; i < forged.length; i++) {
+        forged.data[i] ^= 0x10u;
+        assert_int_not_equal(play_hear(play->door, TOPIC(EPOCH), "", buffer_bytes(&forged), true), CODE(OK));
+        forged.data[i] ^= 0x10u;
+    }
+    site_digest(play->door, after);
+    assert_memory_equal(before, after, 32);
+    assert_int_equal(play_hear(play->door, TOPIC(EPOCH), "", buffer_bytes(&forged), true), CODE(OK));
+    same_key(play->mn, play->door, true);
+    buffer_clear(&forged);
+    play_free(play);
+}
+
+static void older_announcement_changes_nothing(void **state)
+{
+    (void)state;
+    struct play *play = play_new(1);
+    uint8_t before[32];
+    uint8_t after[32];
+    struct buffer old = BUFFER_EMPTY(OBJECT_LIMIT);
+    assert_int_equal(buffer_append(&old, site_retained(play->site, PLAY_SITE, PLAY_GROUP, TOPIC(EPOCH))),
+                     RESULT_OK);
+    (void)site_join(play->site, PLAY_DOOR_2, IDENTITY_ADN_AE, CREDENTIALS_PSK, SITE_MN_CSE, "door");
+    site_advance(play->site, 500);
+    site_digest(play->door, before);
+    assert_int_equal(play_hear(play->door, TOPIC(EPOCH), "", buffer_bytes(&old), true), CODE(OK));
+    site_digest(play->door, after);
+    assert_memory_equal(before, after, 32);
+    same_key(play->mn, play->door, true);
+    buffer_clear(&old);
+    play_free(play);
+}
+
+static void announcement_of_another_instance_is_refused(void **state)
+{
+    (void)state;
+    struct play *play = play_new(1);
+    struct membership *door = play_membership(play->door, PLAY_GROUP);
+    struct bytes news = site_retained(play->site, PLAY_SITE, PLAY_GROUP, TOPIC(EPOCH));
+    struct bytes policy = site_retained(play->site, PLAY_SITE, PLAY_GROUP, TOPIC(POLICY));
+    door->instance[0] ^= 1u;
+    assert_int_equal(play_hear(play->door, TOPIC(EPOCH), "", news, true), CODE(REFUSED));
+    assert_int_equal(play_hear(play->door, TOPIC(POLICY), "", policy, true), CODE(REFUSED));
+    door->instance[0] ^= 1u;
+    assert_int_equal(play_hear(play->door, TOPIC(EPOCH), "", news, true), CODE(OK));
+    assert_int_equal(play_hear(play->door, TOPIC(POLICY), "", policy, true), CODE(OK));
+    play_free(play);
+}
+
+/* Nobody speaks or obeys by a policy that `epoch` does not name: it is asked for. */
+static void missing_policy_is_asked_for(void **state)
+{
+    (void)state;
+    struct play *play = play_new(1);
+    play->dropped_to = PLAY_DOOR_2;
+    play->dropped_kind = TOPIC(POLICY);
+    struct site_node *door2 =
+        site_join(play->site, PLAY_DOOR_2, IDENTITY_ADN_AE, CREDENTIALS_PSK, SITE_MN_CSE, "door");
+    site_advance(play->site, 1000);
+    assert_true(play_membership(door2, PLAY_GROUP)->current.present);
+    assert_null(membership_policy(play_membership(door2, PLAY_GROUP)));
+    assert_int_equal(speak(door2, "hello"), CODE(NOT_READY));
+    site_advance(play->site, 1500);
+    assert_non_null(site_last_event(door2, EVENT(RESUBSCRIBE)));
+    play->dropped_to = NULL;
+    site_advance(play->site, 12000);
+    assert_int_equal(speak(door2, "hello"), CODE(OK));
+    play_free(play);
+}
+
+/* Not more than one in ten seconds, however much there is to miss. */
+static void resubscribing_is_rate_limited(void **state)
+{
+    (void)state;
+    struct play *play = play_new(1);
+    struct membership *door = play_membership(play->door, PLAY_GROUP);
+    uint64_t asked = 0;
+    site_events_clear(play->door);
+    for (unsigned i = 0; i < 60; i++) {
+        Groupseal__Envelope__Sealed sealed = GROUPSEAL__ENVELOPE__SEALED__INIT;
+        uint8_t zero[32] = {0};
+        struct buffer payload = BUFFER_EMPTY(OBJECT_LIMIT);
+        sealed.kind = GROUPSEAL__ENVELOPE__KIND__KIND_COMMAND;
+        sealed.epoch = door->current.epoch + 1000u;
+        sealed.boot = arena_field((struct bytes){zero, 8});
+        sealed.ciphertext = arena_field(BYTES_OF(zero));
+        assert_int_equal(message_pack(&sealed.base, &payload), RESULT_OK);
+        (void)play_hear(play->door, TOPIC(COMMAND), "", buffer_bytes(&payload), false);
+        buffer_clear(&payload);
+        site_advance(play->site, 500);
+    }
+    for (size_t i = 0; i < site_event_count(play->door); i++) {
+        asked += site_event(play->door, i)->content_case == EVENT(RESUBSCRIBE);
+    }
+    assert_in_range(asked, 2, 4);
+    assert_in_range(door->waiting_commands.count, 0, WAITING_ROOM_PLACES);
+    site_advance(play->site, 60000);
+    assert_int_equal(door->waiting_commands.count, 0);
+    play_free(play);
+}
+
+/* ---- objects ---- */
+
+static bool is_refusal(struct bytes object)
+{
+    struct arena *arena = arena_new((size_t)256 * 1024);
+    struct reason why;
+    Groupseal__Envelope__EndToEnd *parsed = NULL;
+    bool refusal = carriage_parse(object, arena, &parsed, &why) == RESULT_OK &&
+                   parsed->content_case == GROUPSEAL__ENVELOPE__END_TO_END__CONTENT_REFUSAL;
+    arena_free(arena);
+    return refusal;
+}
+
+struct object_capture {
+    struct buffer object;
+    const char *to;
+};
+
+static enum site_fate object_keep(void *context, const struct site_message *message)
+{
+    struct object_capture *capture = context;
+    if (message->what == SITE_OBJECT && strcmp(message->to, capture->to) == 0) {
+        buffer_clear(&capture->object);
+        assert_int_equal(buffer_append(&capture->object, message->payload), RESULT_OK);
+    }
+    return SITE_DELIVER;
+}
+
+static void object_refused(struct play *play, const char *from, struct bytes object)
+{
+    uint8_t before[32];
+    uint8_t after[32];
+    site_digest(play->door, before);
+    struct buffer answer = site_received(play->door, from, "hop", object);
+    site_digest(play->door, after);
+    assert_true(is_refusal(buffer_bytes(&answer)));
+    assert_memory_equal(before, after, 32);
+    buffer_clear(&answer);
+}
+
+static void foreign_objects_are_refused(void **state)
+{
+    (void)state;
+    struct play *play = play_new(1);
+    struct object_capture capture = {BUFFER_EMPTY(65536), PLAY_DOOR};
+    uint8_t noise[64] = {0x12, 0x34};
+    site_carry(play->site, object_keep, &capture);
+    (void)site_join(play->site, PLAY_DOOR_2, IDENTITY_ADN_AE, CREDENTIALS_PSK, SITE_MN_CSE, "door");
+    evict(play, PLAY_DOOR_2);
+    site_group(play->site, "others", "door", SITE_MN_CSE);
+    site_advance(play->site, 2000);
+    assert_true(capture.object.length > 0);
+    struct bytes object = buffer_bytes(&capture.object);
+    object_refused(play, SITE_AUTHORITY, object); /* again */
+    object_refused(play, SITE_MN_CSE, object);
+    object_refused(play, SITE_AUTHORITY, BYTES_OF(noise));
+    object_refused(play, SITE_AUTHORITY, (struct bytes){NULL, 0});
+    capture.object.data[capture.object.length / 2] ^= 1u;
+    object_refused(play, SITE_AUTHORITY, object);
+    buffer_clear(&capture.object);
+    play_free(play);
+}
+
+/* ---- back-off ---- */
+
+static void unknown_member_tries_again_by_its_backoff(void **state)
+{
+    (void)state;
+    struct site *site = site_new();
+    struct site_node *door = site_provision(site, PLAY_DOOR, IDENTITY_ADN_AE, CREDENTIALS_PSK);
+    uint64_t started = audit_value(AUDIT_HANDSHAKES_STARTED);
+    site_online(door, true);
+    site_settle(site);
+    assert_true(audit_value(AUDIT_HANDSHAKES_STARTED) > started);
+    site_advance(site, 600000);
+    /* 0, 2, 4, 8, … 300 s, each drawn from its upper half: not many in ten minutes, and said once. */
+    assert_in_range(audit_value(AUDIT_HANDSHAKES_STARTED) - started, 7, 24);
+    size_t notices = 0;
+    for (size_t i = 0; i < site_event_count(door); i++) {
+        notices += site_event(door, i)->content_case == EVENT(NOTICE);
+    }
+    assert_int_equal(notices, 1);
+    site_enrol(site, SITE_MN_CSE, IDENTITY_MN_CSE, CREDENTIALS_CERT, NULL, NULL);
+    site_enrol(site, PLAY_DOOR, IDENTITY_ADN_AE, CREDENTIALS_PSK, SITE_MN_CSE, "door");
+    site_advance(site, 300000);
+    assert_true(engine_identity(site_engine(door), PLAY_DOOR)->associated);
+    site_free(site);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(members_reach_the_same_key),
+        cmocka_unit_test(member_that_left_has_nothing_left),
+        cmocka_unit_test(evicted_member_cannot_climb),
+        cmocka_unit_test(absent_member_climbs_from_retained_state),
+        cmocka_unit_test(restart_needs_no_handshake),
+        cmocka_unit_test(new_authentication_gives_a_new_leaf),
+        cmocka_unit_test(forged_announcement_changes_nothing),
+        cmocka_unit_test(older_announcement_changes_nothing),
+        cmocka_unit_test(announcement_of_another_instance_is_refused),
+        cmocka_unit_test(missing_policy_is_asked_for),
+        cmocka_unit_test(resubscribing_is_rate_limited),
+        cmocka_unit_test(foreign_objects_are_refused),
+        cmocka_unit_test(unknown_member_tries_again_by_its_backoff),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

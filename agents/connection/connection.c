@@ -245,11 +245,13 @@ static void say_failed(struct connection *connection, int code, const char *text
     if (note[0] != '\0') {
         tls_words(note, words, sizeof(words));
         say_trouble(connection, "TLS with the broker at %s failed: %s", connection->uri, words);
-    } else if (text != NULL && strstr(text, "TLS") != NULL) {
-        say_trouble(connection,
-                    "TLS with the broker at %s failed: its certificate does not name that host, "
-                    "or it closed the connection",
-                    connection->uri);
+    } else if (strncmp(connection->uri, "mqtts://", 8) == 0) {
+        /* Paho has one text, and no word of OpenSSL, for both. */
+        say_trouble(
+            connection,
+            "no TLS connection to the broker at %s: it is not there, or its certificate does not name that "
+            "host",
+            connection->uri);
     } else {
         say_trouble(connection, "cannot reach the broker at %s%s%s", connection->uri,
                     text != NULL ? ": " : "", text != NULL ? text : "");

@@ -8,3 +8,5 @@ unit_test(agents_roster_file SOURCES unit/agents_roster_file.c LIBS in_cse_progr
 unit_test(agents_adn_ae_settings SOURCES unit/agents_adn_ae_settings.c LIBS adn_ae_program)
 unit_test(agents_message_line SOURCES unit/agents_message_line.c LIBS adn_ae_program)
 unit_test(agents_runner SOURCES unit/agents_runner.c LIBS adn_ae_program)
+unit_test(agents_session SOURCES unit/agents_session.c LIBS agents_shared)
+unit_test(agents_device SOURCES unit/agents_device.c LIBS adn_ae_device)

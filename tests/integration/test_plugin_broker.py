@@ -407,6 +407,41 @@ def test_wills_on_our_topics_are_not_sent(connect, secenv):
     assert other.next("wills/1").payload == b"will"
 
 
+def test_bridge_proves_nobody(processes, tmp_path, credentials, build, secenv):
+    """What another broker sends in over a bridge of this one passes no access check, and names whom it likes."""
+    port = free_ports(1)[0]
+    other = tmp_path / "other.conf"
+    other.write_text(f"user root\nallow_anonymous true\nlistener {port} 127.0.0.1\n")
+    processes.start("other", ["mosquitto", "-c", other])
+    made = Broker(processes, tmp_path / "broker", credentials, "mn-1", build, options(secenv.path), foreign_lines=[
+        "connection other", f"address 127.0.0.1:{port}", "topic # in 1", "local_username Sdoor1",
+        "restart_timeout 1"])
+    made.start()
+    assert secenv.connected.wait(5)
+    secenv.roster("doors", [DOOR, "//sp.example/Sdoor2"])
+    in_cse = Client(made, credentials, "in-cse")
+    door = Client(made, credentials, "Sdoor2")
+    try:
+        wait_until(lambda: door.subscribe(f"{GROUP}/msg/+"), 5, "the roster is taken")
+        assert in_cse.subscribe("/oneM2M/req/+/in-cse/#") and in_cse.subscribe("sensors/#")
+
+        def bridged():
+            run(["mosquitto_pub", "-p", port, "-q", "1", "-t", "sensors/1", "-m", "x"])
+            return in_cse.received.qsize()
+
+        wait_until(bridged, 10, "the bridge passes other topics on", every=0.2)
+        while in_cse.received.qsize():
+            in_cse.next("sensors/1")
+        run(["mosquitto_pub", "-p", port, "-q", "1", "-t", "/oneM2M/req/Sdoor1/mn-1/json", "-m",
+             json.dumps({"op": 5, "to": IN_CSE, "fr": DOOR, "rqi": "q1"})])
+        run(["mosquitto_pub", "-p", port, "-q", "1", "-t", f"{GROUP}/msg/Sdoor1", "-m", "false"])
+        run(["mosquitto_pub", "-p", port, "-q", "1", "-t", f"{GROUP}/cmd", "-m", "false"])
+        assert in_cse.silent() and door.silent()
+    finally:
+        in_cse.stop()
+        door.stop()
+
+
 # -- the broker's own life ----------------------------------------------------------------------------------------
 
 

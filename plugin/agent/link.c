@@ -104,6 +104,15 @@ void link_tick(struct agent *agent)
     }
 }
 
+/* Their tokens mean nothing to the next secenv. */
+static void sent_drop(struct agent *agent)
+{
+    struct exchange *exchange;
+    while ((exchange = exchange_waiting(&agent->exchanges, EXCHANGE_SENT)) != NULL) {
+        exchange_remove(&agent->exchanges, exchange);
+    }
+}
+
 void agent_secenv_up(struct agent *agent)
 {
     Groupseal__Secenv__Hello hello = GROUPSEAL__SECENV__HELLO__INIT;
@@ -113,6 +122,7 @@ void agent_secenv_up(struct agent *agent)
     request.request_case = GROUPSEAL__SECENV__TO_SECENV__REQUEST_HELLO;
     request.hello = &hello;
     agent->secenv_ready = false;
+    sent_drop(agent);
     if (!call_send(agent, call_tag(agent, CALL_HELLO), &request, true)) {
         agent_log(agent, AGENT_ALARM, "secenv cannot be greeted: the queue to it is full");
     }
@@ -122,11 +132,7 @@ void agent_secenv_down(struct agent *agent, const char *why)
 {
     agent->secenv_ready = false;
     agent->sweep_ms = 0;
-    /* Their tokens mean nothing to the next secenv. */
-    struct exchange *exchange;
-    while ((exchange = exchange_waiting(&agent->exchanges, EXCHANGE_SENT)) != NULL) {
-        exchange_remove(&agent->exchanges, exchange);
-    }
+    sent_drop(agent);
     agent_note(
         agent, AGENT_COUNT_SECENV_LOST, AGENT_ALARM,
         "the secure environment is not reachable (%s): broker and relay go on, what is for this MN-CSE "

@@ -50,8 +50,9 @@ struct courier {
     atomic_bool ending;
     atomic_bool results_wait;
 
-    pthread_mutex_t mutex; /* over the three below */
-    bool connected;
+    pthread_mutex_t mutex; /* over the four below */
+    uint64_t connection;   /* number of the one that stands; 0: none */
+    uint64_t announced;    /* number of the one that the main thread has been told of */
     struct calls requests;
     struct results results;
 
@@ -59,8 +60,9 @@ struct courier {
     char *texts[5]; /* what the settings point to */
     struct secenv_client_settings settings;
     struct secenv_client *client;
-    struct calls sent; /* not answered */
-    uint64_t retry_ms; /* monotonic: when to open again */
+    uint64_t connections; /* so far */
+    struct calls sent;    /* not answered */
+    uint64_t retry_ms;    /* monotonic: when to open again */
     unsigned backoff_ms;
 };
 
@@ -141,21 +143,22 @@ static size_t results_room(struct courier *courier)
     return count < COURIER_RESULTS_LIMIT ? COURIER_RESULTS_LIMIT - count : 0;
 }
 
-/* Takes the message over. Out of memory the process can only go on without the result; the agent's own
- * timer ends the request. */
-static void result_add(struct courier *courier, enum courier_kind kind, uint64_t tag,
+/* Takes the message over. False, out of memory: the process can only go on without the result; the agent's
+ * own timer ends the request. */
+static bool result_add(struct courier *courier, enum courier_kind kind, uint64_t tag,
                        Groupseal__Secenv__FromSecenv *message, const char *why)
 {
     struct courier_result *result = calloc(1, sizeof(*result));
     if (result == NULL) {
         secenv_client_free(message);
-        return;
+        return false;
     }
     result->kind = kind;
     result->tag = tag;
     result->message = message;
     snprintf(result->why, sizeof(result->why), "%s", why);
     results_push(courier, result);
+    return true;
 }
 
 void courier_result_free(struct courier_result *result)
@@ -179,6 +182,9 @@ struct courier_result *courier_next(struct courier *courier)
     if (result != NULL) {
         courier->results.first = result->next;
         courier->results.count--;
+        if (result->kind == COURIER_UP) {
+            courier->announced = result->tag;
+        }
     }
     if (courier->results.first == NULL) {
         courier->results.last = &courier->results.first;
@@ -230,7 +236,9 @@ bool courier_request(struct courier *courier, uint64_t tag, const Groupseal__Sec
         return false;
     }
     pthread_mutex_lock(&courier->mutex);
-    bool taken = courier->connected && courier->requests.count < limit &&
+    /* What was meant for a connection before must not be the first that a new secenv hears. */
+    bool taken = courier->connection != 0 && courier->announced == courier->connection &&
+                 courier->requests.count < limit &&
                  (urgent || courier->requests.bytes + call->size <= COURIER_REQUESTS_BYTES_LIMIT);
     if (taken) {
         calls_push(&courier->requests, call);
@@ -278,7 +286,7 @@ static void connection_lose(struct courier *courier, const char *why)
     struct calls unsent;
 
     pthread_mutex_lock(&courier->mutex);
-    courier->connected = false;
+    courier->connection = 0;
     unsent = courier->requests;
     if (unsent.first == NULL) {
         calls_init(&unsent);
@@ -293,6 +301,13 @@ static void connection_lose(struct courier *courier, const char *why)
     retry_later(courier);
 }
 
+static void connection_set(struct courier *courier, uint64_t number)
+{
+    pthread_mutex_lock(&courier->mutex);
+    courier->connection = number;
+    pthread_mutex_unlock(&courier->mutex);
+}
+
 static void connection_open(struct courier *courier)
 {
     char why[256] = "";
@@ -304,10 +319,14 @@ static void connection_open(struct courier *courier)
         retry_later(courier);
         return;
     }
-    pthread_mutex_lock(&courier->mutex);
-    courier->connected = true;
-    pthread_mutex_unlock(&courier->mutex);
-    result_add(courier, COURIER_UP, 0, NULL, "");
+    uint64_t number = ++courier->connections;
+    connection_set(courier, number); /* first: what the main thread says when it is told must be taken */
+    if (!result_add(courier, COURIER_UP, number, NULL, "")) {
+        connection_set(courier, 0);
+        secenv_client_close(courier->client);
+        courier->client = NULL;
+        retry_later(courier);
+    }
 }
 
 static struct call *request_take(struct courier *courier)

@@ -27,7 +27,8 @@ struct courier *courier_start(const struct secenv_client_settings *settings, cha
 /* Closes the connection and waits for the thread. NULL is allowed. */
 void courier_stop(struct courier *courier);
 
-/* False: secenv is not connected, or the queue is full. Else a result of kind COURIER_REPLY follows. */
+/* False: secenv is not connected, or courier_next has not told of its connection yet, or the queue is full.
+ * Else a result of kind COURIER_REPLY follows. */
 bool courier_request(struct courier *courier, uint64_t tag, const Groupseal__Secenv__ToSecenv *request,
                      bool urgent) __attribute__((warn_unused_result));
 
@@ -40,7 +41,7 @@ enum courier_kind {
 
 struct courier_result {
     enum courier_kind kind;
-    uint64_t tag;                           /* COURIER_REPLY */
+    uint64_t tag;                           /* COURIER_REPLY; COURIER_UP: the connection's number */
     Groupseal__Secenv__FromSecenv *message; /* COURIER_REPLY, COURIER_EVENT */
     char why[256];                          /* COURIER_DOWN */
     struct courier_result *next;

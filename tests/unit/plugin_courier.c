@@ -217,6 +217,29 @@ static void test_loss(void **state)
     fake_free(fake);
 }
 
+/* Between a loss and its being told, nothing goes to the new connection: it would come before the greeting.
+ */
+static void test_not_before_it_is_told(void **state)
+{
+    struct fake *fake = fake_new();
+    (void)state;
+    fake_listen(fake);
+    connected(fake);
+    assert_true(ask(fake, 1, true));
+    fake_receive(fake);
+    close(fake->connection);
+    fake->connection = accept(fake->listener, NULL, NULL); /* it is open again, and nobody took a result */
+    assert_true(fake->connection >= 0);
+    usleep(100 * 1000);
+    assert_false(ask(fake, 2, true));
+    expect(fake, COURIER_REPLY);
+    expect(fake, COURIER_DOWN);
+    assert_false(ask(fake, 3, true));
+    expect(fake, COURIER_UP);
+    assert_true(ask(fake, 4, true));
+    fake_free(fake);
+}
+
 /* An answer to nothing, and bytes that are no message, end the connection. */
 static void test_nonsense(void **state)
 {
@@ -329,6 +352,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_requests_and_replies),
         cmocka_unit_test(test_loss),
+        cmocka_unit_test(test_not_before_it_is_told),
         cmocka_unit_test(test_nonsense),
         cmocka_unit_test(test_full),
         cmocka_unit_test(test_results_wait),

@@ -98,12 +98,12 @@ class Site:
         for device in self.devices.values():
             self.provision(device.stem, "adn-ae", device.identity, device.stem, device.mode)
 
-    def provision(self, store, kind, identity, name, mode, *more, pki=None, in_cse=IN_CSE):
+    def provision(self, store, kind, identity, name, mode, *more, pki=None, in_cse=IN_CSE, crl=True):
         """Puts an identity with the credentials of `name` into a (stopped) store."""
         pki = pki or self.pki
         if mode == "cert":
             credentials = ["--certificate", pki.file(name, "e2e.pem"), "--private-key", pki.file(name, "e2e.key"),
-                           "--trust-anchors", pki.e2e_ca, "--crl", pki.folder / "e2e" / "crl.pem"]
+                           "--trust-anchors", pki.e2e_ca, *(["--crl", pki.folder / "e2e" / "crl.pem"] if crl else [])]
         else:
             credentials = ["--psk-file", pki.file(name, "e2e.psk")]
         run([self.secenv_program, "provision", "--store", self.store(store), "--profile",

@@ -14,8 +14,10 @@ foreach(path ${integration_tests})
   endif()
 endforeach()
 
-# What the broker sees, written down (harness/tap.c).
+# What the broker sees, written down (harness/tap.c); and a search for many keys at once (harness/scan.c).
 if(NOT GROUPSEAL_FUZZ)
+  add_executable(scan harness/scan.c)
+  target_link_libraries(scan PRIVATE groupseal_flags)
   add_library(tap MODULE harness/tap.c)
   set_target_properties(tap PROPERTIES PREFIX "")
   target_link_libraries(tap PRIVATE groupseal_flags)

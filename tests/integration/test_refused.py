@@ -66,10 +66,11 @@ def test_wrong_ca(site, tmp_path):
     site = site("cert")
     other = Pki(tmp_path / "other")
     other.make("device", "Sdoor2")
-    # Its certificate is another CA's; it does trust the right one.
-    for name in ("ca.pem", "crl.pem"):
-        (other.folder / "e2e" / name).write_bytes((site.pki.folder / "e2e" / name).read_bytes())
-    site.provision("Sdoor2", "adn-ae", site.devices["Sdoor2"].identity, "Sdoor2", "cert", "--replace", pki=other)
+    # Its certificate is another CA's; it trusts the right one too.
+    with other.e2e_ca.open("ab") as file:
+        file.write(site.pki.e2e_ca.read_bytes())
+    site.provision("Sdoor2", "adn-ae", site.devices["Sdoor2"].identity, "Sdoor2", "cert", "--replace", pki=other,
+                   crl=False)
     refused(site, "authority", "refused_chain", "Sdoor2")
     site.provision("Sdoor2", "adn-ae", site.devices["Sdoor2"].identity, "Sdoor2", "cert", "--replace")
     succeeds(site)
@@ -117,7 +118,7 @@ def test_unknown_psk(site):
     site = site("psk")
     site.provision("Sdoor2", "adn-ae", site.devices["Sdoor2"].identity, "Sdoor2", "psk", "--replace",
                    "--psk-identity", "somebody")
-    refused(site, "authority", "refused_unknown", "somebody")
+    refused(site, "authority", "refused_unknown", "PSK identity")
     site.provision("Sdoor2", "adn-ae", site.devices["Sdoor2"].identity, "Sdoor2", "psk", "--replace")
     succeeds(site)
 

@@ -19,9 +19,9 @@ void groups_free(struct groups *groups);
 
 /* Sites are topic levels or absolute CSE-IDs. False: not a valid group, too many sites, or no memory. */
 bool groups_join(struct groups *groups, const Groupseal__Secenv__Joined *joined);
-void groups_depart(struct groups *groups, const char *group);
+void groups_depart(struct groups *groups, const char *name);
 /* Subscribes the retained topics again. */
-void groups_renew(struct groups *groups, const char *group);
+void groups_renew(struct groups *groups, const char *name);
 bool groups_empty(const struct groups *groups);
 
 #endif

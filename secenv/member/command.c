@@ -254,7 +254,7 @@ static enum result command_decide(struct reception *reception, struct reason *wh
     if (known) {
         return command_again(reception, &row, why);
     }
-    if (objection != NULL) {
+    if (commander == NULL || objection != NULL) {
         return command_refuse(reception, objection, why);
     }
     return command_commit(reception, commander->name, why);

@@ -138,7 +138,7 @@ enum result command_table_finish(const struct membership *membership, const uint
 static enum result interrupted_row(void *context, const struct store_row *row, struct reason *why)
 {
     struct membership *membership = context;
-    struct command_row command;
+    struct command_row command = {.site = 0};
     struct search search = {membership, &command, false};
     GUARD(command_read(&search, row, why));
     receipt_schedule(membership, command.site, command.id, NULL);

@@ -205,21 +205,19 @@ void dispatch_member_back(struct relay *relay, const char *name)
 
 /* ---- an order comes ---- */
 
-static enum result order_place_check(struct identity_state *identity, const OrderRequest *request,
-                                     struct relay **out, struct reason *why)
+static enum result order_place_check(const struct membership *membership, const OrderRequest *request,
+                                     struct reason *why)
 {
-    const struct membership *membership = membership_find(identity, request->group);
     if (request->order == NULL) {
         return result_fail(why, RESULT_INVALID, "an order request without an order");
     }
-    if (membership == NULL || !membership_ready(membership) || !membership->relay->roster.present) {
-        return result_fail(why, RESULT_NOT_READY, "no key, policy or roster of %.64s yet", request->group);
+    if (!membership_ready(membership) || !membership->relay->roster.present) {
+        return result_fail(why, RESULT_NOT_READY, "no key, policy or roster of %s yet", membership->group);
     }
     if (!bytes_equal(arena_view(request->instance), BYTES_OF(membership->instance)) ||
         request->incarnation != membership->incarnation) {
         return result_fail(why, RESULT_REFUSED, "an order for another instance of %s", membership->group);
     }
-    *out = membership->relay;
     return RESULT_OK;
 }
 
@@ -285,14 +283,9 @@ static enum result targets_list(const struct relay *relay, const Order *order, s
     return RESULT_OK;
 }
 
-static enum result dispatch_make(const struct relay *relay, const OrderRequest *request,
-                                 uint64_t remaining_ms, struct dispatch **out, struct reason *why)
+static enum result dispatch_fill(const struct relay *relay, const OrderRequest *request,
+                                 uint64_t remaining_ms, struct dispatch *dispatch, struct reason *why)
 {
-    struct dispatch *dispatch = calloc(1, sizeof(*dispatch));
-    if (dispatch == NULL) {
-        return result_fail(why, RESULT_INTERNAL, "no memory for a command");
-    }
-    *out = dispatch;
     memcpy(dispatch->id, request->order->command_id.data, COMMAND_ID_SIZE);
     dispatch->everyone = request->order->n_targets == 0;
     dispatch->expires_ms = request->order->expires_ms;
@@ -309,9 +302,12 @@ static enum result dispatch_make(const struct relay *relay, const OrderRequest *
 static enum result dispatch_begin(struct relay *relay, const OrderRequest *request, uint64_t remaining_ms,
                                   struct reason *why)
 {
-    struct dispatch *dispatch = NULL;
     struct arena *arena = relay->membership->identity->engine->scratch;
-    enum result result = dispatch_make(relay, request, remaining_ms, &dispatch, why);
+    struct dispatch *dispatch = calloc(1, sizeof(*dispatch));
+    if (dispatch == NULL) {
+        return result_fail(why, RESULT_INTERNAL, "no memory for a command");
+    }
+    enum result result = dispatch_fill(relay, request, remaining_ms, dispatch, why);
     if (result == RESULT_OK) {
         result = dispatch_store_add(relay, dispatch, request, why);
     }
@@ -333,9 +329,14 @@ static enum result dispatch_begin(struct relay *relay, const OrderRequest *reque
 enum result dispatch_take_order(struct identity_state *identity, const OrderRequest *request, bool *expired,
                                 struct reason *why)
 {
-    struct relay *relay = NULL;
+    const struct membership *membership = membership_find(identity, request->group);
     uint64_t remaining_ms = 0;
-    GUARD(order_place_check(identity, request, &relay, why));
+    if (membership == NULL) {
+        return result_fail(why, RESULT_NOT_READY, "an order for %.64s, whose key package is not here yet",
+                           request->group);
+    }
+    struct relay *relay = membership->relay;
+    GUARD(order_place_check(membership, request, why));
     if (dispatch_find(relay, arena_view(request->order->command_id)) != NULL) {
         return RESULT_EXISTS;
     }

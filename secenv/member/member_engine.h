@@ -23,7 +23,7 @@ struct engine {
     bool owner_lost;     /* since the last turn */
 };
 
-#define MEMBER_ARENA_LIMIT (512u * 1024u)
+#define MEMBER_ARENA_LIMIT ((size_t)512 * 1024)
 #define NEVER UINT64_MAX
 
 static inline uint64_t engine_now_us(const struct engine *engine)

@@ -27,7 +27,7 @@ const char membership_schema[] =
     " PRIMARY KEY (identity, grp, age)) WITHOUT ROWID;";
 
 #define PURPOSE_SIZE 256u
-#define SITES_TEXT_SIZE (MEMBERSHIP_SITES_LIMIT * (SITE_LIMIT + 1u))
+#define SITES_TEXT_SIZE ((size_t)MEMBERSHIP_SITES_LIMIT * (SITE_LIMIT + 1u))
 
 static void leaf_purpose(const char *identity, const char *group, char out[PURPOSE_SIZE])
 {

@@ -421,20 +421,24 @@ enum result news_take_block(struct membership *membership, const Block *block, s
 
 /* ---- heard ---- */
 
-enum result news_hear_announcement(struct membership *membership, struct bytes payload, struct arena *arena,
-                                   struct reason *why)
+static enum result announcement_hear(struct membership *membership, struct bytes payload, struct arena *arena,
+                                     struct reason *why)
 {
     Announcement *announcement =
         payload.length > OBJECT_LIMIT
             ? NULL
             : groupseal__envelope__announcement__unpack(arena_allocator(arena), payload.length, payload.data);
-    enum result result =
-        announcement == NULL
-            ? result_fail(why, RESULT_INVALID, "no announcement on epoch of %s", membership->group)
-            : news_check_announcement(membership, announcement, why);
-    if (result == RESULT_OK) {
-        result = news_take_announcement(membership, announcement, why);
+    if (announcement == NULL) {
+        return result_fail(why, RESULT_INVALID, "no announcement on epoch of %s", membership->group);
     }
+    GUARD(news_check_announcement(membership, announcement, why));
+    return news_take_announcement(membership, announcement, why);
+}
+
+enum result news_hear_announcement(struct membership *membership, struct bytes payload, struct arena *arena,
+                                   struct reason *why)
+{
+    enum result result = announcement_hear(membership, payload, arena, why);
     if (result != RESULT_OK) {
         audit_count(AUDIT_ANNOUNCEMENTS_REFUSED);
     }

@@ -177,7 +177,7 @@ static enum result record_take(struct identity_state *identity, const Groupseal_
     Groupseal__Envelope__RecordBody *body = NULL;
     struct verdict verdict = {.accept = ACCEPT_TAKEN};
     enum result result = record_open(identity, record, arena, &body, why);
-    if (result != RESULT_OK) {
+    if (result != RESULT_OK || body == NULL) {
         return result;
     }
     identity->unanswered = 0;

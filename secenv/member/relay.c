@@ -22,7 +22,8 @@ const char relay_schema[] =
     " incarnation INTEGER NOT NULL, epoch INTEGER NOT NULL, block BLOB NOT NULL,"
     " PRIMARY KEY (identity, grp, tree_row, tree_column)) WITHOUT ROWID;";
 
-#define NEWEST_LIMIT (40u * 1024u) /* bytes of one NEWEST: what it leaves out is sent again, no more */
+#define NEWEST_LIMIT ((size_t)40 * 1024) /* bytes of one NEWEST: what it leaves out is sent again, no more   \
+                                          */
 #define NEWS_GAP_US 5000000u
 
 typedef Groupseal__Envelope__Announcement Announcement;

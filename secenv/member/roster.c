@@ -179,18 +179,18 @@ static enum result head_store(const struct relay *relay, uint64_t incarnation, u
 
 /* ---- what may come ---- */
 
-/* The relay of the group that the object is for. */
-static enum result relay_of(struct identity_state *identity, const char *group, ProtobufCBinaryData instance,
-                            struct relay **out, struct reason *why)
+/* The relay of the group that the object is for, or NULL. */
+static struct relay *relay_find(const struct identity_state *identity, const char *group,
+                                ProtobufCBinaryData instance)
 {
     const struct membership *membership = membership_find(identity, group);
-    if (membership == NULL || membership->relay == NULL ||
-        !bytes_equal(arena_view(instance), BYTES_OF(membership->instance))) {
-        return result_fail(why, RESULT_NOT_READY, "a roster of %.64s, whose key package is not here yet",
-                           group);
-    }
-    *out = membership->relay;
-    return RESULT_OK;
+    bool here = membership != NULL && bytes_equal(arena_view(instance), BYTES_OF(membership->instance));
+    return here ? membership->relay : NULL;
+}
+
+static enum result too_early(const char *group, struct reason *why)
+{
+    return result_fail(why, RESULT_NOT_READY, "a roster of %.64s, whose key package is not here yet", group);
 }
 
 static int roster_compare(const struct roster *roster, uint64_t incarnation, uint64_t number)
@@ -328,8 +328,10 @@ static enum result delta_follow(struct relay *relay, const Delta *delta, struct 
 
 enum result roster_take_delta(struct identity_state *identity, const Delta *delta, struct reason *why)
 {
-    struct relay *relay = NULL;
-    GUARD(relay_of(identity, delta->group, delta->instance, &relay, why));
+    struct relay *relay = relay_find(identity, delta->group, delta->instance);
+    if (relay == NULL) {
+        return too_early(delta->group, why);
+    }
     GUARD(roster_delta_check(delta, BYTES_OF(relay->membership->authority_key), why));
     if (roster_compare(&relay->roster, delta->incarnation, delta->number) <= 0) {
         return RESULT_OK;
@@ -460,8 +462,10 @@ static enum result pages_check(struct relay *relay, const Page *page, struct rea
 
 enum result roster_take_page(struct identity_state *identity, const Page *page, struct reason *why)
 {
-    struct relay *relay = NULL;
-    GUARD(relay_of(identity, page->group, page->instance, &relay, why));
+    struct relay *relay = relay_find(identity, page->group, page->instance);
+    if (relay == NULL) {
+        return too_early(page->group, why);
+    }
     GUARD(roster_page_check(page, BYTES_OF(relay->membership->authority_key), why));
     if (page->pages == 0 || page->pages > ROSTER_PAGES_LIMIT || page->page >= page->pages) {
         return result_fail(why, RESULT_INVALID, "page %u of %u of the roster of %s", page->page, page->pages,

@@ -7,7 +7,7 @@
 #include "secenv/member/relay.h"
 
 /* A reply is one packet of 64 KiB: a simulator's many identities are told as far as they fit. */
-#define STATUS_LIMIT (48u * 1024u)
+#define STATUS_LIMIT ((size_t)48 * 1024)
 
 typedef Groupseal__Secenv__StatusReply StatusReply;
 typedef Groupseal__Secenv__IdentityStatus IdentityStatus;

@@ -30,9 +30,12 @@ enum direction { TO_AUTHORITY = 1, TO_MEMBER = 2, BOTH_WAYS = 3 };
 
 static void key_id_text(const struct agreement *agreement, char out[KEY_ID_TEXT_SIZE])
 {
+    static const char digits[] = "0123456789abcdef";
     for (size_t i = 0; i < ASSOCIATION_ID_SIZE; i++) {
-        (void)snprintf(out + 2 * i, 3, "%02x", agreement->id[i]);
+        out[2 * i] = digits[agreement->id[i] >> 4];
+        out[2 * i + 1] = digits[agreement->id[i] & 15];
     }
+    out[2 * ASSOCIATION_ID_SIZE] = '\0';
 }
 
 /* Names the sealed key's place: role and key id. */
@@ -78,6 +81,7 @@ enum result association_save(struct association *association, struct store *stor
     char purpose[80];
     key_purpose(association, purpose);
     struct bytes id = BYTES_OF(association->agreement.id);
+    association->saved = true;
     /* What was in this slot goes, with its counter; and this one leaves the slot that it had. */
     GUARD(store_run(store, why,
                     "DELETE FROM counter WHERE name IN (SELECT counter FROM association WHERE role = ? AND"
@@ -128,6 +132,7 @@ static enum result read_row(const struct store_row *row, struct association *ass
     association_init(association, association->role, (enum association_slot)row_int(row, 2), row_text(row, 0),
                      row_text(row, 1), &agreement, row_u64(row, 8));
     association->received = row_u64(row, 7);
+    association->saved = true;
     char purpose[80];
     key_purpose(association, purpose);
     return row_secret(row, 4, purpose, &association->agreement.key, why);
@@ -405,7 +410,9 @@ static enum result open_record(struct association *association, struct store *st
                            "record of %s has type %d, with a content that does not fit it",
                            peer_of(association), (int)record->type);
     }
-    GUARD(store_received(association, record->counter, store, why));
+    if (association->saved) {
+        GUARD(store_received(association, record->counter, store, why));
+    }
     association->received = record->counter;
     return RESULT_OK;
 }

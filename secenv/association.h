@@ -23,6 +23,7 @@ struct association {
     struct counter send; /* named by key id and role */
     uint64_t received;   /* highest counter opened */
     uint64_t made_ms;    /* wall clock */
+    bool saved;          /* may have a row (or it was rolled back): what was received is written to it */
 };
 
 extern const char association_schema[];

@@ -42,7 +42,8 @@ struct timer {
 
 /* Kept until the end: there are no more than the roster has names. */
 struct peer {
-    struct peer *next; /* in its bucket */
+    struct peer *next;          /* in its bucket */
+    struct peer *next_of_owner; /* in its owner's bucket */
     struct timer *timers;
     size_t count;
     char *owner;
@@ -52,8 +53,9 @@ struct peer {
 struct outbox {
     struct store *store;
     const struct clock_source *clock;
-    struct peer *buckets[BUCKETS];
-    struct timer **heap; /* the earliest first */
+    struct peer *buckets[BUCKETS]; /* by owner and peer */
+    struct peer *owners[BUCKETS];  /* by owner */
+    struct timer **heap;           /* the earliest first */
     size_t count;
     size_t capacity;
 };
@@ -120,11 +122,12 @@ static void timer_set(struct outbox *outbox, struct timer *timer, uint64_t due)
 
 /* ---- peers ---- */
 
+/* FNV-1a over both texts with their ends; a NULL peer is the owner alone. */
 static size_t bucket_of(const char *owner, const char *peer)
 {
-    uint64_t hash = 1469598103934665603u; /* FNV-1a */
+    uint64_t hash = 1469598103934665603u;
     const char *texts[] = {owner, peer};
-    for (size_t i = 0; i < 2; i++) {
+    for (size_t i = 0; i < 2 && texts[i] != NULL; i++) {
         for (const char *c = texts[i];; c++) {
             hash = (hash ^ (unsigned char)*c) * 1099511628211u;
             if (*c == '\0') {
@@ -172,6 +175,9 @@ static struct peer *peer_take(struct outbox *outbox, const char *owner, const ch
     struct peer **bucket = &outbox->buckets[bucket_of(owner, name)];
     peer->next = *bucket;
     *bucket = peer;
+    struct peer **owners = &outbox->owners[bucket_of(owner, NULL)];
+    peer->next_of_owner = *owners;
+    *owners = peer;
     return peer;
 }
 
@@ -460,11 +466,10 @@ void outbox_kick(struct outbox *outbox, const char *owner, const char *peer)
         }
         return;
     }
-    for (size_t i = 0; i < BUCKETS; i++) {
-        for (struct peer *known = outbox->buckets[i]; known != NULL; known = known->next) {
-            if (strcmp(known->owner, owner) == 0) {
-                kick_peer(outbox, known);
-            }
+    struct peer *known = outbox->owners[bucket_of(owner, NULL)];
+    for (; known != NULL; known = known->next_of_owner) {
+        if (strcmp(known->owner, owner) == 0) {
+            kick_peer(outbox, known);
         }
     }
 }

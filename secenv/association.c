@@ -35,7 +35,7 @@ static void key_id_text(const struct agreement *agreement, char out[KEY_ID_TEXT_
         out[2 * i] = digits[agreement->id[i] >> 4];
         out[2 * i + 1] = digits[agreement->id[i] & 15];
     }
-    out[2 * ASSOCIATION_ID_SIZE] = '\0';
+    out[KEY_ID_TEXT_SIZE - 1] = '\0';
 }
 
 /* Names the sealed key's place: role and key id. */

@@ -43,7 +43,7 @@ struct engine_operations {
                            const Groupseal__Secenv__ToSecenv *request, struct arena *arena,
                            Groupseal__Secenv__Reply *reply, struct reason *why);
     /* Once a batch, and when `*next` comes: timers, outbox, changes that were collected. Sets `*next`
-     * (monotonic microseconds, UINT64_MAX: nothing is due). */
+     * (monotonic microseconds, UINT64_MAX: nothing is due). Its failure ends the process. */
     enum result (*turn)(struct engine *engine, struct arena *arena, uint64_t *next, struct reason *why);
     /* The connection is gone: forget it for events; an owner's loss takes every identity offline. */
     void (*disconnected)(struct engine *engine, const struct engine_caller *caller);

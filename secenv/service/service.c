@@ -17,7 +17,6 @@
 #define BATCH_REQUESTS 256u
 #define LISTENERS 3u
 #define SLOTS (1u + 2u * CONNECTIONS_LIMIT)
-#define RETRY_US 1000000u /* after a turn that failed */
 
 struct service {
     struct store *store;
@@ -305,28 +304,21 @@ static void ended_close(struct service *service)
     }
 }
 
-/* A turn that fails is undone and tried again later; only a store that fails is the end. */
+/*
+ * A turn that fails ends the process, and with it the batch: an engine's memory would be ahead of what its
+ * store has, and an eviction's new key could be lost that way. The next start reads what is on disk.
+ */
 static enum result engine_turn(struct service *service, struct reason *fatal)
 {
     struct reason why = {""};
     uint64_t next = UINT64_MAX;
-    size_t mark = outgoing_mark(&service->outgoing);
-    GUARD(store_savepoint(service->store, fatal));
     enum result result = service->operations->turn(service->engine, service->arena, &next, &why);
     arena_reset(service->arena);
-    if (result == RESULT_OK) {
-        service->next_turn = next;
-        return store_release(service->store, fatal);
+    if (result != RESULT_OK) {
+        return result_fail(fatal, result, "what is due could not be done: %s",
+                           why.text[0] == '\0' ? result_word(result) : why.text);
     }
-    store_rollback_to_savepoint(service->store);
-    outgoing_drop(&service->outgoing, mark);
-    log_line(LOG_LEVEL_ALARM, "what is due could not be done: %s",
-             why.text[0] == '\0' ? result_word(result) : why.text);
-    if (result == RESULT_STORE) {
-        *fatal = why;
-        return result;
-    }
-    service->next_turn = clock_monotonic_us(service->clock) + RETRY_US;
+    service->next_turn = next;
     return RESULT_OK;
 }
 

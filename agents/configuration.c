@@ -36,7 +36,8 @@ cfg_opt_t configuration_secenv_service_options[] = {
 static char parse_error[512];
 static const char *parse_path;
 
-static void on_parse_error(cfg_t *file, const char *format, va_list arguments)
+__attribute__((format(printf, 2, 0))) static void on_parse_error(cfg_t *file, const char *format,
+                                                                 va_list arguments)
 {
     if (parse_error[0] != '\0') {
         return; /* the first one says it */

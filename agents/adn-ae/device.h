@@ -31,9 +31,9 @@ struct device_settings {
 };
 
 #define DEVICE_COMMAND_ID_SIZE 16u
-#define DEVICE_BODY_LIMIT (16u * 1024u) /* of a command and of a message */
-#define DEVICE_DETAIL_LIMIT 200u        /* of a result */
-#define DEVICE_MESSAGES_LIMIT 64u       /* that wait to be sent */
+#define DEVICE_BODY_LIMIT ((size_t)16 * 1024) /* of a command and of a message */
+#define DEVICE_DETAIL_LIMIT 200u              /* of a result */
+#define DEVICE_MESSAGES_LIMIT 64u             /* that wait to be sent */
 
 /* A command that was opened, verified, and is on disk: act on it now, exactly once. Views: copy what you
  * keep.

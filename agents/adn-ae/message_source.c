@@ -36,7 +36,18 @@ struct message_source {
     size_t count;
 };
 
+/* Frees a stream that is in no list any more. */
 static void stream_free(struct stream *stream)
+{
+    stream->readable = sd_event_source_disable_unref(stream->readable);
+    if (!stream->standard_input) {
+        close(stream->fd);
+    }
+    explicit_bzero(&stream->lines, sizeof(stream->lines));
+    free(stream);
+}
+
+static void stream_end(struct stream *stream)
 {
     struct stream **place = &stream->source->streams;
     while (*place != stream) {
@@ -44,12 +55,7 @@ static void stream_free(struct stream *stream)
     }
     *place = stream->next;
     stream->source->count--;
-    stream->readable = sd_event_source_disable_unref(stream->readable);
-    if (!stream->standard_input) {
-        close(stream->fd);
-    }
-    explicit_bzero(&stream->lines, sizeof(stream->lines));
-    free(stream);
+    stream_free(stream);
 }
 
 static void stream_answer(const struct stream *stream, const char *error)
@@ -113,7 +119,7 @@ static void stream_go_on(struct stream *stream)
         }
     }
     if (!stream->waiting && stream->ended) {
-        stream_free(stream);
+        stream_end(stream);
     } else {
         sd_event_source_set_enabled(stream->readable,
                                     stream->waiting || stream->ended ? SD_EVENT_OFF : SD_EVENT_ON);
@@ -250,7 +256,9 @@ void message_source_close(struct message_source *source)
         return;
     }
     while (source->streams != NULL) {
-        stream_free(source->streams);
+        struct stream *stream = source->streams;
+        source->streams = stream->next;
+        stream_free(stream);
     }
     sd_event_source_disable_unref(source->accepting);
     if (source->listener >= 0) {

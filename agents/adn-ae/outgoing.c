@@ -36,20 +36,25 @@ struct outgoing {
     bool closing;
 };
 
-static void message_end(struct message *message, const char *error)
+/* Answers and frees a message that is in no list any more. */
+static void message_answer(struct message *message, const char *error)
 {
-    struct outgoing *outgoing = message->outgoing;
-    struct message **place = &outgoing->first;
-    while (*place != message) {
-        place = &(*place)->next;
-    }
-    *place = message->next;
-    outgoing->count--;
     if (message->said != NULL) {
         message->said(message->context, error);
     }
     explicit_bzero(message->body, message->length);
     free(message);
+}
+
+static void message_end(struct message *message, const char *error)
+{
+    struct message **place = &message->outgoing->first;
+    while (*place != message) {
+        place = &(*place)->next;
+    }
+    *place = message->next;
+    message->outgoing->count--;
+    message_answer(message, error);
 }
 
 static void message_wait(struct message *message, const char *trouble)
@@ -206,7 +211,9 @@ void outgoing_free(struct outgoing *outgoing)
     }
     outgoing->closing = true; /* whoever hears that a message was not sent may say the next one */
     while (outgoing->first != NULL) {
-        message_end(outgoing->first, "not sent: the device ends");
+        struct message *message = outgoing->first;
+        outgoing->first = message->next;
+        message_answer(message, "not sent: the device ends");
     }
     timer_close(&outgoing->timer);
     free(outgoing);

@@ -119,7 +119,9 @@ struct results *results_new(const char *identity, struct session *session)
 void results_free(struct results *results)
 {
     while (results != NULL && results->first != NULL) {
-        finished_remove(results->first);
+        struct finished *next = results->first->next;
+        free(results->first);
+        results->first = next;
     }
     free(results);
 }

@@ -33,7 +33,7 @@ struct inbox_item {
 
 /* Beyond these a message is dropped and counted; other kinds always fit. */
 #define INBOX_ITEMS_LIMIT 16384u
-#define INBOX_BYTES_LIMIT (64u * 1024u * 1024u)
+#define INBOX_BYTES_LIMIT ((size_t)64 * 1024 * 1024)
 
 struct inbox;
 

@@ -83,7 +83,7 @@ static error_t create_parse(int key, char *argument, struct argp_state *state)
         create->response_window_ms = duration_take(state, argument, 3600000);
         return 0;
     case KEY_BEAT:
-        create->beat_interval_s = (duration_take(state, argument, 7 * 86400000u) + 999) / 1000;
+        create->beat_interval_s = (duration_take(state, argument, (uint64_t)7 * 86400000) + 999) / 1000;
         return 0;
     case KEY_AEAD:
         create->aead = argument;

@@ -45,36 +45,39 @@ static const struct argp_option add_options[] = {
     {0},
 };
 
-static void add_check(const struct argp_state *state, struct add_arguments *arguments)
+/* What is wrong with the arguments, or NULL. */
+static const char *add_complaint(struct add_arguments *arguments)
 {
     struct new_member_wish *wish = &arguments->wish;
+    const char *kind = arguments->kind != NULL ? arguments->kind : "";
+    const char *mode = arguments->mode != NULL ? arguments->mode : "";
+    wish->mn_cse = strcmp(kind, "mn-cse") == 0;
+    wish->psk = strcmp(mode, "psk") == 0;
     if (wish->name == NULL) {
-        argp_error(state, "name the member");
+        return "name the member";
     }
-    if (arguments->kind == NULL ||
-        (strcmp(arguments->kind, "adn-ae") != 0 && strcmp(arguments->kind, "mn-cse") != 0)) {
-        argp_error(state, "--kind must be adn-ae or mn-cse");
+    if (!wish->mn_cse && strcmp(kind, "adn-ae") != 0) {
+        return "--kind must be adn-ae or mn-cse";
     }
-    if (arguments->mode == NULL ||
-        (strcmp(arguments->mode, "cert") != 0 && strcmp(arguments->mode, "psk") != 0)) {
-        argp_error(state, "--mode must be cert or psk");
+    if (!wish->psk && strcmp(mode, "cert") != 0) {
+        return "--mode must be cert or psk";
     }
-    wish->mn_cse = strcmp(arguments->kind, "mn-cse") == 0;
-    wish->psk = strcmp(arguments->mode, "psk") == 0;
     if (wish->psk && wish->psk_file == NULL) {
-        argp_error(state, "--mode psk needs --psk-file");
+        return "--mode psk needs --psk-file";
     }
     if (!wish->psk && (wish->psk_file != NULL || wish->psk_identity != NULL)) {
-        argp_error(state, "--psk-file and --psk-identity are for --mode psk");
+        return "--psk-file and --psk-identity are for --mode psk";
     }
     if (wish->mn_cse == (wish->site != NULL)) {
-        argp_error(state, wish->mn_cse ? "an mn-cse has no --site, it is one" : "an adn-ae needs --site");
+        return wish->mn_cse ? "an mn-cse has no --site, it is one" : "an adn-ae needs --site";
     }
+    return NULL;
 }
 
 static error_t add_parse(int key, char *argument, struct argp_state *state)
 {
     struct add_arguments *arguments = state->input;
+    const char *complaint = NULL;
     switch (key) {
     case ARGP_KEY_INIT:
         state->child_inputs[0] = &arguments->common;
@@ -107,7 +110,10 @@ static error_t add_parse(int key, char *argument, struct argp_state *state)
         arguments->wish.name = argument;
         return 0;
     case ARGP_KEY_END:
-        add_check(state, arguments);
+        complaint = add_complaint(arguments);
+        if (complaint != NULL) {
+            argp_error(state, "%s", complaint);
+        }
         return 0;
     default:
         return ARGP_ERR_UNKNOWN;

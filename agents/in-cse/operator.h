@@ -33,7 +33,7 @@ struct operator_session;
 
 /* Connects and greets. The socket is that of --operator-socket, else of GROUPSEAL_OPERATOR_SOCKET, else
  * operator-socket in the configuration (--config, else /etc/groupseal/in-cse.conf). */
-enum exit_code operator_open(const struct operator_options *options, struct operator_session **out);
+enum exit_code operator_open(const struct operator_options *given, struct operator_session **out);
 void operator_close(struct operator_session *session); /* NULL is allowed */
 
 /* Sends a request and takes its reply. On EXIT_DONE `*message` holds a reply with code OK, freed with

@@ -11,10 +11,10 @@
 #include <string.h>
 #include <strings.h>
 
-#define BODY_LIMIT (16u * 1024u)
+#define BODY_LIMIT ((size_t)16 * 1024)
 #define TARGETS_LIMIT 256u
 #define VALID_DEFAULT_MS 60000u
-#define VALID_LIMIT_MS (24u * 3600u * 1000u)
+#define VALID_LIMIT_MS ((uint64_t)24 * 3600 * 1000)
 #define WAIT_DEFAULT_MS 10000u
 
 struct send_arguments {
@@ -99,7 +99,7 @@ static uint8_t *payload_read(const char *argument, size_t *length)
         memcpy(payload, argument, *length);
     }
     if (*length > BODY_LIMIT) {
-        operator_say("the payload is longer than %u bytes", BODY_LIMIT);
+        operator_say("the payload is longer than %zu bytes", BODY_LIMIT);
         free(payload);
         return NULL;
     }
@@ -242,7 +242,7 @@ enum exit_code command_send(int argc, char **argv)
 static bool id_parse(const char *text, uint8_t id[COMMAND_ID_SIZE])
 {
     static const char digits[] = "0123456789abcdef";
-    if (strlen(text) != 2 * COMMAND_ID_SIZE) {
+    if (strlen(text) != COMMAND_ID_SIZE * 2) {
         return false;
     }
     for (size_t i = 0; i < 2 * COMMAND_ID_SIZE; i++) {
@@ -250,7 +250,7 @@ static bool id_parse(const char *text, uint8_t id[COMMAND_ID_SIZE])
         if (digit == NULL) {
             return false;
         }
-        id[i / 2] = (uint8_t)(id[i / 2] * 16 + (digit - digits));
+        id[i / 2] = (uint8_t)((size_t)id[i / 2] * 16 + (size_t)(digit - digits));
     }
     return true;
 }

@@ -8,7 +8,7 @@
  * What the members did with a command: OrderReports, merged as they come (pages, and again with each change;
  * the newest row of a member counts).
  */
-#define COMMAND_ID_SIZE 16u
+#define COMMAND_ID_SIZE ((size_t)16)
 
 struct report_row {
     char *name;

@@ -54,6 +54,7 @@ class Process:
         self.arguments = [str(argument) for argument in arguments]
         self.log = Path(folder) / f"{name}.log"
         self.out = Path(folder) / f"{name}.out"
+        self.log_start = self.log.stat().st_size if self.log.exists() else 0
         with self.log.open("ab") as log, self.out.open("ab") as out:
             self.popen = subprocess.Popen(
                 self.arguments,
@@ -73,7 +74,8 @@ class Process:
         return self.popen.poll() is None
 
     def text(self):
-        return self.log.read_text(errors="replace")
+        """What it has written to standard error, since this start."""
+        return self.log.read_bytes()[self.log_start:].decode(errors="replace")
 
     def kill(self):
         """SIGKILL, as a crash or the power would end it."""

@@ -122,7 +122,7 @@ class Site:
         process = self.start(f"secenv-{name}", [self.secenv_program, "run", "--store", self.store(name),
                                                 "--owner-socket", self.socket(name),
                                                 "--audit-socket", self.socket(f"{name}-audit"), *arguments])
-        wait_until(lambda: not process.running() or self.socket(name).exists(), 10, f"secenv-{name} listens")
+        wait_until(lambda: not process.running() or "secenv: ready" in process.text(), 10, f"secenv-{name} is ready")
         if not process.running():
             raise Failure(f"secenv-{name} ended at once:\n{process.text()[-2000:]}")
         return process
@@ -189,6 +189,8 @@ class Site:
     def send(self, group, payload, *options, check=True):
         """Sends a command and waits for its report: outcome by stem."""
         result = self.operator("send", group, payload, *options, check=check)
+        if not result.stdout:
+            return {}  # not sent at all, and `check` is not set
         return {row["name"].rsplit("/", 1)[1]: row["outcome"] for row in json.loads(result.stdout)["members"]}
 
     # -- questions ------------------------------------------------------------------------------------------

@@ -9,44 +9,80 @@
 
 /* ---- slots ---- */
 
-static void slot_free(struct admission_slot *slot)
+void admission_init(struct admission *admission)
 {
-    handshake_free(slot->handshake);
-    buffer_clear(&slot->flight2);
-    memset(slot, 0, sizeof(*slot));
-}
-
-void admission_clear(struct admission *admission)
-{
+    memset(admission, 0, sizeof(*admission));
+    TAILQ_INIT(&admission->unused);
+    TAILQ_INIT(&admission->open);
+    TAILQ_INIT(&admission->done);
+    for (size_t i = 0; i < ADMISSION_BUCKETS; i++) {
+        LIST_INIT(&admission->buckets[i]);
+    }
     for (size_t i = 0; i < ADMISSION_SLOTS; i++) {
-        slot_free(&admission->slots[i]);
+        TAILQ_INSERT_TAIL(&admission->unused, &admission->slots[i], queue);
     }
 }
 
-void admission_drop(struct admission *admission, const char *from)
+static struct admission_bucket *bucket_of(struct admission *admission, const char *from)
 {
-    for (size_t i = 0; i < ADMISSION_SLOTS; i++) {
-        if (strcmp(admission->slots[i].from, from) == 0) {
-            slot_free(&admission->slots[i]);
-        }
+    uint32_t hash = 2166136261u; /* FNV-1a */
+    for (const char *c = from; *c != '\0'; c++) {
+        hash = (hash ^ (unsigned char)*c) * 16777619u;
+    }
+    return &admission->buckets[hash % ADMISSION_BUCKETS];
+}
+
+static void slot_free(struct admission *admission, struct admission_slot *slot)
+{
+    struct admission_queue *queue = slot->handshake != NULL ? &admission->open : &admission->done;
+    TAILQ_REMOVE(queue, slot, queue);
+    LIST_REMOVE(slot, bucket);
+    handshake_free(slot->handshake);
+    buffer_clear(&slot->flight2);
+    memset(slot, 0, sizeof(*slot));
+    TAILQ_INSERT_TAIL(&admission->unused, slot, queue);
+}
+
+/* Frees what is at least as old as `age_us`. */
+static void queue_expire(struct admission *admission, struct admission_queue *queue, uint64_t now_us,
+                         uint64_t age_us)
+{
+    struct admission_slot *slot;
+    while ((slot = TAILQ_FIRST(queue)) != NULL && now_us - slot->started_us >= age_us) {
+        slot_free(admission, slot);
     }
 }
 
 static void slots_expire(struct admission *admission, uint64_t now_us)
 {
-    for (size_t i = 0; i < ADMISSION_SLOTS; i++) {
-        struct admission_slot *slot = &admission->slots[i];
-        if (slot->from[0] != '\0' && now_us - slot->started_us >= ADMISSION_SLOT_US) {
-            slot_free(slot);
+    queue_expire(admission, &admission->open, now_us, ADMISSION_SLOT_US);
+    queue_expire(admission, &admission->done, now_us, ADMISSION_SLOT_US);
+}
+
+void admission_clear(struct admission *admission)
+{
+    queue_expire(admission, &admission->open, 0, 0);
+    queue_expire(admission, &admission->done, 0, 0);
+}
+
+void admission_drop(struct admission *admission, const char *from)
+{
+    struct admission_slot *slot = LIST_FIRST(bucket_of(admission, from));
+    while (slot != NULL) {
+        struct admission_slot *next = LIST_NEXT(slot, bucket);
+        if (strcmp(slot->from, from) == 0) {
+            slot_free(admission, slot);
         }
+        slot = next;
     }
 }
 
 static struct admission_slot *slot_find(struct admission *admission, const char *from,
                                         struct bytes hello_hash)
 {
-    for (size_t i = 0; i < ADMISSION_SLOTS; i++) {
-        struct admission_slot *slot = &admission->slots[i];
+    struct admission_slot *slot;
+    LIST_FOREACH(slot, bucket_of(admission, from), bucket)
+    {
         if (strcmp(slot->from, from) == 0 && bytes_equal(BYTES_OF(slot->hello_hash), hello_hash)) {
             return slot;
         }
@@ -54,26 +90,41 @@ static struct admission_slot *slot_find(struct admission *admission, const char 
     return NULL;
 }
 
-/* A free slot; where the originator has all of its own, its oldest gives way. NULL: all are taken. */
-static struct admission_slot *slot_take(struct admission *admission, const char *from)
+/* Makes room: where the originator has all of its own, its oldest gives way; where all are in use, the oldest
+ * that has ended well. */
+static void slot_make_room(struct admission *admission, const char *from)
 {
-    struct admission_slot *unused = NULL;
+    struct admission_slot *slot;
     struct admission_slot *oldest = NULL;
     size_t own = 0;
-    for (size_t i = 0; i < ADMISSION_SLOTS; i++) {
-        struct admission_slot *slot = &admission->slots[i];
-        if (slot->from[0] == '\0') {
-            unused = unused == NULL ? slot : unused;
-        } else if (strcmp(slot->from, from) == 0) {
+    LIST_FOREACH(slot, bucket_of(admission, from), bucket)
+    {
+        if (strcmp(slot->from, from) == 0) {
             own++;
             oldest = oldest == NULL || slot->started_us < oldest->started_us ? slot : oldest;
         }
     }
-    if (own < ADMISSION_SLOTS_EACH) {
-        return unused;
+    if (own >= ADMISSION_SLOTS_EACH) {
+        slot_free(admission, oldest);
+    } else if (TAILQ_EMPTY(&admission->unused) && !TAILQ_EMPTY(&admission->done)) {
+        slot_free(admission, TAILQ_FIRST(&admission->done));
     }
-    slot_free(oldest);
-    return oldest;
+}
+
+/* A slot among the open ones; NULL where all are in use. */
+static struct admission_slot *slot_take(struct admission *admission, const char *from, uint64_t now_us)
+{
+    slot_make_room(admission, from);
+    struct admission_slot *slot = TAILQ_FIRST(&admission->unused);
+    if (slot == NULL) {
+        return NULL;
+    }
+    TAILQ_REMOVE(&admission->unused, slot, queue);
+    TAILQ_INSERT_TAIL(&admission->open, slot, queue);
+    LIST_INSERT_HEAD(bucket_of(admission, from), slot, bucket);
+    (void)snprintf(slot->from, sizeof(slot->from), "%s", from);
+    slot->started_us = now_us;
+    return slot;
 }
 
 /* ---- rate ---- */
@@ -132,8 +183,14 @@ static enum result flight_new(struct arena *arena, uint32_t number, struct bytes
     return RESULT_OK;
 }
 
+struct hello_answer {
+    struct handshake *handshake;
+    struct buffer flight2;
+    uint8_t hello_hash[HASH_SIZE];
+};
+
 static enum result server_start(struct engine *engine, const struct member *member, struct bytes tls,
-                                struct admission_slot *out, enum audit_counter *cause, struct reason *why)
+                                struct hello_answer *out, enum audit_counter *cause, struct reason *why)
 {
     struct secret psk = {{0}};
     struct expected_peer peer = {.name = member->name,
@@ -146,7 +203,6 @@ static enum result server_start(struct engine *engine, const struct member *memb
         result = member_psk(engine->store, member, &psk, why);
     }
     if (result == RESULT_OK) {
-        out->flight2 = BUFFER_EMPTY(FLIGHT_LIMIT);
         result = handshake_server_start(engine->tls, &peer, tls, &out->handshake, &out->flight2,
                                         out->hello_hash, cause, why);
     }
@@ -158,18 +214,20 @@ static enum result flight1_new(struct engine *engine, const struct member *membe
                                struct bytes tls, struct admission_slot **out, enum audit_counter *cause,
                                struct reason *why)
 {
-    struct admission_slot fresh = {.from = ""};
+    struct hello_answer answer = {.flight2 = BUFFER_EMPTY(FLIGHT_LIMIT)};
     GUARD(hop_check(engine, hop, why));
     audit_count(AUDIT_HANDSHAKES_STARTED);
-    GUARD(server_start(engine, member, tls, &fresh, cause, why));
-    struct admission_slot *slot = slot_take(&engine->admission, member->name);
+    GUARD(server_start(engine, member, tls, &answer, cause, why));
+    struct admission_slot *slot =
+        slot_take(&engine->admission, member->name, clock_monotonic_us(engine->clock));
     if (slot == NULL) {
-        slot_free(&fresh);
+        handshake_free(answer.handshake);
+        buffer_clear(&answer.flight2);
         return result_fail(why, RESULT_FULL, "%u handshakes are under way", ADMISSION_SLOTS);
     }
-    *slot = fresh;
-    (void)snprintf(slot->from, sizeof(slot->from), "%s", member->name);
-    slot->started_us = clock_monotonic_us(engine->clock);
+    slot->handshake = answer.handshake;
+    slot->flight2 = answer.flight2;
+    memcpy(slot->hello_hash, answer.hello_hash, HASH_SIZE);
     *out = slot;
     return RESULT_OK;
 }
@@ -276,6 +334,27 @@ static enum result agreement_take(struct engine *engine, const struct member *me
     return result;
 }
 
+/* From the open ones to those that have ended well. */
+static void slot_done(struct admission *admission, struct admission_slot *slot,
+                      const struct agreement *agreement)
+{
+    TAILQ_REMOVE(&admission->open, slot, queue);
+    TAILQ_INSERT_TAIL(&admission->done, slot, queue);
+    handshake_free(slot->handshake);
+    slot->handshake = NULL;
+    buffer_clear(&slot->flight2);
+    memcpy(slot->association, agreement->id, sizeof(slot->association));
+}
+
+static void agreement_count(const struct member *member, const struct agreement *agreement)
+{
+    bool cert = agreement->mode == CREDENTIALS_CERT;
+    audit_count(AUDIT_HANDSHAKES_DONE);
+    audit_count(cert ? AUDIT_HANDSHAKES_DONE_CERT : AUDIT_HANDSHAKES_DONE_PSK);
+    log_line(LOG_LEVEL_INFO, "%s authenticated end to end (%s, %s)", member->name,
+             cert ? "certificate" : "pre-shared key", agreement->mechanism);
+}
+
 static enum result flight3_finish(struct engine *engine, const struct member *member,
                                   struct admission_slot *slot, const Groupseal__Envelope__Flight *flight,
                                   struct arena *arena, Groupseal__Envelope__Flight **answer,
@@ -285,23 +364,16 @@ static enum result flight3_finish(struct engine *engine, const struct member *me
     memset(&agreement, 0, sizeof(agreement));
     enum result result =
         handshake_server_finish(slot->handshake, arena_view(flight->tls), &agreement, cause, why);
-    handshake_free(slot->handshake);
-    slot->handshake = NULL;
     if (result == RESULT_OK) {
         *cause = AUDIT_REFUSED_HELLO;
         result = agreement_take(engine, member, slot, flight, &agreement, arena, answer, why);
     }
     if (result == RESULT_OK) {
-        memcpy(slot->association, agreement.id, sizeof(slot->association));
-        buffer_clear(&slot->flight2);
-        audit_count(AUDIT_HANDSHAKES_DONE);
-        audit_count(agreement.mode == CREDENTIALS_CERT ? AUDIT_HANDSHAKES_DONE_CERT
-                                                       : AUDIT_HANDSHAKES_DONE_PSK);
-        log_line(LOG_LEVEL_INFO, "%s authenticated end to end (%s, %s)", member->name,
-                 agreement.mode == CREDENTIALS_CERT ? "certificate" : "pre-shared key", agreement.mechanism);
+        slot_done(&engine->admission, slot, &agreement);
+        agreement_count(member, &agreement);
         outbox_kick(engine->outbox, engine->identity.name, member->name);
     } else {
-        slot_free(slot);
+        slot_free(&engine->admission, slot);
     }
     secret_wipe_bytes(&agreement, sizeof(agreement));
     return result;

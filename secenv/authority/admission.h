@@ -5,6 +5,8 @@
 #include "secenv/authority/member.h"
 #include "secenv/authority/peer.h"
 
+#include <sys/queue.h>
+
 /*
  * End-to-end authentication at the authority (docs/protocol.md section 4): handshakes in memory between
  * flight 1 and 3, few for each originator and in all, a rate for each hop; and the associations that come of
@@ -13,19 +15,27 @@
 #define ADMISSION_SLOTS 1024u
 #define ADMISSION_SLOTS_EACH 4u
 #define ADMISSION_SLOT_US 30000000u
+#define ADMISSION_BUCKETS 1024u
 #define ADMISSION_HOPS 256u
 #define ADMISSION_HOP_RATE 50u /* handshakes a second */
 #define ADMISSION_HOP_BURST 200u
 
+/* A handshake under way; or one that has ended well, kept to answer a repeated flight 3 until its time is
+ * over or another needs the slot. */
 struct admission_slot {
-    char from[129]; /* "" where the slot is free */
+    char from[129];
     uint8_t hello_hash[HASH_SIZE];
     uint64_t started_us;
     struct buffer flight2;       /* answers a repeated flight 1 */
     struct handshake *handshake; /* NULL when it has ended well */
     uint8_t flight3_hash[HASH_SIZE];
     uint8_t association[ASSOCIATION_ID_SIZE];
+    TAILQ_ENTRY(admission_slot) queue; /* free, open or done */
+    LIST_ENTRY(admission_slot) bucket; /* of its originator */
 };
+
+TAILQ_HEAD(admission_queue, admission_slot);
+LIST_HEAD(admission_bucket, admission_slot);
 
 /* A token bucket, in millionths of a token. */
 struct admission_hop {
@@ -37,9 +47,14 @@ struct admission_hop {
 
 struct admission {
     struct admission_slot slots[ADMISSION_SLOTS];
+    struct admission_queue unused;
+    struct admission_queue open; /* oldest first */
+    struct admission_queue done; /* oldest first */
+    struct admission_bucket buckets[ADMISSION_BUCKETS];
     struct admission_hop hops[ADMISSION_HOPS];
 };
 
+void admission_init(struct admission *admission);
 void admission_clear(struct admission *admission); /* wipes */
 /* The handshakes of this originator end. */
 void admission_drop(struct admission *admission, const char *from);

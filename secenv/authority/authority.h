@@ -35,6 +35,7 @@ struct engine {
     struct arena *scratch; /* of one step of a turn */
     char *evictions;       /* path of the append-only file */
     bool online;
+    bool stale; /* a request or turn failed half-way: what is in memory is loaded anew */
 };
 
 /* What the owner must be told, now: log, and a Notice on its connection. */

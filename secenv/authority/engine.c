@@ -99,15 +99,32 @@ static enum result identity_open(struct engine *engine, struct reason *why)
     return result;
 }
 
+/* Associations and groups, as the store has them. */
+static enum result memory_load(struct engine *engine, struct reason *why)
+{
+    GUARD(peers_load(&engine->peers, engine->store, clock_monotonic_us(engine->clock), why));
+    return groups_load(engine, why);
+}
+
+static enum result memory_refresh(struct engine *engine, struct reason *why)
+{
+    if (!engine->stale) {
+        return RESULT_OK;
+    }
+    groups_clear(&engine->groups);
+    peers_clear(&engine->peers);
+    GUARD(memory_load(engine, why));
+    engine->stale = false;
+    return RESULT_OK;
+}
+
 static enum result memory_open(struct engine *engine, struct reason *why)
 {
-    uint64_t now_us = clock_monotonic_us(engine->clock);
     GUARD(identity_open(engine, why));
     GUARD(handshake_context_new(&engine->identity, engine->clock, &engine->tls, why));
     GUARD(keys_open(engine->store, &engine->keys, why));
     GUARD(outbox_open(engine->store, engine->clock, &engine->outbox, why));
-    GUARD(peers_load(&engine->peers, engine->store, now_us, why));
-    GUARD(groups_load(engine, why));
+    GUARD(memory_load(engine, why));
     return member_evictions_apply(engine, why);
 }
 
@@ -136,6 +153,7 @@ enum result authority_engine_open(const struct engine_setup *setup, struct engin
         return result_fail(why, RESULT_INTERNAL, "no memory for the authority");
     }
     TAILQ_INIT(&engine->peers.pending);
+    admission_init(&engine->admission);
     engine->store = setup->store;
     engine->clock = setup->clock;
     engine->events = setup->events;
@@ -173,22 +191,6 @@ static enum result hello_take(struct engine *engine, const Groupseal__Secenv__He
     return welcome->profile != NULL ? RESULT_OK : RESULT_INTERNAL;
 }
 
-static enum result status_counters(struct arena *arena, Groupseal__Secenv__StatusReply *status)
-{
-    status->counters = arena_alloc(arena, AUDIT_COUNT * sizeof(*status->counters));
-    Groupseal__Secenv__Counter *counters = arena_alloc(arena, AUDIT_COUNT * sizeof(*counters));
-    if (status->counters == NULL || counters == NULL) {
-        return RESULT_INTERNAL;
-    }
-    for (size_t i = 0; i < AUDIT_COUNT; i++) {
-        groupseal__secenv__counter__init(&counters[i]);
-        counters[i].name = (char *)(uintptr_t)audit_name((enum audit_counter)i);
-        counters[i].value = audit_value((enum audit_counter)i);
-        status->counters[status->n_counters++] = &counters[i];
-    }
-    return RESULT_OK;
-}
-
 static enum result status_take(struct engine *engine, struct arena *arena, Groupseal__Secenv__Reply *reply,
                                struct reason *why)
 {
@@ -200,7 +202,6 @@ static enum result status_take(struct engine *engine, struct arena *arena, Group
     }
     groupseal__secenv__status_reply__init(status);
     groupseal__secenv__identity_status__init(identity);
-    GUARD(status_counters(arena, status));
     GUARD(group_statuses(engine, arena, &identity->groups, &identity->n_groups, why));
     identity->identity = engine->identity.name;
     identity->mode = arena_text(arena, "cert");
@@ -311,20 +312,32 @@ static enum result engine_request(struct engine *engine, const struct engine_cal
                                   const Groupseal__Secenv__ToSecenv *request, struct arena *arena,
                                   Groupseal__Secenv__Reply *reply, struct reason *why)
 {
+    GUARD(memory_refresh(engine, why));
     enum result result = engine_dispatch(engine, caller, request, arena, reply, why);
     if (result != RESULT_OK) {
         reply->content_case = GROUPSEAL__SECENV__REPLY__CONTENT__NOT_SET;
     }
+    engine->stale = authority_own_fault(result);
     return result;
 }
 
-static enum result engine_turn(struct engine *engine, struct arena *arena, uint64_t *next, struct reason *why)
+static enum result turn_steps(struct engine *engine, struct arena *arena, uint64_t *next, struct reason *why)
 {
     *next = UINT64_MAX;
     GUARD(admission_turn(engine, next, why));
     GUARD(changes_turn(engine, next, why));
     GUARD(orders_turn(engine, next, why));
     return ferry_turn(engine, arena, next, why);
+}
+
+/* A turn that fails is undone in the store, whatever its result. */
+static enum result engine_turn(struct engine *engine, struct arena *arena, uint64_t *next, struct reason *why)
+{
+    GUARD(memory_refresh(engine, why));
+    enum result result = turn_steps(engine, arena, next, why);
+    arena_reset(engine->scratch);
+    engine->stale = result != RESULT_OK;
+    return result;
 }
 
 static void engine_disconnected(struct engine *engine, const struct engine_caller *caller)

@@ -297,6 +297,30 @@ static void four_handshakes_each(void **state)
     }
 }
 
+/* Those that have ended well are kept, but never in the way of new ones. */
+static void ended_handshakes_give_way(void **state)
+{
+    struct site *site = *state;
+    char name[64];
+    struct identity identity;
+    for (unsigned i = 0; i < ADMISSION_SLOTS + 20; i++) {
+        (void)snprintf(name, sizeof(name), "//sp.example/Slamp%u", i);
+        site_enrol(site, name, IDENTITY_ADN_AE, CREDENTIALS_PSK, SITE_MN_CSE, NULL);
+    }
+    /* One hand in the place of all: only the name on the wire differs. */
+    struct hand *hand = hand_new(site, "//sp.example/Slamp0", IDENTITY_ADN_AE, CREDENTIALS_PSK);
+    for (unsigned i = 0; i < ADMISSION_SLOTS + 20; i++) {
+        (void)snprintf(name, sizeof(name), "//sp.example/Slamp%u", i);
+        site_identity(site, name, IDENTITY_ADN_AE, CREDENTIALS_PSK, &identity);
+        hand_rename(hand, name, &identity);
+        if (i % 100 == 0) {
+            site_advance(site, 2000); /* for the hop's rate */
+        }
+        assert_true(hand_authenticate(hand));
+    }
+    hand_free(hand);
+}
+
 /* A burst of 200 through one hop, then 50 a second; another hop is not slowed. */
 static void hops_have_a_rate(void **state)
 {
@@ -461,6 +485,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(duplicates, setup, teardown),
         cmocka_unit_test_setup_teardown(handshakes_expire, setup, teardown),
         cmocka_unit_test_setup_teardown(four_handshakes_each, setup, teardown),
+        cmocka_unit_test_setup_teardown(ended_handshakes_give_way, setup, teardown),
         cmocka_unit_test_setup_teardown(hops_have_a_rate, setup, teardown),
         cmocka_unit_test_setup_teardown(old_one_lives_until_new_is_used, setup, teardown),
         cmocka_unit_test_setup_teardown(silent_member_is_promoted, setup, teardown),

@@ -347,6 +347,49 @@ static void package_stays_in_its_association(void **state)
     assert_int_equal(package_of(world->door_1)->epoch, 3); /* the leaf of epoch 2 was never seen */
 }
 
+/* The same where the leaf cannot be replaced, because the group is stopped: then it gets none. */
+static void package_of_a_stopped_group(void **state)
+{
+    struct world *world = *state;
+    struct site_node *authority = site_authority(world->site);
+    world->door_1->accept = HAND_SILENT;
+    assert_true(hand_authenticate(world->door_1));
+    site_settle(world->site);
+    assert_int_equal(store_begin(site_store(authority), NULL), RESULT_OK);
+    assert_int_equal(store_run(site_store(authority), NULL, "UPDATE key_group SET frozen = 1", ""),
+                     RESULT_OK);
+    assert_int_equal(store_commit(site_store(authority), NULL), RESULT_OK);
+    site_restart(authority);
+    struct association old = world->door_1->association;
+    assert_true(hand_authenticate(world->door_1));
+    struct association fresh = world->door_1->association;
+    world->door_1->association = old;
+    world->door_1->accept = 7; /* not kept: sent again */
+    site_advance(world->site, 4000);
+    assert_true(hand_count(world->door_1, PACKAGE) > 0); /* in the old one, while it lives */
+    world->door_1->association = fresh;
+    hand_forget(world->door_1);
+    site_advance(world->site, 120000);
+    assert_int_equal(hand_count(world->door_1, PACKAGE), 0);
+}
+
+/* An MN-CSE is sent nothing that it cannot read: first the package, and the rest when it has taken it. */
+static void keys_come_first(void **state)
+{
+    struct world *world = *state;
+    uint64_t epoch = change_of(world->mn)->announcement->epoch;
+    assert_true(hand_authenticate(world->mn));
+    hand_forget(world->mn);
+    world->mn->accept = 7;
+    site_advance(world->site, 60000);
+    assert_true(hand_count(world->mn, PACKAGE) > 1);
+    assert_int_equal(hand_count(world->mn, PACKAGE), world->mn->body_count);
+    world->mn->accept = 0;
+    site_advance(world->site, 60000);
+    assert_int_equal(change_of(world->mn)->announcement->epoch, epoch + 1);
+    assert_int_equal(hand_count(world->mn, PAGE), 1);
+}
+
 /* ---- NEWEST ---- */
 
 static uint32_t newest(struct hand *hand, Groupseal__Envelope__Announcement *announcement)
@@ -548,6 +591,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(roster_when_asked, setup, teardown),
         cmocka_unit_test_setup_teardown(package_when_asked, setup, teardown),
         cmocka_unit_test_setup_teardown(package_stays_in_its_association, setup, teardown),
+        cmocka_unit_test_setup_teardown(package_of_a_stopped_group, setup, teardown),
+        cmocka_unit_test_setup_teardown(keys_come_first, setup, teardown),
         cmocka_unit_test_setup_teardown(older_news_are_mended, setup, teardown),
         cmocka_unit_test_setup_teardown(newer_news_freeze, setup, teardown),
         cmocka_unit_test_setup_teardown(backup_knows_who_was_evicted, setup, teardown),

@@ -61,6 +61,20 @@ struct hand *hand_new(struct site *site, const char *name, enum identity_kind ki
     return hand_new_with(site, name, &identity);
 }
 
+void hand_rename(struct hand *hand, const char *name, struct identity *identity)
+{
+    struct reason why = {""};
+    handshake_free(hand->handshake);
+    hand->handshake = NULL;
+    handshake_context_free(hand->tls);
+    assert_int_equal(handshake_context_new(identity, site_clock(hand->site), &hand->tls, &why), RESULT_OK);
+    (void)snprintf(hand->name, sizeof(hand->name), "%s", name);
+    hand->associated = false;
+    identity_clear(identity);
+    arena_reset(hand->arena);
+    hand_forget(hand);
+}
+
 void hand_forget(struct hand *hand)
 {
     hand->body_count = 0;

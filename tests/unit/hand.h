@@ -38,6 +38,8 @@ struct hand *hand_new(struct site *site, const char *name, enum identity_kind ki
 /* Credentials of another: `identity` is cleared. */
 struct hand *hand_new_with(struct site *site, const char *name, struct identity *identity);
 void hand_free(struct hand *hand);
+/* The same hand under another name and credentials. */
+void hand_rename(struct hand *hand, const char *name, struct identity *identity);
 
 /* Each returns the object to send, or takes the answer; the buffers are the caller's. */
 struct buffer hand_flight1(struct hand *hand);

@@ -53,6 +53,9 @@ struct site_node {
     bool online;
     uint64_t next_us;
     uint64_t last_id;
+    bool failing;
+    size_t fails_in;
+    bool failed;
     struct events pending;
     struct events recorded;
     struct subscription subscriptions[64];
@@ -162,8 +165,25 @@ static void events_cut(struct events *events, size_t count)
 static enum result node_emit(void *context, uint64_t connection, const Groupseal__Secenv__Event *event)
 {
     struct site_node *node = context;
+    if (node->failing && node->fails_in-- == 0) {
+        node->failing = false;
+        node->failed = true;
+        return RESULT_INTERNAL;
+    }
     events_add(&node->pending, connection, event_copy(event));
     return RESULT_OK;
+}
+
+void site_fail_event(struct site_node *node, size_t at)
+{
+    node->failing = true;
+    node->fails_in = at;
+    node->failed = false;
+}
+
+bool site_failed(const struct site_node *node)
+{
+    return node->failed;
 }
 
 #define ASSERT_OK(expression)                                                                                \
@@ -573,9 +593,27 @@ static void event_take(struct site_node *node, uint64_t connection, Groupseal__S
 
 /* ---- batches ---- */
 
+static void turn(struct site_node *node)
+{
+    struct reason reason = {""};
+    size_t before = node->pending.count;
+    ASSERT_OK(store_savepoint(node->store, &why));
+    enum result result = node->operations->turn(node->engine, node->arena, &node->next_us, &reason);
+    if (result == RESULT_OK) {
+        ASSERT_OK(store_release(node->store, &why));
+        return;
+    }
+    if (!node->failed) {
+        fail_msg("turn of %s: %s (%s)", node->name, result_word(result), reason.text);
+    }
+    store_rollback_to_savepoint(node->store);
+    events_cut(&node->pending, before);
+    node->next_us = site_monotonic(node->site) + 1000000u;
+}
+
 static void batch_end(struct site_node *node)
 {
-    ASSERT_OK(node->operations->turn(node->engine, node->arena, &node->next_us, &why));
+    turn(node);
     ASSERT_OK(store_commit(node->store, &why));
     arena_reset(node->arena);
     struct events events = node->pending;

@@ -49,6 +49,12 @@ void site_restart(struct site_node *node);
 void site_close(struct site_node *node);
 void site_reopen(struct site_node *node);
 
+/* The node's `at`-th event from now on (0: the next) cannot be taken: its request or turn fails and is
+ * undone, as in the service; a turn is tried again a second later. True from site_failed once that has
+ * happened. */
+void site_fail_event(struct site_node *node, size_t at);
+bool site_failed(const struct site_node *node);
+
 const char *site_name(const struct site_node *node);
 struct engine *site_engine(struct site_node *node);
 struct store *site_store(struct site_node *node);

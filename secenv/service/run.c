@@ -174,8 +174,7 @@ static enum result serve(struct service *service, struct reason *why)
     while (!service_stopping(service)) {
         enum result result = service_step(service, -1, why);
         if (result != RESULT_OK) {
-            log_line(LOG_LEVEL_ALARM, "secenv ends and answers nothing more: %s",
-                     why->text);
+            log_line(LOG_LEVEL_ALARM, "secenv ends and answers nothing more: %s", why->text);
             return result;
         }
     }

@@ -123,6 +123,7 @@ static enum result hello_send(struct identity_state *identity, struct reason *wh
     struct buffer tls = BUFFER_EMPTY(OBJECT_LIMIT);
     struct reason local;
     authentication->due_us = NEVER;
+    handshake_context_not_before(identity->tls, identity->authority_time_ms);
     if (handshake_client_start(identity->tls, &authentication->handshake, &tls, authentication->hello_hash,
                                &local) != RESULT_OK) {
         buffer_clear(&tls);

@@ -5,7 +5,7 @@
 #include <string.h>
 
 #define TOKEN 1000000u
-#define FLIGHT_LIMIT (40u * 1024u)
+#define FLIGHT_LIMIT ((size_t)40 * 1024)
 
 /* ---- slots ---- */
 
@@ -143,7 +143,6 @@ static struct admission_hop *hop_find(struct admission *admission, const char *n
     (void)snprintf(oldest->name, sizeof(oldest->name), "%s", name);
     oldest->tokens = (uint64_t)ADMISSION_HOP_BURST * TOKEN;
     oldest->at_us = now_us;
-    oldest->said = false;
     return oldest;
 }
 
@@ -314,7 +313,7 @@ static enum result agreement_take(struct engine *engine, const struct member *me
                                   Groupseal__Envelope__Flight **answer, struct reason *why)
 {
     struct association association;
-    struct bytes signing_key;
+    struct bytes signing_key = {NULL, 0};
     association_init(&association, ASSOCIATION_AUTHORITY, ASSOCIATION_CURRENT, member->name,
                      engine->identity.name, agreement, clock_wall_ms(engine->clock));
     enum result result = first_take(engine, member, &association, flight->record, arena, &signing_key, why);

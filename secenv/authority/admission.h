@@ -42,7 +42,6 @@ struct admission_hop {
     char name[129];
     uint64_t tokens;
     uint64_t at_us;
-    bool said; /* that it is over its rate */
 };
 
 struct admission {

@@ -3,6 +3,7 @@
 #include "secenv/authority/change.h"
 #include "secenv/authority/evictions.h"
 #include "secenv/authority/feed.h"
+#include "secenv/authority/hex.h"
 #include "secenv/authority/report.h"
 
 #include <stdarg.h>
@@ -10,7 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define SCRATCH_LIMIT (512u * 1024u)
+#define SCRATCH_LIMIT ((size_t)512 * 1024)
 #define PROTOCOL_VERSION 1u
 
 const char *const authority_schemas[] = {
@@ -51,8 +52,8 @@ bool authority_own_fault(enum result result)
 char *authority_hex(struct arena *arena, struct bytes bytes)
 {
     char *text = arena_alloc(arena, 2 * bytes.length + 1);
-    for (size_t i = 0; text != NULL && i < bytes.length; i++) {
-        (void)snprintf(text + 2 * i, 3, "%02x", bytes.data[i]);
+    if (text != NULL) {
+        hex_write(bytes, text);
     }
     return text;
 }

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "secenv/authority/evictions.h"
 
+#include "secenv/authority/hex.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
@@ -10,7 +12,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define TOKEN_TEXT (2u * EVICTION_TOKEN_SIZE)
+#define TOKEN_TEXT ((size_t)2 * EVICTION_TOKEN_SIZE)
 
 static enum result database_read(void *context, const struct store_row *row, struct reason *why)
 {
@@ -69,9 +71,7 @@ enum result evictions_append(const char *path, const uint8_t token[EVICTION_TOKE
         return result_fail(why, RESULT_STORE, "cannot open %s: %s", path, strerror(errno));
     }
     char text[TOKEN_TEXT + 1];
-    for (size_t i = 0; i < EVICTION_TOKEN_SIZE; i++) {
-        (void)snprintf(text + 2 * i, 3, "%02x", token[i]);
-    }
+    hex_write((struct bytes){token, EVICTION_TOKEN_SIZE}, text);
     bool written =
         dprintf(file, "%s%s %" PRIu64 " %s\n", ends_within_line(file) ? "\n" : "", text, wall_ms, name) > 0 &&
         fsync(file) == 0 && directory_sync(path) == 0;
@@ -81,19 +81,6 @@ enum result evictions_append(const char *path, const uint8_t token[EVICTION_TOKE
         return result_fail(why, RESULT_STORE, "cannot write %s: %s", path, strerror(saved));
     }
     return RESULT_OK;
-}
-
-static bool token_parse(const char *line, uint8_t token[EVICTION_TOKEN_SIZE])
-{
-    if (strlen(line) < TOKEN_TEXT + 1 || line[TOKEN_TEXT] != ' ' ||
-        strspn(line, "0123456789abcdef") != TOKEN_TEXT) {
-        return false;
-    }
-    for (size_t i = 0; i < EVICTION_TOKEN_SIZE; i++) {
-        char digits[3] = {line[2 * i], line[2 * i + 1], '\0'};
-        token[i] = (uint8_t)strtoul(digits, NULL, 16);
-    }
-    return true;
 }
 
 enum result evictions_read(const char *path,
@@ -111,7 +98,7 @@ enum result evictions_read(const char *path,
     size_t capacity = 0;
     uint8_t token[EVICTION_TOKEN_SIZE];
     while (result == RESULT_OK && getline(&line, &capacity, file) > 0) {
-        if (token_parse(line, token)) {
+        if (hex_read(line, token, sizeof(token)) && line[TOKEN_TEXT] == ' ') {
             result = each(context, token, why);
         }
     }

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #define HOP_LIMIT 256u
+#define REFUSALS_WINDOW_US 1000000u
 
 typedef Groupseal__Envelope__EndToEnd EndToEnd;
 
@@ -61,6 +62,29 @@ static enum result object_take(struct engine *engine, const Groupseal__Secenv__R
     }
 }
 
+/* Anybody on the hop can send what is refused: the log must not be theirs to fill. */
+static enum result refusal_tell(struct engine *engine, const char *from, const char *reason)
+{
+    struct ferry *ferry = &engine->ferry;
+    uint64_t now_us = clock_monotonic_us(engine->clock);
+    if (now_us - ferry->refusals_since_us >= REFUSALS_WINDOW_US) {
+        unsigned hidden = ferry->refusals_hidden;
+        ferry->refusals_since_us = now_us;
+        ferry->refusals_shown = 0;
+        ferry->refusals_hidden = 0;
+        if (hidden != 0) {
+            GUARD(authority_notice(engine, GROUPSEAL__SECENV__SEVERITY__WARNING,
+                                   "%u more objects were refused and not shown", hidden));
+        }
+    }
+    if (ferry->refusals_shown == FERRY_REFUSALS_SHOWN) {
+        ferry->refusals_hidden++;
+        return RESULT_OK;
+    }
+    ferry->refusals_shown++;
+    return authority_notice(engine, GROUPSEAL__SECENV__SEVERITY__WARNING, "refused %s: %s", from, reason);
+}
+
 enum result ferry_received(struct engine *engine, const Groupseal__Secenv__Received *request,
                            struct arena *arena, Groupseal__Secenv__Answer **out, struct reason *why)
 {
@@ -78,8 +102,7 @@ enum result ferry_received(struct engine *engine, const Groupseal__Secenv__Recei
     if (result != RESULT_OK) {
         answer.content_case = GROUPSEAL__ENVELOPE__END_TO_END__CONTENT_REFUSAL;
         answer.refusal = &refusal;
-        GUARD(authority_notice(engine, GROUPSEAL__SECENV__SEVERITY__WARNING, "refused %s: %s", request->from,
-                               why->text));
+        GUARD(refusal_tell(engine, request->from, why->text));
     }
     *out = arena_alloc(arena, sizeof(**out));
     if (*out == NULL) {

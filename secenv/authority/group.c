@@ -211,7 +211,7 @@ static enum result group_read(void *context, const struct store_row *row, struct
     group->due = true;
     /* The beat's interval goes on through a restart, by the wall clock, and is never longer than itself. */
     uint64_t age_ms = clock_wall_ms(engine->clock) - row_u64(row, 18);
-    uint64_t interval_ms = group->beat_interval_s * 1000u;
+    uint64_t interval_ms = group->beat_interval_s * UINT64_C(1000);
     uint64_t now_us = clock_monotonic_us(engine->clock);
     uint64_t age_us = (age_ms < interval_ms ? age_ms : interval_ms) * 1000u;
     group->announced_us = now_us > age_us ? now_us - age_us : 0;
@@ -668,9 +668,10 @@ enum result group_statuses(struct engine *engine, struct arena *arena, Groupseal
 {
     Groupseal__Secenv__Groups *list = NULL;
     GUARD(group_list(engine, arena, &list, why));
-    Groupseal__Secenv__GroupStatus **statuses = arena_alloc(arena, (list->n_groups + 1) * sizeof(*statuses));
-    Groupseal__Secenv__GroupStatus *rows = arena_alloc(arena, (list->n_groups + 1) * sizeof(*rows));
-    if (statuses == NULL || rows == NULL) {
+    size_t room = engine->groups.count + 1;
+    Groupseal__Secenv__GroupStatus **statuses = arena_alloc(arena, room * sizeof(*statuses));
+    Groupseal__Secenv__GroupStatus *rows = arena_alloc(arena, room * sizeof(*rows));
+    if (list == NULL || statuses == NULL || rows == NULL) {
         return RESULT_INTERNAL;
     }
     for (size_t i = 0; i < list->n_groups; i++) {

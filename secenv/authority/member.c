@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "secenv/authority/authority.h"
 #include "secenv/authority/evictions.h"
+#include "secenv/authority/hex.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -89,9 +90,7 @@ static struct psk_purpose psk_purpose(const uint8_t token[MEMBER_TOKEN_SIZE])
 {
     struct psk_purpose purpose = {"member/psk/"};
     size_t length = strlen(purpose.text);
-    for (size_t i = 0; i < MEMBER_TOKEN_SIZE; i++) {
-        (void)snprintf(purpose.text + length + 2 * i, 3, "%02x", token[i]);
-    }
+    hex_write((struct bytes){token, MEMBER_TOKEN_SIZE}, purpose.text + length);
     return purpose;
 }
 

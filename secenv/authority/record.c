@@ -80,20 +80,29 @@ static enum result accept_take(struct engine *engine, const struct member *membe
 
 /* ---- asks ---- */
 
-static enum result asked_group(struct engine *engine, const struct member *member, const char *name,
-                               ProtobufCBinaryData instance, struct leaves *leaves,
-                               const struct group **group, const struct leaf **leaf, struct reason *why)
+static struct group *asked_group(struct engine *engine, const char *name, ProtobufCBinaryData instance)
 {
-    *group = groups_find_instance(&engine->groups, arena_view(instance));
-    if (*group == NULL || strcmp((*group)->name, name) != 0) {
-        return result_fail(why, RESULT_UNKNOWN, "%s asks about group %.64s, which there is not", member->name,
-                           name);
+    struct group *group = groups_find_instance(&engine->groups, arena_view(instance));
+    return group != NULL && strcmp(group->name, name) == 0 ? group : NULL;
+}
+
+static enum result asked_unknown(const struct member *member, const char *name, struct reason *why)
+{
+    return result_fail(why, RESULT_UNKNOWN, "%s asks about group %.64s, in which it is not", member->name,
+                       name);
+}
+
+/* The member's own leaf. */
+static enum result asked_leaf(struct engine *engine, const struct member *member, const struct group *group,
+                              struct leaf *out, struct reason *why)
+{
+    struct leaves leaves;
+    GUARD(leaves_load(engine->store, group, &leaves, why));
+    const struct leaf *leaf = leaves_find(&leaves, member->name);
+    if (leaf == NULL || leaf->member_id != member->id) {
+        return asked_unknown(member, group->name, why);
     }
-    GUARD(leaves_load(engine->store, *group, leaves, why));
-    *leaf = leaves_find(leaves, member->name);
-    if (*leaf == NULL || (*leaf)->member_id != member->id) {
-        return result_fail(why, RESULT_UNKNOWN, "%s is not in group %s", member->name, (*group)->name);
-    }
+    *out = *leaf;
     return RESULT_OK;
 }
 
@@ -108,35 +117,39 @@ static enum result asked_read(void *context, const struct store_row *row, struct
 static enum result package_ask_take(struct engine *engine, const struct member *member,
                                     const Groupseal__Envelope__PackageAsk *ask, struct reason *why)
 {
-    struct leaves leaves;
-    const struct group *group = NULL;
-    const struct leaf *leaf = NULL;
+    const struct group *group = asked_group(engine, ask->group, ask->instance);
+    struct leaf leaf = {.index = 0};
     uint64_t asked_ms = 0;
     uint64_t wall_ms = clock_wall_ms(engine->clock);
-    GUARD(asked_group(engine, member, ask->group, ask->instance, &leaves, &group, &leaf, why));
+    if (group == NULL) {
+        return asked_unknown(member, ask->group, why);
+    }
+    GUARD(asked_leaf(engine, member, group, &leaf, why));
     GUARD(store_query(engine->store, why, asked_read, &asked_ms,
                       "SELECT asked_ms FROM leaf WHERE group_id = ? AND leaf_index = ?", "ii", group->id,
-                      (int64_t)leaf->index));
+                      (int64_t)leaf.index));
     if (asked_ms <= wall_ms && wall_ms - asked_ms < PACKAGE_ASK_MS) {
         return RESULT_OK; /* the last one is on its way */
     }
     GUARD(store_run(engine->store, why, "UPDATE leaf SET asked_ms = ? WHERE group_id = ? AND leaf_index = ?",
-                    "uii", wall_ms, group->id, (int64_t)leaf->index));
-    return package_put(engine, group, leaf, why);
+                    "uii", wall_ms, group->id, (int64_t)leaf.index));
+    return package_put(engine, group, &leaf, why);
 }
 
 static enum result roster_ask_take(struct engine *engine, const struct member *member,
                                    const Groupseal__Envelope__RosterAsk *ask, struct arena *arena,
                                    struct reason *why)
 {
-    struct leaves leaves;
-    const struct group *group = NULL;
-    const struct leaf *leaf = NULL;
+    const struct group *group = asked_group(engine, ask->group, ask->instance);
+    struct leaf leaf = {.index = 0};
     if (member->kind != IDENTITY_MN_CSE) {
         return result_fail(why, RESULT_REFUSED, "%s asks for a roster, but is no MN-CSE", member->name);
     }
-    GUARD(asked_group(engine, member, ask->group, ask->instance, &leaves, &group, &leaf, why));
-    return feed_roster_pages(engine, group, leaf, arena, why);
+    if (group == NULL) {
+        return asked_unknown(member, ask->group, why);
+    }
+    GUARD(asked_leaf(engine, member, group, &leaf, why));
+    return feed_roster_pages(engine, group, &leaf, arena, why);
 }
 
 /* ---- NEWEST ---- */

@@ -2,9 +2,9 @@
 #include "secenv/authority/report.h"
 
 #include "secenv/authority/authority.h"
+#include "secenv/authority/hex.h"
 
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #define PAGES_LIMIT 63u /* bits of pages_seen */
@@ -337,25 +337,13 @@ enum result report_take(struct engine *engine, const struct member *mn_cse,
     return report_changed(engine, arena_view(report->command_id), arena, why);
 }
 
-static bool id_parse(const char *hex, uint8_t id[COMMAND_ID_SIZE])
-{
-    if (strlen(hex) != 2u * COMMAND_ID_SIZE || strspn(hex, "0123456789abcdef") != 2u * COMMAND_ID_SIZE) {
-        return false;
-    }
-    for (size_t i = 0; i < COMMAND_ID_SIZE; i++) {
-        char digits[3] = {hex[2 * i], hex[2 * i + 1], '\0'};
-        id[i] = (uint8_t)strtoul(digits, NULL, 16);
-    }
-    return true;
-}
-
 enum result order_refused(struct engine *engine, const struct member *mn_cse, const char *command_hex,
                           const char *reason, struct arena *arena, struct reason *why)
 {
     uint8_t id[COMMAND_ID_SIZE];
     char text[DETAIL_LIMIT + 1];
     bool known = false;
-    if (!id_parse(command_hex, id)) {
+    if (!hex_read(command_hex, id, sizeof(id))) {
         return RESULT_OK;
     }
     (void)snprintf(text, sizeof(text), "%s", reason[0] != '\0' ? reason : "refused");

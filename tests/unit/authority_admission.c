@@ -10,6 +10,7 @@
 
 #include "secenv/audit.h"
 #include "secenv/authority/admission.h"
+#include "secenv/authority/ferry.h"
 #include "tests/unit/hand.h"
 #include "tests/unit/operator.h"
 
@@ -351,6 +352,32 @@ static void hops_have_a_rate(void **state)
     hand_free(hand);
 }
 
+/* The log is not the attacker's to fill: some of a second's refusals are told, all are counted. */
+static void refusals_are_told_in_moderation(void **state)
+{
+    struct site *site = *state;
+    struct site_node *authority = site_authority(site);
+    struct hand *hand = hand_new(site, DOOR, IDENTITY_ADN_AE, CREDENTIALS_PSK);
+    struct counted before = count();
+    site_advance(site, 1000);
+    site_events_clear(authority);
+    for (unsigned i = 0; i < FERRY_REFUSALS_SHOWN + 10; i++) {
+        struct buffer object = hand_flight1(hand);
+        struct buffer answer = hand_give(hand, "hop", &object);
+        assert_true(hand_is_refusal(buffer_bytes(&answer)));
+        buffer_clear(&answer);
+    }
+    assert_int_equal(since(&before, AUDIT_REFUSED_UNKNOWN), FERRY_REFUSALS_SHOWN + 10);
+    assert_int_equal(site_event_count(authority), FERRY_REFUSALS_SHOWN);
+    site_advance(site, 1000);
+    struct buffer object = hand_flight1(hand);
+    struct buffer answer = hand_give(hand, "hop", &object);
+    buffer_clear(&answer);
+    assert_int_equal(site_event_count(authority), FERRY_REFUSALS_SHOWN + 2);
+    assert_non_null(strstr(site_event(authority, FERRY_REFUSALS_SHOWN)->notice->text, "10 more"));
+    hand_free(hand);
+}
+
 /* A new authentication: until the member uses it, the old association and leaf live on. */
 static void old_one_lives_until_new_is_used(void **state)
 {
@@ -487,6 +514,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(four_handshakes_each, setup, teardown),
         cmocka_unit_test_setup_teardown(ended_handshakes_give_way, setup, teardown),
         cmocka_unit_test_setup_teardown(hops_have_a_rate, setup, teardown),
+        cmocka_unit_test_setup_teardown(refusals_are_told_in_moderation, setup, teardown),
         cmocka_unit_test_setup_teardown(old_one_lives_until_new_is_used, setup, teardown),
         cmocka_unit_test_setup_teardown(silent_member_is_promoted, setup, teardown),
         cmocka_unit_test_setup_teardown(repeated_flight3_promotes, setup, teardown),

@@ -235,6 +235,44 @@ static void asked_to_authenticate_anew(void **state)
     command_runs(site);
 }
 
+/* One group over two brokers: each site's MN-CSE relays to and reports of its own devices. */
+static void two_sites(void **state)
+{
+    struct site *site = *state;
+    static const char mn_2[] = "//sp.example/mn-2";
+    Groupseal__Secenv__GroupCreate group = GROUPSEAL__SECENV__GROUP_CREATE__INIT;
+    char *sites[] = {(char *)(uintptr_t)SITE_MN_CSE, (char *)(uintptr_t)mn_2};
+    site_join(site, SITE_MN_CSE, IDENTITY_MN_CSE, CREDENTIALS_CERT, NULL, NULL);
+    site_join(site, mn_2, IDENTITY_MN_CSE, CREDENTIALS_PSK, NULL, NULL);
+    group.name = (char *)(uintptr_t) "doors";
+    group.function = (char *)(uintptr_t) "door";
+    group.sites = sites;
+    group.n_sites = 2;
+    assert_int_equal(operator_create(site, &group),
+                     OK); /* MN-CSEs may command: the order names its commander */
+    site_join(site, DOOR_1, IDENTITY_ADN_AE, CREDENTIALS_CERT, SITE_MN_CSE, "door");
+    site_join(site, DOOR_2, IDENTITY_ADN_AE, CREDENTIALS_PSK, mn_2, "door");
+    site_advance(site, 3000);
+    assert_all_at(site, 4);
+    site_events_clear(site_find(site, DOOR_1));
+    site_events_clear(site_find(site, DOOR_2));
+    struct buffer id = order(site, "close");
+    site_advance(site, 100);
+    do_command(site_find(site, DOOR_1), "close");
+    do_command(site_find(site, DOOR_2), "close");
+    site_advance(site, 5000);
+    Groupseal__Secenv__Reply *reply = operator_order_show(site, buffer_bytes(&id));
+    assert_true(reply->report->complete);
+    assert_int_equal(reply->report->n_rows, 2);
+    assert_string_equal(reply->report->refused, "");
+    for (size_t i = 0; i < 2; i++) {
+        assert_int_equal(reply->report->rows[i]->outcome, GROUPSEAL__SECENV__OUTCOME__DONE);
+        assert_string_equal(reply->report->rows[i]->site, i == 0 ? SITE_MN_CSE : mn_2);
+    }
+    site_reply_free(reply);
+    buffer_clear(&id);
+}
+
 /* Restarts the authority at the n-th message from or to it, which is lost. */
 struct interruption {
     size_t seen;
@@ -434,6 +472,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(members_join_and_obey, setup, teardown),
         cmocka_unit_test_setup_teardown(evicted_member_is_out, setup, teardown),
+        cmocka_unit_test_setup_teardown(two_sites, setup, teardown),
         cmocka_unit_test_setup_teardown(asked_to_authenticate_anew, setup, teardown),
         cmocka_unit_test_setup_teardown(restarts_between_steps, setup, teardown),
         cmocka_unit_test(restarts_at_every_message),

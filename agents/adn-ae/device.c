@@ -23,7 +23,8 @@
 struct device {
     sd_event *loop;
     bool own_loop;
-    int nudge; /* wakes whoever polls device_fd, so that new timers are armed */
+    bool embedded; /* the secure environment is a child of this process */
+    int nudge;     /* wakes whoever polls device_fd, so that new timers are armed */
     sd_event_source *nudge_source;
     char identity[ONEM2M_ID_LIMIT + 1];
     char registrar[ONEM2M_ID_LIMIT + 1];
@@ -198,12 +199,15 @@ static void message_give(struct device *device, const Groupseal__Secenv__Message
 
 static void joined(struct device *device, const Groupseal__Secenv__Joined *joined)
 {
+    bool known = groups_has(device->groups, joined->group); /* said again at each connection */
     if (!groups_join(device->groups, joined)) {
         agent_log(AGENT_LOG_WARNING, "the topics of %s cannot be subscribed", joined->group);
         return;
     }
-    agent_log(AGENT_LOG_INFO, "member of %s", joined->group);
-    device->callbacks.joined(device->context, joined->group);
+    if (!known) {
+        agent_log(AGENT_LOG_INFO, "member of %s", joined->group);
+        device->callbacks.joined(device->context, joined->group);
+    }
     outgoing_try(device->outgoing);
 }
 
@@ -217,12 +221,11 @@ static void departed(struct device *device, const Groupseal__Secenv__Departed *d
 static void on_event(void *context, const Groupseal__Secenv__Event *event)
 {
     struct device *device = context;
-    switch (event->content_case) {
-    case GROUPSEAL__SECENV__EVENT__CONTENT_NOTICE:
-        notice_log(event->notice);
+    if (event->content_case == GROUPSEAL__SECENV__EVENT__CONTENT_NOTICE) {
+        if (!device->embedded) { /* an embedded one's log goes where ours goes */
+            notice_log(event->notice);
+        }
         return;
-    default:
-        break;
     }
     if (strcmp(event->identity, device->identity) != 0) {
         return; /* a secure environment may hold several identities */
@@ -348,6 +351,7 @@ static bool session_start(struct device *device, const struct device_settings *s
 {
     static const struct session_callbacks callbacks = {on_ready, on_secenv_lost, on_event};
     struct session_settings secenv = {settings->secenv, device->identity, "member"};
+    device->embedded = settings->secenv.socket_path == NULL;
     device->session = session_open(device->loop, &secenv, &callbacks, device, why, why_size);
     return device->session != NULL;
 }

@@ -170,6 +170,11 @@ void groups_renew(struct groups *groups, const char *name)
     }
 }
 
+bool groups_has(struct groups *groups, const char *name)
+{
+    return *find(groups, name) != NULL;
+}
+
 bool groups_empty(const struct groups *groups)
 {
     return groups->first == NULL;

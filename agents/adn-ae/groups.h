@@ -23,5 +23,6 @@ void groups_depart(struct groups *groups, const char *name);
 /* Subscribes the retained topics again. */
 void groups_renew(struct groups *groups, const char *name);
 bool groups_empty(const struct groups *groups);
+bool groups_has(struct groups *groups, const char *name);
 
 #endif

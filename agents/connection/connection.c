@@ -709,6 +709,10 @@ struct connection *connection_open(sd_event *loop, const struct connection_setti
         connection_close(connection);
         return NULL;
     }
+    if (strncmp(connection->uri, "mqtts://", 8) != 0) {
+        agent_log(AGENT_LOG_WARNING, "the connection to %s has no TLS: for tests on one machine only",
+                  connection->uri);
+    }
     timer_start(&connection->connect_timer, 0);
     return connection;
 }

@@ -269,6 +269,8 @@ static enum exit_code report_show(struct operator_session *session, struct follo
         return code;
     }
     const Groupseal__Secenv__Reply *reply = message->reply;
+    uint32_t pages =
+        reply->content_case == GROUPSEAL__SECENV__REPLY__CONTENT_REPORT ? reply->report->pages : 0;
     bool whole = reply->content_case == GROUPSEAL__SECENV__REPLY__CONTENT_REPORT &&
                  report_merge(&follower->report, reply->report) && !follower->broken;
     secenv_client_free(message);
@@ -276,7 +278,12 @@ static enum exit_code report_show(struct operator_session *session, struct follo
         operator_say("the report is not whole");
         return EXIT_FAILED;
     }
-    return report_exit_code(&follower->report);
+    code = report_exit_code(&follower->report);
+    if (pages > 1) { /* the secure environment gives one page */
+        operator_say("only the first %zu members are shown", follower->report.count);
+        code = code == EXIT_DONE ? EXIT_NO_ANSWER : code;
+    }
+    return code;
 }
 
 enum exit_code command_report(int argc, char **argv)

@@ -4,6 +4,7 @@
 #include "agents/in-cse/json_line.h"
 #include "agents/in-cse/table.h"
 
+#include <search.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -28,34 +29,53 @@ static const char *outcome_word(Groupseal__Secenv__Outcome outcome)
     }
 }
 
-static struct report_row *row_find(struct report *report, const char *name)
+static int row_compare(const void *left, const void *right)
 {
-    for (size_t i = 0; i < report->count; i++) {
-        if (strcmp(report->rows[i].name, name) == 0) {
-            return &report->rows[i];
-        }
-    }
-    return NULL;
+    return strcmp(((const struct report_row *)left)->name, ((const struct report_row *)right)->name);
 }
 
-static struct report_row *row_new(struct report *report, const char *name)
+static void row_free(struct report_row *row)
 {
-    if (report->count == report->room) {
-        size_t room = report->room == 0 ? 64 : report->room * 2;
-        struct report_row *rows = room <= ROWS_LIMIT ? reallocarray(report->rows, room, sizeof(*rows)) : NULL;
-        if (rows == NULL) {
-            return NULL;
-        }
-        report->rows = rows;
-        report->room = room;
+    free(row->name);
+    free(row->site);
+    free(row->detail);
+    free(row);
+}
+
+static bool room_make(struct report *report)
+{
+    if (report->count < report->room) {
+        return true;
     }
-    struct report_row *row = &report->rows[report->count];
-    memset(row, 0, sizeof(*row));
-    row->name = strdup(name);
-    if (row->name == NULL) {
+    size_t room = report->room == 0 ? 64 : report->room * 2;
+    struct report_row **rows =
+        room <= ROWS_LIMIT ? reallocarray(report->rows, room, sizeof(struct report_row *)) : NULL;
+    if (rows == NULL) {
+        return false;
+    }
+    report->rows = rows;
+    report->room = room;
+    return true;
+}
+
+/* The member's row, made where it has none; NULL: out of memory. */
+static struct report_row *row_of(struct report *report, const char *name)
+{
+    const struct report_row wanted = {.name = (char *)(uintptr_t)name};
+    struct report_row *const *found = tfind(&wanted, &report->index, row_compare);
+    if (found != NULL) {
+        return *found;
+    }
+    struct report_row *row = room_make(report) ? calloc(1, sizeof(*row)) : NULL;
+    if (row == NULL) {
         return NULL;
     }
-    report->count++;
+    row->name = strdup(name);
+    if (row->name == NULL || tsearch(row, &report->index, row_compare) == NULL) {
+        row_free(row);
+        return NULL;
+    }
+    report->rows[report->count++] = row;
     return row;
 }
 
@@ -73,10 +93,7 @@ static bool text_set(char **place, const char *text)
 
 static bool row_merge(struct report *report, const Groupseal__Secenv__OrderRow *news)
 {
-    struct report_row *row = row_find(report, news->name);
-    if (row == NULL) {
-        row = row_new(report, news->name);
-    }
+    struct report_row *row = row_of(report, news->name);
     if (row == NULL || !text_set(&row->site, news->site) || !text_set(&row->detail, news->detail)) {
         return false;
     }
@@ -105,12 +122,16 @@ bool report_merge(struct report *report, const Groupseal__Secenv__OrderReport *n
     return true;
 }
 
+static void row_kept(void *row)
+{
+    (void)row; /* the array frees it */
+}
+
 void report_clear(struct report *report)
 {
+    tdestroy(report->index, row_kept);
     for (size_t i = 0; i < report->count; i++) {
-        free(report->rows[i].name);
-        free(report->rows[i].site);
-        free(report->rows[i].detail);
+        row_free(report->rows[i]);
     }
     free(report->rows);
     free(report->group);
@@ -129,7 +150,7 @@ static struct tally report_tally(const struct report *report)
 {
     struct tally tally = {0};
     for (size_t i = 0; i < report->count; i++) {
-        switch (report->rows[i].outcome) {
+        switch (report->rows[i]->outcome) {
         case GROUPSEAL__SECENV__OUTCOME__DONE:
             tally.done++;
             break;
@@ -170,7 +191,7 @@ static int print_json(const struct report *report)
     cJSON_AddNumberToObject(object, "not_done", (double)tally.wrong);
     cJSON *members = cJSON_AddArrayToObject(object, "members");
     for (size_t i = 0; i < report->count; i++) {
-        const struct report_row *row = &report->rows[i];
+        const struct report_row *row = report->rows[i];
         cJSON *member = cJSON_CreateObject();
         json_line_text(member, "name", row->name);
         json_line_text(member, "outcome", outcome_word(row->outcome));
@@ -196,7 +217,7 @@ static int print_table(const struct report *report)
     }
     printf("\n");
     for (size_t i = 0; i < report->count; i++) {
-        const struct report_row *row = &report->rows[i];
+        const struct report_row *row = report->rows[i];
         char outcome[32];
         snprintf(outcome, sizeof(outcome), "%s%s", outcome_word(row->outcome), row->late ? ", late" : "");
         const char *cells[] = {row->name, outcome, row->detail, row->site};

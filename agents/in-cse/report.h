@@ -21,8 +21,9 @@ struct report_row {
 struct report {
     uint8_t command_id[COMMAND_ID_SIZE];
     char *group;
-    char *refused; /* by an MN-CSE: which and why; NULL where none did */
-    struct report_row *rows;
+    char *refused;            /* by an MN-CSE: which and why; NULL where none did */
+    struct report_row **rows; /* in the order of their first report */
+    void *index;              /* the same by name: a tree of tsearch(3) */
     size_t count;
     size_t room;
     bool complete; /* nothing more comes */

@@ -5,6 +5,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <string.h>
 
 #include <cmocka.h>
@@ -109,6 +110,24 @@ static void test_pages(void **state)
     report_clear(&report);
 }
 
+static void test_many_members(void **state)
+{
+    struct report report = {0};
+    (void)state;
+    memcpy(report.command_id, id, sizeof(id));
+    for (int round = 0; round < 2; round++) {
+        for (int i = 0; i < 20000; i++) {
+            char name[32];
+            snprintf(name, sizeof(name), "//sp.example/S%d", i);
+            struct answer answer = {name, GROUPSEAL__SECENV__OUTCOME__DONE};
+            assert_true(merge(&report, &answer, 1, false, 0, 1));
+        }
+    }
+    assert_int_equal(report.count, 20000);
+    assert_string_equal(report.rows[7]->name, "//sp.example/S7");
+    report_clear(&report);
+}
+
 static void test_other_command_is_refused(void **state)
 {
     static const struct answer answers[] = {{"a", GROUPSEAL__SECENV__OUTCOME__DONE}};
@@ -156,9 +175,10 @@ static void test_durations(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_exit_codes), cmocka_unit_test(test_newest_row_counts),
-        cmocka_unit_test(test_pages),      cmocka_unit_test(test_other_command_is_refused),
-        cmocka_unit_test(test_not_sent),   cmocka_unit_test(test_durations),
+        cmocka_unit_test(test_exit_codes),   cmocka_unit_test(test_newest_row_counts),
+        cmocka_unit_test(test_pages),        cmocka_unit_test(test_other_command_is_refused),
+        cmocka_unit_test(test_not_sent),     cmocka_unit_test(test_durations),
+        cmocka_unit_test(test_many_members),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -48,6 +48,7 @@ void authentication_ask(struct identity_state *identity)
 {
     struct authentication *authentication = &identity->authentication;
     if (authentication->step == AUTHENTICATION_IDLE) {
+        authentication->doubted = false;
         authentication->due_us = 0;
         identity_state_touch(identity);
     }
@@ -59,8 +60,20 @@ void authentication_doubt(struct identity_state *identity)
     if (authentication->step != AUTHENTICATION_IDLE || authentication->due_us != NEVER) {
         return;
     }
+    authentication->doubted = true;
     authentication->due_us = authentication->done_us == 0 ? 0 : authentication->done_us + SUCCESS_REST_US;
     identity_state_touch(identity);
+}
+
+void authentication_reassure(struct identity_state *identity)
+{
+    struct authentication *authentication = &identity->authentication;
+    identity->unanswered = 0;
+    if (authentication->doubted && authentication->step == AUTHENTICATION_IDLE) {
+        authentication->doubted = false;
+        authentication->due_us = NEVER;
+        authentication->failures = 0;
+    }
 }
 
 void authentication_abandon(struct identity_state *identity)
@@ -259,6 +272,7 @@ static enum result association_install(struct identity_state *identity, uint64_t
     attempt_end(authentication);
     authentication->due_us = NEVER;
     authentication->failures = 0;
+    authentication->doubted = false;
     authentication->last_failure[0] = '\0';
     authentication->done_us = engine_now_us(identity->engine);
     return RESULT_OK;

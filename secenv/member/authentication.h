@@ -29,6 +29,7 @@ struct authentication {
     uint8_t hello_hash[HASH_SIZE];
     struct buffer flight3;          /* the packed object, to be sent again unchanged */
     struct association association; /* in the making */
+    bool doubted;                   /* due because records were not answered */
     char last_failure[256];         /* said once, not at each attempt */
 };
 
@@ -39,6 +40,8 @@ void authentication_clear(struct authentication *authentication); /* wipes */
 void authentication_ask(struct identity_state *identity);
 /* Records are not answered: start one, but not at once after one that has ended well. */
 void authentication_doubt(struct identity_state *identity);
+/* A record was answered after all: what was only due for doubt is not needed. */
+void authentication_reassure(struct identity_state *identity);
 /* The connection is gone: what was under way is given up without counting as a failure. */
 void authentication_abandon(struct identity_state *identity);
 

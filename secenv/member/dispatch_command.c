@@ -18,6 +18,7 @@
 #define ANSWER_GRACE_MS 2000u /* after the response window, before the first report */
 #define SEAL_GAP_US 200000u   /* between two sealings of one command */
 #define COLLECT_US 200000u    /* changes of a report */
+#define REPORT_RETRY_US 60000000u
 
 #define OUTCOME_NONE GROUPSEAL__ENVELOPE__OUTCOME__OUTCOME_NONE
 #define OUTCOME_ACCEPTED GROUPSEAL__ENVELOPE__OUTCOME__OUTCOME_ACCEPTED
@@ -440,7 +441,12 @@ static enum result report_turn(struct relay *relay, struct dispatch *dispatch, b
     dispatch->revision++;
     dispatch->complete = complete;
     dispatch->report_due_us = NEVER;
-    return report_put(relay, dispatch, why);
+    enum result result = report_put(relay, dispatch, why);
+    if (result == RESULT_FULL) { /* the outbox: the authority has been away for long */
+        dispatch->report_due_us = now_us(relay) + REPORT_RETRY_US;
+        return RESULT_OK;
+    }
+    return result;
 }
 
 static enum result seal_turn(struct relay *relay, struct dispatch *dispatch, bool expired, struct reason *why)
@@ -455,7 +461,11 @@ static enum result seal_turn(struct relay *relay, struct dispatch *dispatch, boo
     }
     enum result result = dispatch_seal(relay, dispatch, arena, why);
     arena_reset(arena);
-    return result;
+    if (result == RESULT_STORE || result == RESULT_INTERNAL) {
+        return result;
+    }
+    dispatch->seal_due_us = NEVER; /* sealed, or it does not fit any more under this policy */
+    return RESULT_OK;
 }
 
 static void due_lower(uint64_t *next, uint64_t due)

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "secenv/audit.h"
+#include "secenv/member/ack.h"
 #include "secenv/member/command.h"
 #include "secenv/member/command_table.h"
 #include "secenv/member/news.h"
@@ -110,7 +111,7 @@ static enum result relay_heard(struct membership *membership, const Groupseal__S
     }
     switch (heard->kind) {
     case GROUPSEAL__SECENV__TOPIC_KIND__TOPIC_ACK:
-        return relay_hear_ack(membership, heard->sender, arena_view(heard->payload), arena, why);
+        return ack_hear(membership, heard->sender, arena_view(heard->payload), arena, why);
     case GROUPSEAL__SECENV__TOPIC_KIND__TOPIC_MESSAGE:
         return speaking_hear(membership, membership->relay->site, heard->sender, arena_view(heard->payload),
                              arena, why);
@@ -216,11 +217,13 @@ static const char *request_identity(const ToSecenv *request)
     }
 }
 
-static enum result owner_request(struct identity_state *identity, const ToSecenv *request,
-                                 struct arena *arena, Reply *reply, struct reason *why)
+static enum result owner_request(struct identity_state *identity, const struct engine_caller *caller,
+                                 const ToSecenv *request, struct arena *arena, Reply *reply,
+                                 struct reason *why)
 {
     switch (request->request_case) {
     case GROUPSEAL__SECENV__TO_SECENV__REQUEST_ONLINE:
+        GUARD(identity_state_owned(identity, caller->connection, why));
         return identity_state_online(identity, request->online->online, why);
     case GROUPSEAL__SECENV__TO_SECENV__REQUEST_RECEIVED:
         return received_request(identity, request->received, arena, reply, why);
@@ -239,6 +242,14 @@ static enum result owner_request(struct identity_state *identity, const ToSecenv
     }
 }
 
+/* Memory may be ahead of what is rolled back. A group's message that is refused for want of room has changed
+ * nothing: whoever sends many must not have everything read again each time. */
+static bool memory_is_doubtful(const ToSecenv *request, enum result result)
+{
+    bool heard = request->request_case == GROUPSEAL__SECENV__TO_SECENV__REQUEST_HEARD;
+    return result == RESULT_STORE || result == RESULT_INTERNAL || (result == RESULT_FULL && !heard);
+}
+
 static enum result member_request(struct engine *engine, const struct engine_caller *caller,
                                   const ToSecenv *request, struct arena *arena, Reply *reply,
                                   struct reason *why)
@@ -255,30 +266,15 @@ static enum result member_request(struct engine *engine, const struct engine_cal
         return result_fail(why, RESULT_INVALID, "a request that a member's secenv does not take here");
     }
     GUARD(identity_wanted(engine, name, &identity, why));
-    enum result result = owner_request(identity, request, arena, reply, why);
-    if (result == RESULT_STORE || result == RESULT_INTERNAL) {
-        identity->stale = true; /* memory may be ahead of what is rolled back */
+    enum result result = owner_request(identity, caller, request, arena, reply, why);
+    if (memory_is_doubtful(request, result)) {
+        identity->stale = true;
         identity_state_touch(identity);
     }
     return result;
 }
 
 /* ---- turn ---- */
-
-/* The owner is gone: nobody works on its commands any more, and nothing of its is online. */
-static enum result owner_lost(struct engine *engine, struct reason *why)
-{
-    for (size_t i = 0; i < engine->identity_count; i++) {
-        struct identity_state *identity = engine->identities[i];
-        GUARD(identity_state_online(identity, false, why));
-        for (struct membership *membership = identity->memberships; membership != NULL;
-             membership = membership->next) {
-            GUARD(command_table_interrupted(membership, why));
-        }
-    }
-    engine->owner_lost = false;
-    return RESULT_OK;
-}
 
 static enum result identities_turn(struct engine *engine, uint64_t *next, struct reason *why)
 {
@@ -300,9 +296,6 @@ static enum result member_turn(struct engine *engine, struct arena *arena, uint6
 {
     (void)arena;
     *next = NEVER;
-    if (engine->owner_lost) {
-        GUARD(owner_lost(engine, why));
-    }
     GUARD(identities_turn(engine, next, why));
     GUARD(outbox_run(engine->outbox, record_outbox_send, engine, engine->scratch, why));
     uint64_t outbox = outbox_next(engine->outbox);
@@ -310,10 +303,11 @@ static enum result member_turn(struct engine *engine, struct arena *arena, uint6
     return RESULT_OK;
 }
 
+/* What it means for the identities is done in this batch's turn: it needs the store. */
 static void member_disconnected(struct engine *engine, const struct engine_caller *caller)
 {
-    if (caller->socket == SOCKET_OWNER) {
-        engine->owner_lost = true;
+    for (size_t i = 0; i < engine->identity_count; i++) {
+        identity_state_disconnected(engine->identities[i], caller->connection);
     }
 }
 

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "secenv/member/command_table.h"
 #include "secenv/member/membership.h"
 #include "secenv/member/relay.h"
 
@@ -178,9 +179,51 @@ enum result identity_state_online(struct identity_state *identity, bool online, 
     return RESULT_OK;
 }
 
+/* ---- the owner ---- */
+
+static enum result commands_interrupted(struct identity_state *identity, struct reason *why)
+{
+    for (struct membership *membership = identity->memberships; membership != NULL;
+         membership = membership->next) {
+        GUARD(command_table_interrupted(membership, why));
+    }
+    return RESULT_OK;
+}
+
+enum result identity_state_owned(struct identity_state *identity, uint64_t connection, struct reason *why)
+{
+    if (identity->owner != 0 && identity->owner != connection) {
+        GUARD(commands_interrupted(identity, why));
+    }
+    identity->owner = connection;
+    identity->owner_lost = false;
+    return RESULT_OK;
+}
+
+void identity_state_disconnected(struct identity_state *identity, uint64_t connection)
+{
+    if (identity->owner == connection && connection != 0) {
+        identity->owner_lost = true;
+        identity_state_touch(identity);
+    }
+}
+
+static enum result owner_loss(struct identity_state *identity, struct reason *why)
+{
+    GUARD(commands_interrupted(identity, why));
+    identity->owner = 0;
+    identity->owner_lost = false;
+    return identity_state_online(identity, false, why);
+}
+
+/* ---- turn ---- */
+
 enum result identity_state_turn(struct identity_state *identity, struct reason *why)
 {
     uint64_t next = NEVER;
+    if (identity->owner_lost) {
+        GUARD(owner_loss(identity, why));
+    }
     GUARD(authentication_turn(identity, &next, why));
     for (struct membership *membership = identity->memberships; membership != NULL;
          membership = membership->next) {

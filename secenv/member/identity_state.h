@@ -18,6 +18,8 @@ struct identity_state {
     struct signing_key signing;
     uint64_t authority_time_ms; /* the newest time that the authority has authenticated to us */
     bool online;
+    uint64_t owner;  /* the connection that said so; 0: none has */
+    bool owner_lost; /* that connection is gone, since the last turn */
     bool associated;
     struct association association; /* where associated */
     struct authentication authentication;
@@ -43,6 +45,13 @@ enum result identity_state_reload(struct identity_state *identity, struct reason
 
 /* The connection to the broker came up or went down. */
 enum result identity_state_online(struct identity_state *identity, bool online, struct reason *why) MUST_USE;
+
+/* The owner's connection speaks for it now. Where that was another one before, nobody works on the commands
+ * that were given to that one. */
+enum result identity_state_owned(struct identity_state *identity, uint64_t connection,
+                                 struct reason *why) MUST_USE;
+/* That connection is gone: if it was the owner's, the next turn takes the identity offline. */
+void identity_state_disconnected(struct identity_state *identity, uint64_t connection);
 
 /* Everything that is due. Sets due_us. */
 enum result identity_state_turn(struct identity_state *identity, struct reason *why) MUST_USE;

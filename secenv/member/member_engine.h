@@ -20,7 +20,6 @@ struct engine {
     struct identity_state **identities; /* in byte order of their names */
     size_t identity_count;
     uint64_t next_token; /* of Send events */
-    bool owner_lost;     /* since the last turn */
 };
 
 #define MEMBER_ARENA_LIMIT ((size_t)512 * 1024)

@@ -538,7 +538,10 @@ static enum result climb_turn(struct membership *membership, uint64_t now, uint6
         due = membership->package_asked_us + PACKAGE_ASK_GAP_US;
     }
     if (due <= now) {
-        GUARD(package_ask(membership, now, why));
+        enum result result = package_ask(membership, now, why);
+        if (result != RESULT_OK && result != RESULT_FULL) {
+            return result;
+        }
         due = now + PACKAGE_ASK_GAP_US;
     }
     *next = due < *next ? due : *next;

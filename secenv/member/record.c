@@ -180,7 +180,7 @@ static enum result record_take(struct identity_state *identity, const Groupseal_
     if (result != RESULT_OK || body == NULL) {
         return result;
     }
-    identity->unanswered = 0;
+    authentication_reassure(identity);
     result = body_take(identity, body, &verdict, why);
     if (result == RESULT_OK && body->item != 0) {
         result = accept_pack(identity, body->item, &verdict, arena, answer, why);
@@ -237,7 +237,7 @@ static enum result accept_taken(struct identity_state *identity, const Groupseal
                                 struct reason *why)
 {
     char slot[160] = "";
-    identity->unanswered = 0;
+    authentication_reassure(identity);
     enum result result =
         outbox_accepted(identity->engine->outbox, identity->identity.name, identity->identity.authority,
                         accept->item, accept->result, slot, sizeof(slot), why);

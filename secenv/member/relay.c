@@ -5,13 +5,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "secenv/audit.h"
 #include "secenv/member/event.h"
-#include "secenv/member/group_seal.h"
 #include "secenv/member/news.h"
 #include "secenv/member/packed.h"
 #include "secenv/member/record.h"
-#include "secenv/member/replay.h"
 
 const char relay_schema[] =
     "CREATE TABLE IF NOT EXISTS relay (" /* what is published, as it came */
@@ -22,8 +19,9 @@ const char relay_schema[] =
     " incarnation INTEGER NOT NULL, epoch INTEGER NOT NULL, block BLOB NOT NULL,"
     " PRIMARY KEY (identity, grp, tree_row, tree_column)) WITHOUT ROWID;";
 
-#define NEWEST_LIMIT ((size_t)40 * 1024) /* bytes of one NEWEST: what it leaves out is sent again, no more   \
-                                          */
+#define NEWEST_LIMIT                                                                                         \
+    ((size_t)40 * 1024) /* bytes of one NEWEST: what it leaves out is sent again, no more                    \
+                         */
 #define NEWS_GAP_US 5000000u
 
 typedef Groupseal__Envelope__Announcement Announcement;
@@ -477,133 +475,6 @@ enum result relay_report_newest(struct identity_state *identity, struct reason *
         result = record_put(identity, "newest", &body, why);
     }
     arena_free(list.arena);
-    return result;
-}
-
-/* ---- acks ---- */
-
-/* An Ack on its way through the checks. */
-struct ack_hearing {
-    struct membership *membership;
-    const char *sender;
-    const struct roster_member *member;
-    struct group_opening opening;
-    const Groupseal__Envelope__Ack *ack;
-};
-
-/* Signed by a serial of the roster: the previous epoch does as well, however long ago it ended. */
-static enum result ack_key_choose(struct ack_hearing *hearing, struct reason *why)
-{
-    struct membership *membership = hearing->membership;
-    if (!membership_ready(membership)) {
-        return result_fail(why, RESULT_NOT_READY, "no key or no policy of %s yet", membership->group);
-    }
-    switch (membership_epoch_age(membership, hearing->opening.sealed->epoch)) {
-    case EPOCH_CURRENT:
-        hearing->opening.key = &membership->current;
-        return RESULT_OK;
-    case EPOCH_PREVIOUS:
-        hearing->opening.key = &membership->previous;
-        return RESULT_OK;
-    default:
-        return result_fail(why, RESULT_REFUSED, "a message on ack of %s of epoch %llu, which is not here",
-                           membership->group, (unsigned long long)hearing->opening.sealed->epoch);
-    }
-}
-
-static enum result ack_sender_find(struct ack_hearing *hearing, struct reason *why)
-{
-    hearing->member = roster_find(hearing->membership->relay, hearing->sender);
-    if (hearing->member == NULL || hearing->member->serial != hearing->opening.sealed->serial ||
-        hearing->member->incarnation != hearing->membership->incarnation) {
-        return result_fail(why, RESULT_REFUSED, "an ack as %.128s in %s: not a member of this serial",
-                           hearing->sender, hearing->membership->group);
-    }
-    return RESULT_OK;
-}
-
-static enum result ack_open(struct ack_hearing *hearing, struct arena *arena, struct reason *why)
-{
-    struct buffer plaintext = BUFFER_EMPTY(OBJECT_LIMIT);
-    enum result result = group_open(hearing->membership, &hearing->opening, &plaintext, why);
-    if (result == RESULT_OK) {
-        hearing->ack =
-            groupseal__envelope__ack__unpack(arena_allocator(arena), plaintext.length, plaintext.data);
-        if (hearing->ack == NULL) {
-            result = result_fail(why, RESULT_INVALID, "a sealed ack of %.128s is malformed", hearing->sender);
-        }
-    }
-    buffer_clear(&plaintext);
-    return result;
-}
-
-static enum result ack_signature_check(const struct ack_hearing *hearing, struct reason *why)
-{
-    uint8_t hash[HASH_SIZE];
-    if (ack_hash(hearing->ack, hash) != RESULT_OK ||
-        said_check(&hearing->opening.context, hash, BYTES_OF(hearing->member->key),
-                   arena_view(hearing->ack->signature)) != RESULT_OK) {
-        return result_fail(why, RESULT_REFUSED, "the signature of an ack in %s is not %.128s's",
-                           hearing->membership->group, hearing->sender);
-    }
-    return RESULT_OK;
-}
-
-static enum result ack_act(const struct ack_hearing *hearing, struct reason *why)
-{
-    struct membership *membership = hearing->membership;
-    if (hearing->opening.key == &membership->previous) {
-        relay_news_wanted(membership->relay);
-    }
-    if (hearing->ack->content_case == GROUPSEAL__ENVELOPE__ACK__CONTENT_SYNC_REQUEST) {
-        sync_reply_add(membership, hearing->ack->sync_request->nonce.data);
-        dispatch_member_back(membership->relay, hearing->sender);
-        return RESULT_OK;
-    }
-    return dispatch_receipt(membership->relay, hearing->member, hearing->ack->receipt, why);
-}
-
-static enum result ack_take(const struct ack_hearing *hearing, struct reason *why)
-{
-    struct membership *membership = hearing->membership;
-    struct replay_sender sender = {.kind = GROUPSEAL__ENVELOPE__KIND__KIND_ACK,
-                                   .name = hearing->sender,
-                                   .incarnation = membership->incarnation,
-                                   .serial = hearing->opening.sealed->serial,
-                                   .counter = hearing->opening.sealed->counter,
-                                   .epoch = hearing->opening.sealed->epoch};
-    GUARD(replay_check(membership, &sender, why));
-    GUARD(ack_act(hearing, why));
-    return replay_take(membership, &sender, why);
-}
-
-static enum result ack_run(struct ack_hearing *hearing, struct arena *arena, struct reason *why)
-{
-    GUARD(ack_key_choose(hearing, why));
-    GUARD(ack_sender_find(hearing, why));
-    GUARD(ack_open(hearing, arena, why));
-    GUARD(ack_signature_check(hearing, why));
-    return ack_take(hearing, why);
-}
-
-enum result relay_hear_ack(struct membership *membership, const char *sender, struct bytes payload,
-                           struct arena *arena, struct reason *why)
-{
-    struct ack_hearing hearing = {.membership = membership, .sender = sender};
-    Groupseal__Envelope__Sealed *sealed = NULL;
-    enum result result = seal_parse(payload, arena, &sealed, why);
-    if (result == RESULT_OK &&
-        (sealed->kind != GROUPSEAL__ENVELOPE__KIND__KIND_ACK || !object_name_valid(sender))) {
-        result = result_fail(why, RESULT_REFUSED, "a message on ack of %s is of another kind or sender",
-                             membership->group);
-    }
-    if (result == RESULT_OK) {
-        group_opening_init(membership, sealed, membership->relay->site, sender, &hearing.opening);
-        result = ack_run(&hearing, arena, why);
-    }
-    if (result != RESULT_OK) {
-        audit_count(AUDIT_RECEIPTS_REFUSED);
-    }
     return result;
 }
 

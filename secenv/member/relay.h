@@ -46,10 +46,6 @@ void relay_news_wanted(struct relay *relay);
 /* NEWEST to the authority: what is stored of all groups. */
 enum result relay_report_newest(struct identity_state *identity, struct reason *why) MUST_USE;
 
-/* Sync requests and receipts, heard on `ack` of the own site. */
-enum result relay_hear_ack(struct membership *membership, const char *sender, struct bytes payload,
-                           struct arena *arena, struct reason *why) MUST_USE;
-
 enum result relay_turn(struct membership *membership, uint64_t *next, struct reason *why) MUST_USE;
 
 #endif

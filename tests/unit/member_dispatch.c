@@ -91,6 +91,30 @@ static void interrupted_command_is_unknown(void **state)
     play_free(play);
 }
 
+/* The device's program ends while it works; its secure environment goes on, with the next one. */
+static void command_of_a_lost_owner_is_unknown(void **state)
+{
+    (void)state;
+    struct play *play = play_new(1);
+    struct engine_caller owner = {SOCKET_OWNER, 1};
+    struct engine_caller another = {SOCKET_OWNER, 99};
+    uint8_t id[COMMAND_ID_SIZE];
+    play_order(play, "close", NULL, 60000, id);
+    /* A connection that is not the owner's changes nothing. */
+    member_operations.disconnected(site_engine(play->door), &another);
+    site_advance(play->site, 3000);
+    assert_int_equal(play_outcome(play, id, PLAY_DOOR, NULL), OUTCOME(ACCEPTED));
+    member_operations.disconnected(site_engine(play->door), &owner);
+    assert_int_equal(play_finish(play->door, (const uint8_t[COMMAND_ID_SIZE]){0}, true, ""),
+                     GROUPSEAL__SECENV__CODE__UNKNOWN); /* any request: its batch has a turn */
+    assert_false(engine_identity(site_engine(play->door), PLAY_DOOR)->online);
+    site_online(play->door, true);
+    site_advance(play->site, 3000);
+    assert_int_equal(play_commands(play->door), 1);
+    assert_int_equal(play_outcome(play, id, PLAY_DOOR, NULL), OUTCOME(NOT_KNOWN));
+    play_free(play);
+}
+
 /* The same where power did not fail. */
 static void uninterrupted_command_is_done(void **state)
 {
@@ -357,6 +381,7 @@ int main(void)
         cmocka_unit_test(only_the_target_executes),
         cmocka_unit_test(slow_application_answers_twice),
         cmocka_unit_test(interrupted_command_is_unknown),
+        cmocka_unit_test(command_of_a_lost_owner_is_unknown),
         cmocka_unit_test(uninterrupted_command_is_done),
         cmocka_unit_test(sleeper_executes_when_it_comes_back),
         cmocka_unit_test(sleeper_does_not_execute_after_expiry),

@@ -405,6 +405,40 @@ static void unknown_member_tries_again_by_its_backoff(void **state)
     site_free(site);
 }
 
+/* The authority is away for an hour: when it is back, what waited is taken, with the association there is. */
+static void absent_authority_costs_no_new_key(void **state)
+{
+    (void)state;
+    struct play *play = play_new(1);
+    uint64_t done = audit_value(AUDIT_HANDSHAKES_DONE);
+    uint64_t epoch = play_membership(play->door, PLAY_GROUP)->current.epoch;
+    uint8_t id[COMMAND_ID_SIZE];
+    play_order(play, "close", NULL, 60000, id);
+    site_online(site_authority(play->site), false);
+    assert_int_equal(play_finish(play->door, id, true, ""), CODE(OK));
+    site_advance(play->site, 2500);
+    site_online(site_authority(play->site), true);
+    site_advance(play->site, 70000);
+    assert_int_equal(play_outcome(play, id, PLAY_DOOR, NULL), GROUPSEAL__SECENV__OUTCOME__DONE);
+    assert_int_equal(audit_value(AUDIT_HANDSHAKES_DONE), done);
+    assert_int_equal(play_membership(play->door, PLAY_GROUP)->current.epoch, epoch);
+    play_free(play);
+}
+
+/* It has lost the association (restored backup): three refusals, then a new authentication by itself. */
+static void lost_association_is_made_anew(void **state)
+{
+    (void)state;
+    struct play *play = play_new(1);
+    uint64_t done = audit_value(AUDIT_HANDSHAKES_DONE);
+    play_membership(play->mn, PLAY_GROUP)->identity->association.agreement.key.data[0] ^= 1u;
+    site_online(play->mn, true); /* it has something to say */
+    site_advance(play->site, 120000);
+    assert_int_equal(audit_value(AUDIT_HANDSHAKES_DONE), done + 2); /* both ends */
+    same_key(play->mn, play->door, true);
+    play_free(play);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -420,6 +454,8 @@ int main(void)
         cmocka_unit_test(missing_policy_is_asked_for),
         cmocka_unit_test(resubscribing_is_rate_limited),
         cmocka_unit_test(foreign_objects_are_refused),
+        cmocka_unit_test(absent_authority_costs_no_new_key),
+        cmocka_unit_test(lost_association_is_made_anew),
         cmocka_unit_test(unknown_member_tries_again_by_its_backoff),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Processes that a test starts and, whatever happens, stops again; waiting; free ports."""
 
+import ctypes
 import os
 import signal
 import socket
@@ -46,6 +47,11 @@ def clean_environment():
     return environment
 
 
+def die_with_parent():
+    """For the child, before exec: whatever ends the test ends what it started."""
+    ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
+
+
 class Process:
     """A running program: standard output in <name>.out, standard error in <name>.log."""
 
@@ -63,6 +69,7 @@ class Process:
                 stderr=log,
                 env=options.pop("env", None) or clean_environment(),
                 start_new_session=True,
+                preexec_fn=die_with_parent,
                 **options,
             )
 

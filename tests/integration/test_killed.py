@@ -9,7 +9,7 @@ import pytest
 from harness.processes import run, wait_until
 from harness.site import Device
 
-PARTS = ("secenv-authority", "secenv-mn", "broker", "in-cse", "Sdoor1")
+PARTS = ("secenv-authority", "secenv-mn", "broker", "in-cse", "devices")
 
 
 class Fleet:
@@ -19,13 +19,17 @@ class Fleet:
         site.start_all({"doors": "door"})
 
     def start(self, part):
-        starters = {"secenv-authority": self.site.start_authority, "secenv-mn": lambda: self.site.start_secenv("mn"),
-                    "broker": self.site.start_broker, "in-cse": self.site.start_in_cse}
-        starters.get(part, lambda: self.site.start_device(part))()
+        if part == "devices":
+            for stem in self.site.devices:
+                self.site.start_device(stem)
+            return
+        {"secenv-authority": self.site.start_authority, "secenv-mn": lambda: self.site.start_secenv("mn"),
+         "broker": self.site.start_broker, "in-cse": self.site.start_in_cse}[part]()
 
     def kill(self, part):
-        self.site.running[part].kill()
         # The embedded secure environment of a killed device ends by itself: its socket has closed.
+        for name in self.site.devices if part == "devices" else (part,):
+            self.site.running[name].kill()
 
     def works(self, what):
         """A command is carried out, once, by every door."""
@@ -33,7 +37,7 @@ class Fleet:
         payload = f"close {self.count}"
 
         def done():
-            outcomes = self.site.send("doors", payload, "--valid", "20s", check=False)
+            outcomes = self.site.send("doors", payload, "--valid", "20s", "--wait", "3s", check=False)
             return outcomes == {stem: "done" for stem in self.site.devices}
 
         wait_until(done, 90, f"commands work after {what}", every=0.5)

@@ -65,7 +65,7 @@ struct membership {
     struct epoch_key current;
     struct epoch_key previous;
     uint64_t overlap_until_us;       /* monotonic: the end of `previous` for a member */
-    bool previous_for_commands_only; /* somebody was evicted */
+    bool previous_for_commands_only; /* somebody was, or may have been, evicted since */
     struct known_policy policy;      /* on disk */
     struct known_policy candidate;   /* newer; waits for the announcement that names it */
     struct announced waiting;        /* an announcement, verified, not climbed to yet … */

@@ -283,14 +283,22 @@ static void waiting_clear(struct membership *membership)
     membership->waiting_since_us = 0;
 }
 
+/* An announcement lists who was evicted within its overlap: who climbs past others has not seen their lists.
+ */
+static bool somebody_may_be_evicted(const struct membership *membership, const Announcement *announcement)
+{
+    return announcement->n_evicted > 0 || announcement->epoch != membership->current.epoch + 1;
+}
+
 static void epoch_enter(struct membership *membership, const Announcement *announcement,
                         const struct secret *secret)
 {
     uint64_t now = engine_now_us(membership->identity->engine);
+    bool commands_only = somebody_may_be_evicted(membership, announcement);
     secret_wipe(&membership->previous.secret);
     membership->previous = membership->current;
     membership->overlap_until_us = announcement->overlap_ended ? now : now + overlap_us(membership);
-    membership->previous_for_commands_only = announcement->n_evicted > 0;
+    membership->previous_for_commands_only = commands_only;
     membership->current = (struct epoch_key){.present = true, .epoch = announcement->epoch};
     membership->current.secret = *secret;
     secret_note("epoch secret", secret->data, SECRET_SIZE);

@@ -52,8 +52,8 @@ struct hearing {
     bool proven;
 };
 
-/* From the previous epoch: members within the overlap unless somebody was evicted; the MN-CSE at any time, if
- * it turns out to be signed. */
+/* From the previous epoch: members within the overlap unless somebody was, or may have been, evicted since;
+ * the MN-CSE at any time, if it turns out to be signed. */
 static enum result key_choose(struct hearing *hearing, struct reason *why)
 {
     struct membership *membership = hearing->membership;

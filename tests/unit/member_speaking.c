@@ -227,6 +227,39 @@ static void previous_epoch_is_over_for_messages_after_an_eviction(void **state)
     play_free(play);
 }
 
+/* A door sleeps through `evicted` and wakes when the list of the evicted no longer names that one: what it
+ * said to the group in the epoch that the sleeper knows. */
+static Groupseal__Secenv__Code latecomer_hears_the_old_epoch(bool evicted)
+{
+    struct play *play = play_new(2);
+    struct site_node *door3 =
+        site_join(play->site, "//sp.example/Sdoor3", IDENTITY_ADN_AE, CREDENTIALS_PSK, SITE_MN_CSE, "door");
+    site_advance(play->site, 31000);
+    uint64_t epoch = play_membership(play->door2, PLAY_GROUP)->current.epoch;
+    Groupseal__Secenv__Publish *said = speak(door3, PLAY_GROUP, "all is well");
+    site_online(play->door2, false);
+    if (evicted) {
+        assert_int_equal(operator_evict(play->site, site_name(door3)), CODE(OK));
+    }
+    site_advance(play->site, 31000);
+    (void)site_join(play->site, "//sp.example/Sdoor4", IDENTITY_ADN_AE, CREDENTIALS_PSK, SITE_MN_CSE, "door");
+    site_advance(play->site, 1000);
+    site_online(play->door2, true);
+    site_settle(play->site);
+    assert_int_equal(play_membership(play->door2, PLAY_GROUP)->current.epoch, epoch + (evicted ? 2 : 1));
+    Groupseal__Secenv__Code code = site_hear(play->door2, said, false);
+    groupseal__secenv__publish__free_unpacked(said, NULL);
+    play_free(play);
+    return code;
+}
+
+static void latecomer_takes_no_messages_of_the_evicted(void **state)
+{
+    (void)state;
+    assert_int_equal(latecomer_hears_the_old_epoch(false), CODE(OK));
+    assert_int_equal(latecomer_hears_the_old_epoch(true), CODE(REFUSED));
+}
+
 static void message_of_a_newer_epoch_waits(void **state)
 {
     (void)state;
@@ -278,6 +311,7 @@ int main(void)
         cmocka_unit_test(relay_takes_signed_messages_of_the_previous_epoch),
         cmocka_unit_test(relay_refuses_unsigned_messages_of_the_previous_epoch),
         cmocka_unit_test(previous_epoch_is_over_for_messages_after_an_eviction),
+        cmocka_unit_test(latecomer_takes_no_messages_of_the_evicted),
         cmocka_unit_test(message_of_a_newer_epoch_waits),
         cmocka_unit_test(counter_far_ahead_is_refused),
     };

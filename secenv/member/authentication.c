@@ -7,6 +7,9 @@
 #include "secenv/member/event.h"
 #include "secenv/member/relay.h"
 
+const char authentication_schema[] = "CREATE TABLE IF NOT EXISTS authentication_order ("
+                                     " identity TEXT PRIMARY KEY) WITHOUT ROWID;";
+
 #define BACKOFF_FIRST_US 2000000u
 #define BACKOFF_LAST_US 300000000u
 #define ANSWER_WAIT_US 60000000u /* longer than any owner's own time-out of a primitive */
@@ -47,11 +50,34 @@ static void attempt_end(struct authentication *authentication)
 void authentication_ask(struct identity_state *identity)
 {
     struct authentication *authentication = &identity->authentication;
+    authentication->doubted = false;
     if (authentication->step == AUTHENTICATION_IDLE) {
-        authentication->doubted = false;
         authentication->due_us = 0;
         identity_state_touch(identity);
     }
+}
+
+enum result authentication_order(struct identity_state *identity, struct reason *why)
+{
+    GUARD(store_run(identity->engine->setup.store, why,
+                    "INSERT OR REPLACE INTO authentication_order (identity) VALUES (?)", "t",
+                    identity->identity.name));
+    authentication_ask(identity);
+    return RESULT_OK;
+}
+
+static enum result order_row(void *context, const struct store_row *row, struct reason *why)
+{
+    (void)row;
+    (void)why;
+    authentication_ask(context);
+    return RESULT_OK;
+}
+
+enum result authentication_load(struct identity_state *identity, struct reason *why)
+{
+    return store_query(identity->engine->setup.store, why, order_row, identity,
+                       "SELECT 1 FROM authentication_order WHERE identity = ?", "t", identity->identity.name);
 }
 
 void authentication_doubt(struct identity_state *identity)
@@ -264,6 +290,8 @@ static enum result association_install(struct identity_state *identity, uint64_t
         GUARD(association_remove(&identity->association, store, why));
     }
     GUARD(association_save(&authentication->association, store, why));
+    GUARD(store_run(store, why, "DELETE FROM authentication_order WHERE identity = ?", "t",
+                    identity->identity.name));
     GUARD(identity_state_time(identity, time_ms, why));
     association_wipe(&identity->association);
     identity->association = authentication->association;

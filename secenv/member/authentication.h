@@ -36,8 +36,14 @@ struct authentication {
 void authentication_init(struct authentication *authentication);
 void authentication_clear(struct authentication *authentication); /* wipes */
 
-/* Start one as soon as the identity is online (the owner's wish, REAUTHENTICATE, no association). */
+extern const char authentication_schema[];
+
+/* Start one as soon as the identity is online (the owner's wish, no association). */
 void authentication_ask(struct identity_state *identity);
+/* The authority wants one (REAUTHENTICATE): on disk until the next association is installed. */
+enum result authentication_order(struct identity_state *identity, struct reason *why) MUST_USE;
+/* Asks for what the authority wanted before a restart. */
+enum result authentication_load(struct identity_state *identity, struct reason *why) MUST_USE;
 /* Records are not answered: start one, but not at once after one that has ended well. */
 void authentication_doubt(struct identity_state *identity);
 /* A record was answered after all: what was only due for doubt is not needed. */

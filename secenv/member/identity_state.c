@@ -97,6 +97,9 @@ enum result identity_state_open(struct engine *engine, struct identity *identity
         result = signing_key_load(state, why);
     }
     if (result == RESULT_OK) {
+        result = authentication_load(state, why);
+    }
+    if (result == RESULT_OK) {
         result = membership_load_all(state, why);
     }
     if (result != RESULT_OK) {
@@ -142,6 +145,7 @@ enum result identity_state_reload(struct identity_state *identity, struct reason
     GUARD(
         association_load(identity->engine->setup.store, ASSOCIATION_MEMBER, association_take, identity, why));
     GUARD(signing_key_load(identity, why));
+    GUARD(authentication_load(identity, why));
     GUARD(membership_load_all(identity, why));
     identity->stale = false;
     identity_state_touch(identity);

@@ -89,12 +89,6 @@ static uint32_t accept_of(enum result result)
     }
 }
 
-static enum result reauthenticate_taken(struct identity_state *identity)
-{
-    authentication_ask(identity);
-    return RESULT_OK;
-}
-
 static enum result relay_content_take(struct identity_state *identity,
                                       const Groupseal__Envelope__RecordBody *body, bool *expired,
                                       struct reason *why)
@@ -123,7 +117,7 @@ static enum result content_take(struct identity_state *identity, const Groupseal
     case GROUPSEAL__ENVELOPE__RECORD_BODY__CONTENT_LEFT:
         return membership_take_left(identity, body->left, why);
     case GROUPSEAL__ENVELOPE__RECORD_BODY__CONTENT_REAUTHENTICATE:
-        return reauthenticate_taken(identity);
+        return authentication_order(identity, why);
     case GROUPSEAL__ENVELOPE__RECORD_BODY__CONTENT_CHANGE:
     case GROUPSEAL__ENVELOPE__RECORD_BODY__CONTENT_ROSTER_DELTA:
     case GROUPSEAL__ENVELOPE__RECORD_BODY__CONTENT_ROSTER_PAGE:

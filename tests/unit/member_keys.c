@@ -11,6 +11,7 @@
 #include "secenv/member/news.h"
 #include "secenv/member/packed.h"
 #include "tests/unit/member_play.h"
+#include "tests/unit/operator.h"
 
 /* Authentication, key packages, the climb, policy, leaving: what a member has, and what it does not take. */
 
@@ -197,6 +198,37 @@ static void new_authentication_gives_a_new_leaf(void **state)
     assert_memory_equal(signing.public_key, door->identity->signing.public_key, VERIFY_KEY_SIZE);
     assert_int_equal(door->serial, serial);
     same_key(play->mn, play->door, true);
+    play_free(play);
+}
+
+static enum site_fate door_is_mute(void *context, const struct site_message *message)
+{
+    (void)context;
+    bool door = strcmp(message->from, PLAY_DOOR) == 0 && message->what == SITE_OBJECT;
+    return door ? SITE_DROP : SITE_DELIVER;
+}
+
+/* The operator's word is taken, but power fails before the handshake. */
+static void ordered_authentication_survives_a_restart(void **state)
+{
+    (void)state;
+    struct play *play = play_new(1);
+    struct secret leaf = play_membership(play->door, PLAY_GROUP)->leaf;
+    uint64_t done = audit_value(AUDIT_HANDSHAKES_DONE);
+    site_carry(play->site, door_is_mute, NULL);
+    assert_int_equal(operator_reauthenticate(play->site, PLAY_DOOR), CODE(OK));
+    site_advance(play->site, 5000);
+    assert_int_equal(audit_value(AUDIT_HANDSHAKES_DONE), done);
+    site_restart(play->door);
+    site_carry(play->site, NULL, NULL);
+    site_advance(play->site, 10000);
+    assert_int_equal(audit_value(AUDIT_HANDSHAKES_DONE), done + 2);
+    assert_false(secret_equal(leaf.data, play_membership(play->door, PLAY_GROUP)->leaf.data, SECRET_SIZE));
+    same_key(play->mn, play->door, true);
+    /* Done once: the next start needs none. */
+    site_restart(play->door);
+    site_advance(play->site, 10000);
+    assert_int_equal(audit_value(AUDIT_HANDSHAKES_DONE), done + 2);
     play_free(play);
 }
 
@@ -448,6 +480,7 @@ int main(void)
         cmocka_unit_test(absent_member_climbs_from_retained_state),
         cmocka_unit_test(restart_needs_no_handshake),
         cmocka_unit_test(new_authentication_gives_a_new_leaf),
+        cmocka_unit_test(ordered_authentication_survives_a_restart),
         cmocka_unit_test(forged_announcement_changes_nothing),
         cmocka_unit_test(older_announcement_changes_nothing),
         cmocka_unit_test(announcement_of_another_instance_is_refused),

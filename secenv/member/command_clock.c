@@ -62,11 +62,27 @@ enum result command_clock_open(struct command_clock *clock, struct store *store,
     if (stored.found && known && strcmp(boot_id, stored.clock.boot_id) == 0 &&
         now_us >= stored.clock.base_us) {
         *clock = stored.clock;
+        clock->undone = store_undone(store);
         return RESULT_OK;
     }
     uint64_t start = stored.found ? stored.clock.reserved_ms : clock_wall_ms(source);
-    *clock = (struct command_clock){.base_ms = start, .base_us = now_us, .reserved_ms = start};
+    *clock = (struct command_clock){
+        .base_ms = start, .base_us = now_us, .reserved_ms = start, .undone = store_undone(store)};
     memcpy(clock->boot_id, boot_id, sizeof(boot_id));
+    return RESULT_OK;
+}
+
+static enum result clock_reserve(struct command_clock *clock, struct store *store, uint64_t reserved_ms,
+                                 struct reason *why)
+{
+    GUARD(store_run(store, why,
+                    "INSERT INTO command_clock (one, boot_id, base_ms, base_us, reserved_ms)"
+                    " VALUES (1, ?, ?, ?, ?) ON CONFLICT (one) DO UPDATE SET boot_id = excluded.boot_id,"
+                    " base_ms = excluded.base_ms, base_us = excluded.base_us,"
+                    " reserved_ms = excluded.reserved_ms",
+                    "tuuu", clock->boot_id, clock->base_ms, clock->base_us, reserved_ms));
+    clock->reserved_ms = reserved_ms;
+    clock->undone = store_undone(store);
     return RESULT_OK;
 }
 
@@ -75,14 +91,10 @@ enum result command_clock_read(struct command_clock *clock, struct store *store,
 {
     uint64_t now = clock->base_ms + (clock_monotonic_us(source) - clock->base_us) / 1000u;
     if (now >= clock->reserved_ms) {
-        uint64_t reserved = now + COMMAND_CLOCK_STEP_MS;
-        GUARD(store_run(store, why,
-                        "INSERT INTO command_clock (one, boot_id, base_ms, base_us, reserved_ms)"
-                        " VALUES (1, ?, ?, ?, ?) ON CONFLICT (one) DO UPDATE SET boot_id = excluded.boot_id,"
-                        " base_ms = excluded.base_ms, base_us = excluded.base_us,"
-                        " reserved_ms = excluded.reserved_ms",
-                        "tuuu", clock->boot_id, clock->base_ms, clock->base_us, reserved));
-        clock->reserved_ms = reserved;
+        GUARD(clock_reserve(clock, store, now + COMMAND_CLOCK_STEP_MS, why));
+    } else if (clock->undone != store_undone(store)) {
+        /* The reservation may have been in what was undone. */
+        GUARD(clock_reserve(clock, store, clock->reserved_ms, why));
     }
     *ms = now;
     return RESULT_OK;

@@ -21,6 +21,7 @@ struct command_clock {
     uint64_t base_ms;     /* its value … */
     uint64_t base_us;     /* … at this monotonic time */
     uint64_t reserved_ms; /* nothing above this has been shown; on disk */
+    uint64_t undone;      /* store_undone() when that was written */
     char boot_id[BOOT_ID_SIZE];
 };
 

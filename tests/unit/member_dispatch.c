@@ -374,6 +374,31 @@ static void command_clock_is_not_stepped(void **state)
     play_free(play);
 }
 
+/* A request that reserved time is undone: what was reserved is not on disk, and must not be trusted to be. */
+static void command_clock_outlives_what_is_undone(void **state)
+{
+    (void)state;
+    struct play *play = play_new(1);
+    struct reason why;
+    struct command_clock clock;
+    struct store *store = site_store(play->mn);
+    memcpy(boot, "first", 6);
+    command_clock_boot_id(fake_boot);
+    assert_int_equal(command_clock_open(&clock, store, site_clock(play->site), &why), RESULT_OK);
+    (void)clock_read(&clock, play);
+    site_advance(play->site, COMMAND_CLOCK_STEP_MS + 1000u);
+    assert_int_equal(store_begin(store, &why), RESULT_OK);
+    (void)clock_read(&clock, play);
+    store_rollback(store);
+    site_advance(play->site, 5000);
+    uint64_t shown = clock_read(&clock, play);
+    memcpy(boot, "other", 6);
+    assert_int_equal(command_clock_open(&clock, store, site_clock(play->site), &why), RESULT_OK);
+    assert_in_range(clock_read(&clock, play), shown, shown + COMMAND_CLOCK_STEP_MS);
+    command_clock_boot_id(NULL);
+    play_free(play);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -391,6 +416,7 @@ int main(void)
         cmocka_unit_test(receipt_is_taken_from_its_device_only),
         cmocka_unit_test(member_cannot_answer_for_another),
         cmocka_unit_test(command_clock_is_not_stepped),
+        cmocka_unit_test(command_clock_outlives_what_is_undone),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

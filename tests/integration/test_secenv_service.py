@@ -55,10 +55,9 @@ class Secenv:
         return [self.program, "run", "--store", self.store, "--audit-socket", self.path("audit"), *more]
 
     def start(self, *more):
-        starts = self.process.text().count("secenv: ready") if self.process else 0
         self.process = self.processes.start(
             self.name, self.arguments("--owner-socket", self.path("owner"), *more))
-        wait_until(lambda: self.process.text().count("secenv: ready") > starts or not self.process.running(),
+        wait_until(lambda: "secenv: ready" in self.process.text() or not self.process.running(),
                    10, "secenv is ready")
         assert self.process.running(), self.process.text()
 

@@ -92,6 +92,7 @@ static enum result ack_take(const struct ack_hearing *hearing, struct reason *wh
     struct membership *membership = hearing->membership;
     struct replay_sender sender = {.kind = GROUPSEAL__ENVELOPE__KIND__KIND_ACK,
                                    .name = hearing->sender,
+                                   .proven = true,
                                    .incarnation = membership->incarnation,
                                    .serial = hearing->opening.sealed->serial,
                                    .counter = hearing->opening.sealed->counter,

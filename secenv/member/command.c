@@ -117,6 +117,7 @@ static struct replay_sender replay_of(const struct reception *reception)
     const Groupseal__Envelope__Sealed *sealed = reception->opening.sealed;
     return (struct replay_sender){.kind = KIND_COMMAND,
                                   .name = reception->sync->site,
+                                  .proven = true,
                                   .incarnation = reception->membership->incarnation,
                                   .serial = sealed->serial,
                                   .counter = sealed->counter,

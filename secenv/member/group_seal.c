@@ -5,6 +5,8 @@
 
 #include "secenv/member/packed.h"
 
+#define COUNTER_LAG_US UINT64_C(600000000)
+
 static enum aead policy_aead(const struct membership *membership)
 {
     return (enum aead)membership_policy(membership)->aead;
@@ -13,6 +15,17 @@ static enum aead policy_aead(const struct membership *membership)
 static bool kind_has_ae(Groupseal__Envelope__Kind kind)
 {
     return kind == GROUPSEAL__ENVELOPE__KIND__KIND_MESSAGE || kind == GROUPSEAL__ENVELOPE__KIND__KIND_ACK;
+}
+
+/*
+ * Whoever cannot prove a sender takes counters up to an hour ahead of the clock: one that is far behind it
+ * could be overtaken by any member's lie. The next reservation starts at the clock again.
+ */
+static void counter_catch_up(struct counter *counter, const struct clock_source *clock)
+{
+    if (clock_wall_us(clock) > counter->next + COUNTER_LAG_US) {
+        counter->next = counter->reserved;
+    }
 }
 
 enum result group_seal_begin(struct membership *membership, const char *site, Groupseal__Envelope__Kind kind,
@@ -29,6 +42,7 @@ enum result group_seal_begin(struct membership *membership, const char *site, Gr
                                  .epoch = membership->current.epoch,
                                  .serial = membership->serial};
     memcpy(out->instance, membership->instance, INSTANCE_SIZE);
+    counter_catch_up(&membership->seal_counter, engine->setup.clock);
     GUARD(counter_next(&membership->seal_counter, engine->setup.store, engine->setup.clock, &out->counter,
                        why));
     memcpy(out->boot, membership->seal_counter.boot, BOOT_SIZE);

@@ -39,7 +39,7 @@ static bool sender_is_above(const struct replay_sender *sender, const struct las
     if (sender->incarnation != last->incarnation) {
         return sender->incarnation > last->incarnation;
     }
-    if (sender->serial != last->serial) {
+    if (sender->proven && sender->serial != last->serial) {
         return sender->serial > last->serial;
     }
     return sender->counter > last->counter;

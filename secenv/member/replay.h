@@ -14,6 +14,7 @@
 struct replay_sender {
     Groupseal__Envelope__Kind kind;
     const char *name; /* the topic's AE-ID, or the relay's site */
+    bool proven;      /* signed by it: else the serial is any member's claim, and only the counter counts */
     uint64_t incarnation;
     uint64_t serial;
     uint64_t counter;

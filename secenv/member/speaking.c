@@ -125,7 +125,8 @@ static enum result signature_wanted(struct hearing *hearing, struct reason *why)
 }
 
 /*
- * An unsigned message proves no sender: a counter far ahead would lock the true one out. Only a clock that
+ * An unsigned message proves no sender, and its serial is no more than a claim: of it only the counter
+ * counts, and one far ahead would lock the true sender out. Only a clock that
  * is not behind what the authority has signed can judge that; a device without one takes the risk, bounded by
  * the plugin's rule that a client writes on its own topic only.
  */
@@ -147,24 +148,24 @@ static enum result message_take(struct hearing *hearing, struct reason *why)
     struct membership *membership = hearing->membership;
     struct replay_sender sender = {.kind = KIND_MESSAGE,
                                    .name = hearing->sender,
+                                   .proven = hearing->proven,
                                    .incarnation = membership->incarnation,
                                    .serial = hearing->opening.sealed->serial,
                                    .counter = hearing->opening.sealed->counter,
                                    .epoch = hearing->opening.sealed->epoch};
     GUARD(counter_plausible(hearing, why));
     GUARD(replay_check(membership, &sender, why));
-    GUARD(replay_take(membership, &sender, why));
     audit_count(AUDIT_MESSAGES_OPENED);
-    if (membership->relay == NULL) {
-        return event_message(membership, hearing->sender, arena_view(hearing->message->body), false);
+    if (membership->relay != NULL && !hearing->proven) {
+        /* Nothing that a rule could act on: the broker's process does not see it, and the counters of what is
+         * signed do not move with it. */
+        return RESULT_OK;
     }
-    if (hearing->opening.key == &membership->previous) {
+    GUARD(replay_take(membership, &sender, why));
+    if (hearing->opening.key == &membership->previous && membership->relay != NULL) {
         relay_news_wanted(membership->relay);
     }
-    /* An unsigned message is nothing that a rule could act on: the broker's process does not see it. */
-    return hearing->proven
-               ? event_message(membership, hearing->sender, arena_view(hearing->message->body), true)
-               : RESULT_OK;
+    return event_message(membership, hearing->sender, arena_view(hearing->message->body), hearing->proven);
 }
 
 static enum result hearing_run(struct hearing *hearing, struct arena *arena, struct reason *why)

@@ -174,6 +174,86 @@ static void member_cannot_speak_for_another_to_the_relay(void **state)
     play_free(play);
 }
 
+/* Sealed by another member, unsigned, as the first door: with a serial or a counter that is not the door's.
+ */
+static struct buffer claim(struct play *play, const char *group, uint64_t serial_ahead, uint64_t counter)
+{
+    const struct membership *victim = play_membership(play->door, group);
+    struct seal_context context = {.incarnation = victim->incarnation,
+                                   .site = PLAY_SITE,
+                                   .kind = GROUPSEAL__ENVELOPE__KIND__KIND_MESSAGE,
+                                   .ae = PLAY_DOOR,
+                                   .epoch = victim->current.epoch,
+                                   .serial = victim->serial + serial_ahead,
+                                   .counter = counter};
+    memcpy(context.instance, victim->instance, INSTANCE_SIZE);
+    Groupseal__Envelope__MemberMessage message = GROUPSEAL__ENVELOPE__MEMBER_MESSAGE__INIT;
+    struct buffer packed = BUFFER_EMPTY(OBJECT_LIMIT);
+    struct buffer payload = BUFFER_EMPTY(OBJECT_LIMIT);
+    message.body = arena_field(bytes_of_text("lie"));
+    assert_int_equal(message_pack(&message.base, &packed), RESULT_OK);
+    assert_int_equal(seal_message(&context, AEAD_CHACHA20_POLY1305_CIPHER, &victim->current.secret,
+                                  buffer_bytes(&packed), &payload),
+                     RESULT_OK);
+    buffer_clear(&packed);
+    return payload;
+}
+
+/* Any member can claim any serial: a higher one than the true sender's must not silence that one. */
+static void claimed_serial_locks_nobody_out(void **state)
+{
+    (void)state;
+    struct play *play = play_new(2);
+    uint64_t counter = play_membership(play->door, PLAY_GROUP)->seal_counter.next - 1;
+    struct buffer lie = claim(play, PLAY_GROUP, 1000, counter);
+    assert_int_equal(play_hear(play->door2, TOPIC(MESSAGE), PLAY_DOOR, buffer_bytes(&lie), false), CODE(OK));
+    Groupseal__Secenv__Publish *said = speak(play->door, PLAY_GROUP, "85 C");
+    assert_int_equal(site_hear(play->door2, said, false), CODE(OK));
+    message_is_heard(play->door2, "85 C", false);
+    refused_without_change(play->door2, said);
+    groupseal__secenv__publish__free_unpacked(said, NULL);
+    buffer_clear(&lie);
+    play_free(play);
+}
+
+/* Nor does a counter, for much longer than the hour that it may be ahead: the true one follows the clock. */
+static void claimed_counter_locks_out_for_an_hour_at_most(void **state)
+{
+    (void)state;
+    struct play *play = play_new(2);
+    site_advance(play->site, 86400000);
+    uint64_t ahead = clock_wall_us(site_clock(play->site)) + UINT64_C(3500000000);
+    struct buffer lie = claim(play, PLAY_GROUP, 0, ahead);
+    assert_int_equal(play_hear(play->door2, TOPIC(MESSAGE), PLAY_DOOR, buffer_bytes(&lie), false), CODE(OK));
+    Groupseal__Secenv__Publish *silenced = speak(play->door, PLAY_GROUP, "85 C");
+    refused_without_change(play->door2, silenced);
+    site_advance(play->site, 4300000);
+    Groupseal__Secenv__Publish *said = speak(play->door, PLAY_GROUP, "86 C");
+    assert_int_equal(site_hear(play->door2, said, false), CODE(OK));
+    message_is_heard(play->door2, "86 C", false);
+    groupseal__secenv__publish__free_unpacked(silenced, NULL);
+    groupseal__secenv__publish__free_unpacked(said, NULL);
+    buffer_clear(&lie);
+    play_free(play);
+}
+
+/* The MN-CSE gives nobody an unsigned message, so it moves no counter either. */
+static void claimed_counter_moves_nothing_at_the_relay(void **state)
+{
+    (void)state;
+    struct play *play = play_new(2);
+    uint8_t before[32];
+    uint8_t after[32];
+    uint64_t ahead = clock_wall_us(site_clock(play->site)) + UINT64_C(1800000000);
+    struct buffer lie = claim(play, PLAY_GROUP, 0, ahead);
+    site_digest(play->mn, before);
+    assert_int_equal(play_hear(play->mn, TOPIC(MESSAGE), PLAY_DOOR, buffer_bytes(&lie), false), CODE(OK));
+    site_digest(play->mn, after);
+    assert_memory_equal(before, after, 32);
+    buffer_clear(&lie);
+    play_free(play);
+}
+
 /* ---- epochs ---- */
 
 /* A fire report of yesterday's epoch: never too late for the MN-CSE, over by now for members. */
@@ -308,6 +388,9 @@ int main(void)
         cmocka_unit_test(unsigned_message_proves_nothing_to_the_relay),
         cmocka_unit_test(signed_message_is_proven_to_the_relay),
         cmocka_unit_test(member_cannot_speak_for_another_to_the_relay),
+        cmocka_unit_test(claimed_serial_locks_nobody_out),
+        cmocka_unit_test(claimed_counter_locks_out_for_an_hour_at_most),
+        cmocka_unit_test(claimed_counter_moves_nothing_at_the_relay),
         cmocka_unit_test(relay_takes_signed_messages_of_the_previous_epoch),
         cmocka_unit_test(relay_refuses_unsigned_messages_of_the_previous_epoch),
         cmocka_unit_test(previous_epoch_is_over_for_messages_after_an_eviction),

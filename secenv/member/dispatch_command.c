@@ -109,13 +109,14 @@ static bool is_expired(const struct relay *relay, const struct dispatch *dispatc
 
 /* ---- load ---- */
 
+/* Each is reported once more: an answer may have been stored and its report not have left. */
 enum result dispatch_load(struct relay *relay, struct reason *why)
 {
     uint64_t now = now_us(relay);
     GUARD(dispatch_store_load(relay, why));
     for (struct dispatch *dispatch = relay->dispatches.first; dispatch != NULL; dispatch = dispatch->next) {
         dispatch->seal_due_us = NEVER;
-        dispatch->report_due_us = dispatch->complete ? NEVER : now + 1000u * answer_window_ms(relay);
+        dispatch->report_due_us = now + 1000u * answer_window_ms(relay);
     }
     return RESULT_OK;
 }

@@ -257,6 +257,30 @@ static const Groupseal__Secenv__Publish *receipt_of_door(struct play *play, uint
     return receipt;
 }
 
+/* The order has expired and was reported; then the first door's answer comes, and power fails before the next
+ * report is on its way. */
+static void late_answer_survives_a_restart(void **state)
+{
+    (void)state;
+    struct play *play = play_new(2);
+    uint8_t id[COMMAND_ID_SIZE];
+    bool complete = false;
+    play->dropped_to = SITE_MN_CSE;
+    play->dropped_kind = TOPIC(ACK);
+    play_order(play, "close", NULL, 5000, id);
+    assert_int_equal(play_finish(play->door, id, true, ""), GROUPSEAL__SECENV__CODE__OK);
+    site_advance(play->site, 10000);
+    assert_int_equal(play_outcome(play, id, PLAY_DOOR, &complete), OUTCOME(NO_ANSWER));
+    assert_true(complete);
+    const Groupseal__Secenv__Publish *receipt = play_last_of(play, TOPIC(ACK), PLAY_DOOR);
+    assert_int_equal(play_hear(play->mn, TOPIC(ACK), PLAY_DOOR, arena_view(receipt->payload), false),
+                     GROUPSEAL__SECENV__CODE__OK);
+    site_restart(play->mn);
+    site_advance(play->site, 5000);
+    assert_int_equal(play_outcome(play, id, PLAY_DOOR, NULL), OUTCOME(DONE));
+    play_free(play);
+}
+
 static void receipt_is_taken_from_its_device_only(void **state)
 {
     (void)state;
@@ -413,6 +437,7 @@ int main(void)
         cmocka_unit_test(epoch_change_brings_the_command_again),
         cmocka_unit_test(relay_restart_forgets_nothing),
         cmocka_unit_test(restarts_between_all_steps),
+        cmocka_unit_test(late_answer_survives_a_restart),
         cmocka_unit_test(receipt_is_taken_from_its_device_only),
         cmocka_unit_test(member_cannot_answer_for_another),
         cmocka_unit_test(command_clock_is_not_stepped),

@@ -52,15 +52,28 @@ void play_forget(struct play *play)
     play->captured_count = 0;
 }
 
-const Groupseal__Secenv__Publish *play_last(struct play *play, Groupseal__Secenv__TopicKind kind)
+static const Groupseal__Secenv__Publish *captured_find(struct play *play, Groupseal__Secenv__TopicKind kind,
+                                                       const char *sender)
 {
     for (size_t i = play->captured_count; i > 0; i--) {
-        if (play->captured[i - 1]->kind == kind) {
-            return play->captured[i - 1];
+        const Groupseal__Secenv__Publish *publish = play->captured[i - 1];
+        if (publish->kind == kind && (sender == NULL || strcmp(publish->sender, sender) == 0)) {
+            return publish;
         }
     }
     fail_msg("nothing of topic kind %d was published", (int)kind);
     return NULL;
+}
+
+const Groupseal__Secenv__Publish *play_last(struct play *play, Groupseal__Secenv__TopicKind kind)
+{
+    return captured_find(play, kind, NULL);
+}
+
+const Groupseal__Secenv__Publish *play_last_of(struct play *play, Groupseal__Secenv__TopicKind kind,
+                                               const char *sender)
+{
+    return captured_find(play, kind, sender);
 }
 
 /* ---- the play ---- */

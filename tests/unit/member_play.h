@@ -46,9 +46,11 @@ Groupseal__Secenv__Outcome play_outcome(struct play *play, const uint8_t id[COMM
 /* Commands that a node's application was given since the last clear. */
 size_t play_commands(const struct site_node *node);
 
-/* The newest captured publish of a kind to or from anyone, a copy that the play keeps; fails where there is
+/* The newest captured publish of a kind (of one sender), a copy that the play keeps; fails where there is
  * none. */
 const Groupseal__Secenv__Publish *play_last(struct play *play, Groupseal__Secenv__TopicKind kind);
+const Groupseal__Secenv__Publish *play_last_of(struct play *play, Groupseal__Secenv__TopicKind kind,
+                                               const char *sender);
 void play_forget(struct play *play);
 
 /* ---- sealing by hand ---- */

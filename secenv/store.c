@@ -474,6 +474,16 @@ enum result store_extend(struct store *store, const char *const *schemas, size_t
     return database_script(store, "COMMIT", why);
 }
 
+/*
+ * At its first write SQLite opens the write-ahead log's directory, to sync it, and a source of random
+ * numbers. Afterwards nothing: the locks are held, so that the log's index is in memory (locking_mode), and
+ * what others would spill into files stays there too (temp_store). The write is one that changes nothing.
+ */
+enum result store_settle(struct store *store, struct reason *why)
+{
+    return database_script(store, "PRAGMA user_version=0", why);
+}
+
 static enum result open_files(struct store *store, const char *directory, enum store_profile profile,
                               struct root_key_source root_key, struct reason *why)
 {

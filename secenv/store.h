@@ -45,6 +45,9 @@ enum store_profile store_profile(const struct store *store);
 /* More schemas, as store_open takes them. Not inside a transaction. */
 enum result store_extend(struct store *store, const char *const *schemas, size_t schema_count,
                          struct reason *why) MUST_USE;
+/* A first write, after which SQLite opens no file any more: for a process that gives up opening files. Not
+ * inside a transaction. */
+enum result store_settle(struct store *store, struct reason *why) MUST_USE;
 
 /* Bytes sealed / opened under a storage key for `purpose` (part of the AAD; name table,
  * column and row, as "member/psk/" + name, so that sealed values cannot be moved). */

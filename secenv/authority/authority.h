@@ -33,7 +33,7 @@ struct engine {
     struct watches watches;
     struct ferry ferry;
     struct arena *scratch; /* of one step of a turn */
-    char *evictions;       /* path of the append-only file */
+    int evictions;         /* the append-only file, open; -1: not yet */
     bool online;
     bool stale; /* a request or turn failed half-way: what is in memory is loaded anew */
 };

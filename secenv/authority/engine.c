@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #define SCRATCH_LIMIT ((size_t)512 * 1024)
 #define PROTOCOL_VERSION 1u
@@ -73,7 +74,9 @@ static void engine_close(struct engine *engine)
     keys_wipe(&engine->keys);
     identity_clear(&engine->identity);
     arena_free(engine->scratch);
-    free(engine->evictions);
+    if (engine->evictions >= 0) {
+        (void)close(engine->evictions);
+    }
     secret_wipe_bytes(engine, sizeof(*engine));
     free(engine);
 }
@@ -134,10 +137,10 @@ static enum result engine_fill(struct engine *engine, struct reason *why)
     /* Tokens of before a restart are not taken for new ones. */
     engine->ferry.last_token = clock_wall_us(engine->clock);
     engine->scratch = arena_new(SCRATCH_LIMIT);
-    engine->evictions = evictions_path(engine->store);
-    if (engine->scratch == NULL || engine->evictions == NULL) {
+    if (engine->scratch == NULL) {
         return result_fail(why, RESULT_INTERNAL, "no memory for the authority");
     }
+    GUARD(evictions_open(engine->store, &engine->evictions, why));
     GUARD(store_begin(engine->store, why));
     enum result result = memory_open(engine, why);
     if (result != RESULT_OK) {
@@ -158,6 +161,7 @@ enum result authority_engine_open(const struct engine_setup *setup, struct engin
     engine->store = setup->store;
     engine->clock = setup->clock;
     engine->events = setup->events;
+    engine->evictions = -1;
     enum result result = engine_fill(engine, why);
     if (result != RESULT_OK) {
         engine_close(engine);

@@ -27,7 +27,7 @@ static enum result database_read(void *context, const struct store_row *row, str
     return RESULT_OK;
 }
 
-char *evictions_path(struct store *store)
+static char *evictions_path(struct store *store)
 {
     char *path = NULL;
     if (store_query(store, NULL, database_read, &path, "PRAGMA database_list", "") != RESULT_OK) {
@@ -35,15 +35,6 @@ char *evictions_path(struct store *store)
         return NULL;
     }
     return path;
-}
-
-/* A crash may have left half a line: then the next one starts on its own. */
-static bool ends_within_line(int file)
-{
-    struct stat status;
-    char last = '\n';
-    return fstat(file, &status) == 0 && status.st_size > 0 &&
-           pread(file, &last, 1, status.st_size - 1) == 1 && last != '\n';
 }
 
 static int directory_sync(const char *path)
@@ -63,46 +54,92 @@ static int directory_sync(const char *path)
     return state;
 }
 
-enum result evictions_append(const char *path, const uint8_t token[EVICTION_TOKEN_SIZE], uint64_t wall_ms,
-                             const char *name, struct reason *why)
+enum result evictions_open(struct store *store, int *file, struct reason *why)
 {
-    int file = open(path, O_RDWR | O_APPEND | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
-    if (file < 0) {
-        return result_fail(why, RESULT_STORE, "cannot open %s: %s", path, strerror(errno));
+    *file = -1;
+    char *path = evictions_path(store);
+    if (path == NULL) {
+        return result_fail(why, RESULT_INTERNAL, "no memory, or the store is in no file");
     }
-    char text[TOKEN_TEXT + 1];
-    hex_write((struct bytes){token, EVICTION_TOKEN_SIZE}, text);
-    bool written =
-        dprintf(file, "%s%s %" PRIu64 " %s\n", ends_within_line(file) ? "\n" : "", text, wall_ms, name) > 0 &&
-        fsync(file) == 0 && directory_sync(path) == 0;
-    int saved = errno;
-    close(file);
-    if (!written) {
-        return result_fail(why, RESULT_STORE, "cannot write %s: %s", path, strerror(saved));
+    enum result result = RESULT_OK;
+    int opened = open(path, O_RDWR | O_APPEND | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+    if (opened < 0 || directory_sync(path) != 0) {
+        result = result_fail(why, RESULT_STORE, "cannot open %s: %s", path, strerror(errno));
+        if (opened >= 0) {
+            close(opened);
+        }
+    } else {
+        *file = opened;
     }
-    return RESULT_OK;
+    free(path);
+    return result;
 }
 
-enum result evictions_read(const char *path,
+/* A crash may have left half a line: then the next one starts on its own. */
+static bool ends_within_line(int file, const struct stat *status)
+{
+    char last = '\n';
+    return status->st_size > 0 && pread(file, &last, 1, status->st_size - 1) == 1 && last != '\n';
+}
+
+static bool line_write(int file, const char *line, size_t length)
+{
+    ssize_t written = write(file, line, length);
+    if (written >= 0 && (size_t)written < length) {
+        errno = ENOSPC; /* what the rest would have met */
+    }
+    return written >= 0 && (size_t)written == length && fsync(file) == 0;
+}
+
+enum result evictions_append(int file, const uint8_t token[EVICTION_TOKEN_SIZE], uint64_t wall_ms,
+                             const char *name, struct reason *why)
+{
+    struct stat status;
+    if (fstat(file, &status) != 0 || status.st_nlink == 0) {
+        return result_fail(
+            why, RESULT_STORE,
+            "the evictions file of the store was removed: start secenv again to have a new one");
+    }
+    char text[TOKEN_TEXT + 1];
+    char *line = NULL;
+    hex_write((struct bytes){token, EVICTION_TOKEN_SIZE}, text);
+    int length = asprintf(&line, "%s%s %" PRIu64 " %s\n", ends_within_line(file, &status) ? "\n" : "", text,
+                          wall_ms, name);
+    if (length < 0) {
+        return result_fail(why, RESULT_INTERNAL, "no memory for a line of the evictions file");
+    }
+    enum result result = RESULT_OK;
+    if (!line_write(file, line, (size_t)length)) {
+        result = result_fail(why, RESULT_STORE, "cannot write the evictions file: %s", strerror(errno));
+    }
+    free(line);
+    return result;
+}
+
+enum result evictions_read(int file,
                            enum result (*each)(void *context, const uint8_t token[EVICTION_TOKEN_SIZE],
                                                struct reason *why),
                            void *context, struct reason *why)
 {
-    FILE *file = fopen(path, "re");
-    if (file == NULL) {
-        return errno == ENOENT ? RESULT_OK
-                               : result_fail(why, RESULT_STORE, "cannot read %s: %s", path, strerror(errno));
+    int copy = fcntl(file, F_DUPFD_CLOEXEC, 0);
+    FILE *stream = copy >= 0 ? fdopen(copy, "r") : NULL;
+    if (stream == NULL) {
+        if (copy >= 0) {
+            close(copy);
+        }
+        return result_fail(why, RESULT_STORE, "cannot read the evictions file: %s", strerror(errno));
     }
+    rewind(stream);
     enum result result = RESULT_OK;
     char *line = NULL;
     size_t capacity = 0;
     uint8_t token[EVICTION_TOKEN_SIZE];
-    while (result == RESULT_OK && getline(&line, &capacity, file) > 0) {
+    while (result == RESULT_OK && getline(&line, &capacity, stream) > 0) {
         if (hex_read(line, token, sizeof(token)) && line[TOKEN_TEXT] == ' ') {
             result = each(context, token, why);
         }
     }
     free(line);
-    fclose(file);
+    fclose(stream);
     return result;
 }

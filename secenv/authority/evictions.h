@@ -12,14 +12,15 @@
  */
 #define EVICTION_TOKEN_SIZE 16u
 
-/* Path of the store's file, allocated; NULL without memory or for a store in no file. */
-char *evictions_path(struct store *store) MUST_USE;
+/* The store's file, made where there is none; `file` is closed by the caller, and -1 after an error. */
+enum result evictions_open(struct store *store, int *file, struct reason *why) MUST_USE;
 
-enum result evictions_append(const char *path, const uint8_t token[EVICTION_TOKEN_SIZE], uint64_t wall_ms,
+/* Opens nothing: the process has given that up when it serves. */
+enum result evictions_append(int file, const uint8_t token[EVICTION_TOKEN_SIZE], uint64_t wall_ms,
                              const char *name, struct reason *why) MUST_USE;
 
-/* Calls `each` for every line that is whole. A file that is not there is empty. */
-enum result evictions_read(const char *path,
+/* Calls `each` for every line that is whole. */
+enum result evictions_read(int file,
                            enum result (*each)(void *context, const uint8_t token[EVICTION_TOKEN_SIZE],
                                                struct reason *why),
                            void *context, struct reason *why) MUST_USE;

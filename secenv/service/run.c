@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "secenv/log.h"
+#include "secenv/service/confinement.h"
 
 struct settings {
     const char *store;
@@ -165,6 +166,13 @@ static enum result engine_start(struct service *service, struct store *store, en
     return RESULT_OK;
 }
 
+/* All files and sockets are open: the process gives up what it does not need any more. */
+static enum result opening_end(struct store *store, struct reason *why)
+{
+    GUARD(store_settle(store, why));
+    return confinement_enter(why);
+}
+
 static enum result serve(struct service *service, struct reason *why)
 {
     static const char ready[] = "secenv: ready\n";
@@ -206,6 +214,9 @@ static enum result run(const struct settings *settings, struct store *store, enu
     enum result result = engine_start(service, store, profile, why);
     if (result == RESULT_OK) {
         result = sockets_open(service, settings, profile, why);
+    }
+    if (result == RESULT_OK) {
+        result = opening_end(store, why);
     }
     if (result == RESULT_OK) {
         result = serve(service, why);

@@ -1,7 +1,12 @@
 # secenv_service: sockets, table and batches around an engine; and the program `secenv`.
+pkg_check_modules(SECCOMP REQUIRED IMPORTED_TARGET libseccomp)
 add_library(secenv_service STATIC
-  service/dispatch.c service/connection.c service/outgoing.c service/listener.c service/service.c)
-target_link_libraries(secenv_service PUBLIC secenv_foundation groupseal_flags)
+  service/dispatch.c service/connection.c service/outgoing.c service/listener.c service/service.c
+  service/confinement.c)
+target_link_libraries(secenv_service PUBLIC secenv_foundation groupseal_flags PRIVATE PkgConfig::SECCOMP)
+if(GROUPSEAL_SANITIZE OR GROUPSEAL_THREAD_SANITIZE)
+  target_compile_definitions(secenv_service PUBLIC GROUPSEAL_UNCONFINED)
+endif()
 
 if(TARGET secenv_authority AND TARGET secenv_member AND TARGET secenv_client)
   set(secenv_program_sources

@@ -169,13 +169,15 @@ static void response_take(struct carriage *carriage, const struct onem2m_topic *
     int rsc = onem2m_rsc_of(response);
     uint8_t *object = NULL;
     size_t length = 0;
+    char failure[ONEM2M_LEVEL_LIMIT + 64];
+    snprintf(failure, sizeof(failure), "%s answered with status %d", topic->receiver, rsc);
     if (request.kind == NOTIFY_OF_SECENV && onem2m_get_seci(response, &object, &length)) {
-        send_answered(carriage, request.token, object, length, NULL);
+        bool fits = length <= CARRIAGE_OBJECT_LIMIT;
+        send_answered(carriage, request.token, object, fits ? length : 0,
+                      fits ? NULL : "the answer is longer than an object may be");
         free(object);
         return;
     }
-    char failure[192];
-    snprintf(failure, sizeof(failure), "%s answered with status %d", topic->receiver, rsc);
     request_ended(carriage, &request, rsc, failure);
 }
 
@@ -230,6 +232,10 @@ static enum onem2m_rsc notify_take(struct carriage *carriage, const struct incom
         strcmp(to, carriage->identity) != 0) {
         free(object);
         return ONEM2M_NOT_FOUND;
+    }
+    if (length > CARRIAGE_OBJECT_LIMIT) {
+        free(object);
+        return ONEM2M_BAD_REQUEST;
     }
     struct incoming *kept = malloc(sizeof(*kept));
     if (kept == NULL) {

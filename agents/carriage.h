@@ -18,6 +18,8 @@
  */
 struct carriage;
 
+#define CARRIAGE_OBJECT_LIMIT ((size_t)48 * 1024) /* an EndToEnd: what is longer is refused */
+
 struct carriage_settings {
     const char *identity; /* ours, absolute */
     const char *cse;      /* the CSE from whose point of view short ids are meant: ours, or our registrar */

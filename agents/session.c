@@ -14,7 +14,9 @@
 
 #define REOPEN_FIRST_MS 100u
 #define REOPEN_LIMIT_MS 30000u
-#define HELLO_TIMEOUT_MS 10000u
+#define HELLO_SERVICE_MS 10000u
+#define HELLO_EMBEDDED_MS 60000u /* it has yet to start, and to open its store */
+#define SILENCE_MS 30000u
 #define REQUESTS_LIMIT 8192u
 
 /* A request whose reply has not come. While `packed` is set it has not been sent either. */
@@ -33,7 +35,9 @@ struct session {
     sd_event *loop;
     struct secenv_client *client;
     sd_event_source *source;
-    struct timer timer; /* CLOSED: open again; GREETING: no Welcome has come */
+    struct timer timer; /* CLOSED: open again; GREETING: no Welcome has come; READY: no reply comes */
+    uint64_t silence_ms;
+    uint64_t answered_ms; /* when it answered last, or had nothing to answer */
     struct backoff backoff;
     struct session_callbacks callbacks;
     void *context;
@@ -65,6 +69,12 @@ static void request_free(struct request *request)
 
 static void request_append(struct session *session, struct request *request)
 {
+    if (session->count == 0) {
+        session->answered_ms = monotonic_ms();
+        if (session->state == READY) {
+            timer_start(&session->timer, session->silence_ms);
+        }
+    }
     *session->last = request;
     session->last = &request->next;
     session->count++;
@@ -85,15 +95,44 @@ static struct request *request_shift(struct session *session)
     return request;
 }
 
+/* Ends a request that is in no queue any more. */
+static void request_fail(struct session *session, struct request *request)
+{
+    if (request->on_reply != NULL) {
+        request->on_reply(session->context, request->context, NULL);
+    }
+    request_free(request);
+}
+
 static void requests_fail(struct session *session)
 {
     while (session->first != NULL) {
-        struct request *request = request_shift(session);
-        if (request->on_reply != NULL) {
-            request->on_reply(session->context, request->context, NULL);
-        }
-        request_free(request);
+        request_fail(session, request_shift(session));
     }
+}
+
+/* Takes the first request that was not sent off the queue. */
+static struct request *request_withdraw(struct session *session)
+{
+    struct request *request = session->unsent;
+    struct request **place = &session->first;
+    while (*place != request) {
+        place = &(*place)->next;
+    }
+    *place = request->next;
+    if (request->next == NULL) {
+        session->last = place;
+    }
+    session->unsent = request->next;
+    session->count--;
+    return request;
+}
+
+/* Whether the socket takes it, with whatever id it will get: one that it would not must not wait for that. */
+static bool request_fits(Groupseal__Secenv__ToSecenv *message)
+{
+    message->id = UINT64_MAX;
+    return groupseal__secenv__to_secenv__get_packed_size(message) <= SECENV_PACKET_LIMIT;
 }
 
 /* Keeps the bytes for when the socket takes more. */
@@ -116,7 +155,8 @@ static void watch_writable(struct session *session, bool writable)
 static bool request_send(struct session *session, Groupseal__Secenv__ToSecenv *message,
                          session_reply *on_reply, void *request_context)
 {
-    struct request *request = session->count < REQUESTS_LIMIT ? calloc(1, sizeof(*request)) : NULL;
+    bool room = session->count < REQUESTS_LIMIT && request_fits(message);
+    struct request *request = room ? calloc(1, sizeof(*request)) : NULL;
     if (request == NULL) {
         return false;
     }
@@ -124,10 +164,6 @@ static bool request_send(struct session *session, Groupseal__Secenv__ToSecenv *m
     request->context = request_context;
     if (session->unsent == NULL) {
         request->id = secenv_client_send(session->client, message);
-        if (request->id == 0 && errno == EMSGSIZE) {
-            request_free(request);
-            return false;
-        }
         /* Where the connection is lost the socket says so on its own, and then all replies are NULL. */
     }
     if (request->id == 0) {
@@ -148,29 +184,6 @@ bool session_request(struct session *session, Groupseal__Secenv__ToSecenv *reque
                      void *request_context)
 {
     return session->state == READY && request_send(session, request, on_reply, request_context);
-}
-
-/* Sends what waits; stops where the socket is full again. */
-static void requests_flush(struct session *session)
-{
-    while (session->unsent != NULL) {
-        struct request *request = session->unsent;
-        Groupseal__Secenv__ToSecenv *message =
-            groupseal__secenv__to_secenv__unpack(NULL, request->length, request->packed);
-        if (message == NULL) {
-            return;
-        }
-        request->id = secenv_client_send(session->client, message);
-        groupseal__secenv__to_secenv__free_unpacked(message, NULL);
-        if (request->id == 0) {
-            return;
-        }
-        explicit_bzero(request->packed, request->length);
-        free(request->packed);
-        request->packed = NULL;
-        session->unsent = request->next;
-    }
-    watch_writable(session, false);
 }
 
 /* ---- opening, losing, opening again ---- */
@@ -202,6 +215,47 @@ static void session_drop(struct session *session)
     if (was_ready) {
         session->callbacks.lost(session->context);
     }
+}
+
+/* Sends the first that waits. 0: not sent, errno says why. */
+static uint64_t unsent_send(struct session *session)
+{
+    struct request *request = session->unsent;
+    Groupseal__Secenv__ToSecenv *message =
+        groupseal__secenv__to_secenv__unpack(NULL, request->length, request->packed);
+    if (message == NULL) {
+        errno = ENOMEM;
+        return 0;
+    }
+    request->id = secenv_client_send(session->client, message);
+    int error = errno;
+    groupseal__secenv__to_secenv__free_unpacked(message, NULL);
+    errno = error;
+    return request->id;
+}
+
+/* Sends what waits; stops where the socket is full again. */
+static void requests_flush(struct session *session)
+{
+    while (session->unsent != NULL) {
+        struct request *request = session->unsent;
+        if (unsent_send(session) != 0) {
+            explicit_bzero(request->packed, request->length);
+            free(request->packed);
+            request->packed = NULL;
+            session->unsent = request->next;
+        } else if (errno == EMSGSIZE || errno == ENOMEM) {
+            /* It can not be sent, now or later: the others go on. */
+            request_fail(session, request_withdraw(session));
+        } else if (errno == EAGAIN) {
+            return;
+        } else {
+            say_trouble(session, "the secure environment is gone");
+            session_drop(session);
+            return;
+        }
+    }
+    watch_writable(session, false);
 }
 
 static bool welcome_holds(const Groupseal__Secenv__Welcome *welcome, const char *identity)
@@ -245,6 +299,15 @@ static void on_welcome(void *context, void *request_context, const Groupseal__Se
     }
 }
 
+/* A reply has come: the others have all the time again. */
+static void silence_end(struct session *session)
+{
+    session->answered_ms = monotonic_ms();
+    if (session->state == READY && session->first == NULL) {
+        timer_stop(&session->timer);
+    }
+}
+
 static void message_handle(struct session *session, const Groupseal__Secenv__FromSecenv *message)
 {
     if (message->content_case == GROUPSEAL__SECENV__FROM_SECENV__CONTENT_EVENT) {
@@ -260,6 +323,7 @@ static void message_handle(struct session *session, const Groupseal__Secenv__Fro
         return;
     }
     struct request *request = request_shift(session);
+    silence_end(session);
     if (request->on_reply != NULL) {
         request->on_reply(session->context, request->context, reply);
     }
@@ -304,7 +368,7 @@ static bool greet(struct session *session)
     request.request_case = GROUPSEAL__SECENV__TO_SECENV__REQUEST_HELLO;
     request.hello = &hello;
     session->state = GREETING;
-    timer_start(&session->timer, HELLO_TIMEOUT_MS);
+    timer_start(&session->timer, session->socket_path != NULL ? HELLO_SERVICE_MS : HELLO_EMBEDDED_MS);
     return request_send(session, &request, on_welcome, session);
 }
 
@@ -327,14 +391,27 @@ static void session_open_now(struct session *session)
     }
 }
 
+/* It lives and does nothing: stopped, or its disk does not answer. An embedded one would not end by itself.
+ */
+static void session_drop_hung(struct session *session)
+{
+    say_trouble(session, "the secure environment does not answer");
+    secenv_client_kill(session->client);
+    session_drop(session);
+}
+
 static void timer_is_due(void *context)
 {
     struct session *session = context;
-    if (session->state == GREETING) {
-        say_trouble(session, "the secure environment does not answer");
-        session_drop(session);
-    } else {
+    if (session->state == CLOSED) {
         session_open_now(session);
+        return;
+    }
+    uint64_t silent = monotonic_ms() - session->answered_ms;
+    if (session->state == READY && silent < session->silence_ms) {
+        timer_start(&session->timer, session->silence_ms - silent);
+    } else {
+        session_drop_hung(session);
     }
 }
 
@@ -356,6 +433,7 @@ struct session *session_open(sd_event *loop, const struct session_settings *sett
     session->callbacks = *callbacks;
     session->context = context;
     session->last = &session->first;
+    session->silence_ms = settings->silence_ms != 0 ? settings->silence_ms : SILENCE_MS;
     session->socket_path = nullable_copy(settings->client.socket_path);
     session->program = nullable_copy(settings->client.program);
     session->store = nullable_copy(settings->client.store);

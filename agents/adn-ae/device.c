@@ -350,7 +350,7 @@ static bool session_start(struct device *device, const struct device_settings *s
                           size_t why_size)
 {
     static const struct session_callbacks callbacks = {on_ready, on_secenv_lost, on_event};
-    struct session_settings secenv = {settings->secenv, device->identity, "member"};
+    struct session_settings secenv = {settings->secenv, device->identity, "member", 0};
     device->embedded = settings->secenv.socket_path == NULL;
     device->session = session_open(device->loop, &secenv, &callbacks, device, why, why_size);
     return device->session != NULL;

@@ -118,7 +118,7 @@ static bool session_start(struct ferry *ferry, sd_event *loop, const struct sett
                           size_t why_size)
 {
     static const struct session_callbacks callbacks = {on_ready, on_secenv_lost, on_event};
-    struct session_settings secenv = {settings->secenv, settings->identity, "authority"};
+    struct session_settings secenv = {settings->secenv, settings->identity, "authority", 0};
     ferry->session = session_open(loop, &secenv, &callbacks, ferry, why, why_size);
     return ferry->session != NULL;
 }

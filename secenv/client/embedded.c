@@ -16,6 +16,7 @@
 #define OWNER_FD 3
 #define OWNER_FD_TEXT "3"
 #define END_STEPS 500
+#define KILLED_STEPS 100
 #define END_STEP_NS 10000000L /* 10 ms */
 
 /* "secenv" in the folder of this program, else the bare name for PATH. */
@@ -137,18 +138,25 @@ bool embedded_start(const struct secenv_client_settings *settings, struct embedd
     return true;
 }
 
-void embedded_wait(pid_t pid)
+/* Waits so many steps; true: it has ended. */
+static bool ended_within(pid_t pid, int steps)
 {
     const struct timespec step = {.tv_nsec = END_STEP_NS};
 
-    for (int i = 0; i < END_STEPS; i++) {
+    for (int i = 0; i < steps; i++) {
         pid_t ended = waitpid(pid, NULL, WNOHANG);
         if (ended == pid || (ended < 0 && errno != EINTR)) {
-            return;
+            return true;
         }
         nanosleep(&step, NULL);
     }
-    kill(pid, SIGKILL);
-    while (waitpid(pid, NULL, 0) < 0 && errno == EINTR) {
+    return false;
+}
+
+void embedded_wait(pid_t pid)
+{
+    if (!ended_within(pid, END_STEPS)) {
+        kill(pid, SIGKILL);
+        (void)ended_within(pid, KILLED_STEPS); /* one that waits for a dead disk does not even die */
     }
 }

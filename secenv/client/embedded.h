@@ -21,7 +21,7 @@ struct embedded {
 bool embedded_start(const struct secenv_client_settings *settings, struct embedded *out, char *why,
                     size_t why_size) __attribute__((warn_unused_result));
 
-/* Waits for its end, after the socket was closed; one that does not end within 5 s is killed. */
+/* Waits for its end, after the socket was closed; one that does not end within 5 s is killed. At most 6 s. */
 void embedded_wait(pid_t pid);
 
 #endif

@@ -5,6 +5,7 @@
 
 #include <errno.h>
 #include <poll.h>
+#include <signal.h>
 #include <stdalign.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -118,6 +119,13 @@ struct secenv_client *secenv_client_open(const struct secenv_client_settings *se
     }
     client->pid = started.pid;
     return client;
+}
+
+void secenv_client_kill(struct secenv_client *client)
+{
+    if (client->pid > 0) {
+        kill(client->pid, SIGKILL); /* not waited for yet, so the number is still its own */
+    }
 }
 
 void secenv_client_close(struct secenv_client *client)

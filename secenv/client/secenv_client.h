@@ -35,6 +35,8 @@ struct secenv_client *secenv_client_open(const struct secenv_client_settings *se
 /* A client on a connected SOCK_SEQPACKET socket, which it closes later; NULL where there is no memory. Tests
  * stand at the other end of a socketpair. */
 struct secenv_client *secenv_client_adopt(int fd) __attribute__((warn_unused_result));
+/* An embedded secenv that does not answer ends now; nothing for a service. Close follows. */
+void secenv_client_kill(struct secenv_client *client);
 /* Closes; an embedded secenv is waited for (it ends by itself at once). NULL is allowed. */
 void secenv_client_close(struct secenv_client *client);
 

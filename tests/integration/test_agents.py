@@ -408,6 +408,25 @@ def test_carriage_from_the_device(bench):
     assert answered.token == 10 and "lost" in answered.failure
 
 
+def test_largest_object(bench):
+    """One that is longer than an EndToEnd may be reaches no secure environment, in a request or a response."""
+    bench.online()
+    pb = bench.secenv.pb
+    limit = 48 * 1024
+    request = {"op": 5, "to": DOOR, "fr": IN_CSE, "rvi": "3"}
+    for number, (size, status) in enumerate(((limit + 1, 4000), (limit, 2000), (70000, 4000))):
+        bench.mn.publish("/oneM2M/req/mn-1/Sdoor1/json", request | {"rqi": f"r{number}", "pc": seci(b"x" * size)})
+        assert bench.mn.primitive("/oneM2M/resp/mn-1/Sdoor1/json")["rsc"] == status
+    assert len(bench.secenv.requested("received").object) == limit
+    for size in (limit + 1, limit):
+        bench.secenv.event(send=pb.Send(token=size, to=IN_CSE, object=b"flight"))
+        sent = bench.mn.primitive("/oneM2M/req/Sdoor1/mn-1/json")
+        bench.mn.publish("/oneM2M/resp/Sdoor1/mn-1/json", {"rsc": 2000, "rqi": sent["rqi"], "pc": seci(b"x" * size)})
+        answered = bench.secenv.requested("answered")
+        assert answered.token == size
+        assert (len(answered.object), bool(answered.failure)) == ((limit, False) if size == limit else (0, True))
+
+
 def test_secure_environment_is_lost(bench):
     device = bench.online()
     bench.secenv.stop()

@@ -8,6 +8,7 @@
 #include <setjmp.h>
 #include <stdarg.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/un.h>
 
 #include <cmocka.h>
@@ -70,20 +71,31 @@ static void listen_again(void)
     assert_int_equal(listen(fixture.listener, 4), 0);
 }
 
-static int setup(void **state)
+static int setup_with(uint64_t silence_ms)
 {
     static const struct session_callbacks callbacks = {on_ready, on_lost, on_event};
     char why[256];
-    (void)state;
     memset(&fixture, 0, sizeof(fixture));
     fixture.peer = -1;
     folder_make(&fixture.folder);
     snprintf(fixture.path, sizeof(fixture.path), "%s/secenv", fixture.folder.path);
     fixture.loop = program_loop();
-    struct session_settings settings = {{.socket_path = fixture.path}, IDENTITY, "member"};
+    struct session_settings settings = {{.socket_path = fixture.path}, IDENTITY, "member", silence_ms};
     listen_again();
     fixture.session = session_open(fixture.loop, &settings, &callbacks, &fixture, why, sizeof(why));
     return fixture.session == NULL;
+}
+
+static int setup(void **state)
+{
+    (void)state;
+    return setup_with(0);
+}
+
+static int setup_impatient(void **state)
+{
+    (void)state;
+    return setup_with(300);
 }
 
 static void peer_close(void)
@@ -270,21 +282,31 @@ static void test_reply_out_of_order_is_a_loss(void **state)
     assert_int_equal(fixture.lost, 1);
 }
 
+static bool speak_ask(uint8_t *body, size_t length)
+{
+    Groupseal__Secenv__Speak speak = GROUPSEAL__SECENV__SPEAK__INIT;
+    Groupseal__Secenv__ToSecenv request = GROUPSEAL__SECENV__TO_SECENV__INIT;
+    speak.body = (ProtobufCBinaryData){length, body};
+    request.request_case = GROUPSEAL__SECENV__TO_SECENV__REQUEST_SPEAK;
+    request.speak = &speak;
+    return session_request(fixture.session, &request, on_reply, &fixture);
+}
+
 /* A peer that does not read: requests wait here, and are all sent, in order, when it does. */
 static void test_full_socket(void **state)
 {
     enum { COUNT = 3000 };
     static uint8_t body[1000];
+    static uint8_t large[SECENV_PACKET_LIMIT];
     (void)state;
     welcome("member", IDENTITY);
     for (int i = 0; i < COUNT; i++) {
-        Groupseal__Secenv__Speak speak = GROUPSEAL__SECENV__SPEAK__INIT;
-        Groupseal__Secenv__ToSecenv request = GROUPSEAL__SECENV__TO_SECENV__INIT;
         memcpy(body, &i, sizeof(i));
-        speak.body = (ProtobufCBinaryData){sizeof(body), body};
-        request.request_case = GROUPSEAL__SECENV__TO_SECENV__REQUEST_SPEAK;
-        request.speak = &speak;
-        assert_true(session_request(fixture.session, &request, on_reply, &fixture));
+        assert_true(speak_ask(body, sizeof(body)));
+        if (i ==
+            COUNT / 2) { /* one that no packet can hold is refused now, and not kept in the others' way */
+            assert_false(speak_ask(large, sizeof(large)));
+        }
     }
     for (int i = 0; i < COUNT; i++) {
         int number = -1;
@@ -309,6 +331,81 @@ static void test_full_socket(void **state)
     assert_int_equal(fixture.lost, 0);
 }
 
+/* The largest that fits is sent, a byte more is refused, whether or not the socket is full. */
+static void test_largest_request(void **state)
+{
+    static uint8_t body[SECENV_PACKET_LIMIT];
+    (void)state;
+    welcome("member", IDENTITY);
+    size_t length = sizeof(body);
+    while (!speak_ask(body, length)) {
+        length--;
+    }
+    assert_in_range(length, SECENV_PACKET_LIMIT - 32, SECENV_PACKET_LIMIT - 8);
+    Groupseal__Secenv__ToSecenv *request = request_next();
+    assert_int_equal(request->speak->body.len, length);
+    reply_send(request->id, NULL);
+    groupseal__secenv__to_secenv__free_unpacked(request, NULL);
+    run(20);
+    assert_int_equal(fixture.replies, 1);
+}
+
+/* It lives and answers nothing. */
+static void test_hung_is_a_loss(void **state)
+{
+    (void)state;
+    welcome("member", IDENTITY);
+    run(400);
+    assert_int_equal(fixture.lost, 0); /* nothing was asked */
+    assert_true(status_ask());
+    assert_true(status_ask());
+    (void)status_take();
+    run(400);
+    assert_int_equal(fixture.lost, 1);
+    assert_int_equal(fixture.null_replies, 2);
+    peer_close();
+    welcome("member", IDENTITY);
+    assert_int_equal(fixture.ready, 2);
+}
+
+/* Its twin: busy, with more waiting than it answers within that time, and alive. */
+static void test_slow_is_no_loss(void **state)
+{
+    (void)state;
+    welcome("member", IDENTITY);
+    for (int i = 0; i < 6; i++) {
+        assert_true(status_ask());
+    }
+    for (int i = 0; i < 6; i++) {
+        run(150);
+        reply_send(status_take(), NULL);
+    }
+    run(400);
+    assert_int_equal(fixture.replies, 6);
+    assert_int_equal(fixture.lost, 0);
+}
+
+/* An embedded one that neither answers nor ends is not waited for. */
+static void test_hung_embedded_is_killed(void **state)
+{
+    char program[128];
+    char why[256];
+    (void)state;
+    snprintf(program, sizeof(program), "%s/hung", fixture.folder.path);
+    FILE *file = fopen(program, "we");
+    assert_non_null(file);
+    fputs("#!/bin/sh\nexec sleep 60\n", file);
+    assert_int_equal(fclose(file), 0);
+    assert_int_equal(chmod(program, 0700), 0);
+    struct secenv_client_settings settings = {.program = program, .store = fixture.folder.path};
+    struct secenv_client *client = secenv_client_open(&settings, why, sizeof(why));
+    assert_non_null(client);
+    uint64_t start = monotonic_ms();
+    secenv_client_kill(client);
+    secenv_client_close(client);
+    assert_in_range(monotonic_ms() - start, 0, 2000);
+}
+
 static void test_requests_are_bounded(void **state)
 {
     int asked = 0;
@@ -329,6 +426,10 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_lost_and_back, setup, teardown),
         cmocka_unit_test_setup_teardown(test_reply_out_of_order_is_a_loss, setup, teardown),
         cmocka_unit_test_setup_teardown(test_full_socket, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_largest_request, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_hung_is_a_loss, setup_impatient, teardown),
+        cmocka_unit_test_setup_teardown(test_slow_is_no_loss, setup_impatient, teardown),
+        cmocka_unit_test_setup_teardown(test_hung_embedded_is_killed, setup, teardown),
         cmocka_unit_test_setup_teardown(test_requests_are_bounded, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

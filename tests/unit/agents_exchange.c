@@ -5,7 +5,9 @@
 #include <stdarg.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include <cmocka.h>
 
@@ -95,6 +97,54 @@ static void test_full_table_refuses(void **state)
     begin(*state, "mn-1", 9, 0, rqi);
 }
 
+static void test_matched_in_any_order(void **state)
+{
+    enum { COUNT = 4 * LIMIT };
+    char rqi[LIMIT][ONEM2M_RQI_LIMIT + 1];
+    struct exchange_request request;
+    for (unsigned i = 0; i < COUNT; i++) { /* the first stays open: the others go round the table past it */
+        begin(*state, "mn-1", i, i, rqi[i == 0 ? 0 : 1]);
+        assert_true(i == 0 || exchange_match(*state, rqi[1], "mn-1", &request));
+        assert_int_equal(i == 0 ? 0 : request.token, i);
+    }
+    for (unsigned i = 1; i < LIMIT; i++) {
+        begin(*state, "mn-1", 100 + i, 1000 + i, rqi[i]);
+    }
+    assert_true(exchange_match(*state, rqi[2], "mn-1", &request));
+    assert_int_equal(request.token, 102);
+    assert_true(exchange_match(*state, rqi[0], "mn-1", &request));
+    assert_int_equal(request.token, 0);
+    assert_true(exchange_due(*state) == 1001 + EXCHANGE_TIMEOUT_MS);
+    assert_true(exchange_drop(*state, &request));
+    assert_int_equal(request.token, 101);
+    assert_true(exchange_drop(*state, &request));
+    assert_int_equal(request.token, 103);
+}
+
+/* 600,000 responses, last in first out, within a full table of the size that in-cse has. */
+static void test_full_table_is_fast(void **state)
+{
+    enum { OPEN = 4096, ROUNDS = 150 };
+    struct exchange *exchange = exchange_new("in-cse", OPEN);
+    char(*rqi)[ONEM2M_RQI_LIMIT + 1] = calloc(OPEN, sizeof(*rqi));
+    struct exchange_request request;
+    clock_t start = clock();
+    (void)state;
+    assert_non_null(exchange);
+    assert_non_null(rqi);
+    for (unsigned round = 0; round < ROUNDS; round++) {
+        for (unsigned i = 0; i < OPEN; i++) {
+            begin(exchange, "mn-1", i, 0, rqi[i]);
+        }
+        for (unsigned i = OPEN; i-- > 0;) {
+            assert_true(exchange_match(exchange, rqi[i], "mn-1", &request));
+        }
+    }
+    assert_true(clock() - start < 2 * CLOCKS_PER_SEC);
+    free(rqi);
+    exchange_free(exchange);
+}
+
 static void test_expires_in_order(void **state)
 {
     struct exchange_request request;
@@ -120,6 +170,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_missing_rqi_matches_the_only_one, setup, teardown),
         cmocka_unit_test_setup_teardown(test_names_differ_and_restarts_too, setup, teardown),
         cmocka_unit_test_setup_teardown(test_full_table_refuses, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_matched_in_any_order, setup, teardown),
+        cmocka_unit_test(test_full_table_is_fast),
         cmocka_unit_test_setup_teardown(test_expires_in_order, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

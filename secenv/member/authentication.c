@@ -16,6 +16,7 @@ const char authentication_schema[] = "CREATE TABLE IF NOT EXISTS authentication_
 #define FINISH_TRIES 3u          /* flight 3, unanswered */
 #define FINISH_RETRY_US 2000000u
 #define SUCCESS_REST_US 30000000u /* doubt does not start another one earlier */
+#define DOUBT_WAIT_US 5000000u    /* half of it at least: for a record that is taken after all */
 
 void authentication_init(struct authentication *authentication)
 {
@@ -42,9 +43,11 @@ static void attempt_end(struct authentication *authentication)
     buffer_clear(&authentication->flight3);
     association_wipe(&authentication->association);
     authentication->step = AUTHENTICATION_IDLE;
+    authentication->given_up = authentication->token;
     authentication->token = 0;
     authentication->deadline_us = NEVER;
     authentication->finish_sent = 0;
+    authentication->hurried = false;
 }
 
 void authentication_ask(struct identity_state *identity)
@@ -80,21 +83,42 @@ enum result authentication_load(struct identity_state *identity, struct reason *
                        "SELECT 1 FROM authentication_order WHERE identity = ?", "t", identity->identity.name);
 }
 
-void authentication_doubt(struct identity_state *identity)
+bool authentication_doubt(struct identity_state *identity)
 {
     struct authentication *authentication = &identity->authentication;
     if (authentication->step != AUTHENTICATION_IDLE || authentication->due_us != NEVER) {
-        return;
+        return false;
     }
+    uint64_t rested = authentication->done_us == 0 ? 0 : authentication->done_us + SUCCESS_REST_US;
+    uint64_t waited = engine_now_us(identity->engine) + DOUBT_WAIT_US / 2 + engine_draw(DOUBT_WAIT_US);
     authentication->doubted = true;
-    authentication->due_us = authentication->done_us == 0 ? 0 : authentication->done_us + SUCCESS_REST_US;
+    authentication->due_us = waited > rested ? waited : rested;
+    identity_state_touch(identity);
+    return true;
+}
+
+void authentication_hurry(struct identity_state *identity)
+{
+    struct authentication *authentication = &identity->authentication;
+    bool first_doubt = authentication->doubted && authentication->failures == 0;
+    if (authentication->step == AUTHENTICATION_HELLO_SENT) {
+        attempt_end(authentication);
+        authentication->due_us = 0;
+    } else if (authentication->step == AUTHENTICATION_FINISH_SENT) {
+        /* The authority may have installed it: what comes back for flight 3 decides. */
+        authentication->hurried = true;
+    }
+    if (authentication->due_us != NEVER && !first_doubt) {
+        authentication->due_us = 0;
+    }
     identity_state_touch(identity);
 }
 
 void authentication_reassure(struct identity_state *identity)
 {
     struct authentication *authentication = &identity->authentication;
-    identity->unanswered = 0;
+    identity->refusals = 0;
+    identity->silence_told = false;
     if (authentication->doubted && authentication->step == AUTHENTICATION_IDLE) {
         authentication->doubted = false;
         authentication->due_us = NEVER;
@@ -116,6 +140,11 @@ bool authentication_owns(const struct identity_state *identity, uint64_t token)
     return token != 0 && token == identity->authentication.token;
 }
 
+bool authentication_gave_up(const struct identity_state *identity, uint64_t token)
+{
+    return token != 0 && token == identity->authentication.given_up;
+}
+
 /* 2 s doubling to 300 s, drawn from the upper half so that a fleet spreads. */
 static uint64_t backoff_us(unsigned failures)
 {
@@ -132,9 +161,11 @@ static uint64_t backoff_us(unsigned failures)
 static enum result attempt_failed(struct identity_state *identity, const char *what)
 {
     struct authentication *authentication = &identity->authentication;
+    bool hurried = authentication->hurried;
     attempt_end(authentication);
     authentication->failures++;
-    authentication->due_us = engine_now_us(identity->engine) + backoff_us(authentication->failures);
+    authentication->due_us =
+        hurried ? 0 : engine_now_us(identity->engine) + backoff_us(authentication->failures);
     identity_state_touch(identity);
     if (strcmp(authentication->last_failure, what) == 0) {
         return RESULT_OK; /* said once */
@@ -296,7 +327,7 @@ static enum result association_install(struct identity_state *identity, uint64_t
     association_wipe(&identity->association);
     identity->association = authentication->association;
     identity->associated = true;
-    identity->unanswered = 0;
+    identity->refusals = 0;
     attempt_end(authentication);
     authentication->due_us = NEVER;
     authentication->failures = 0;
@@ -367,7 +398,10 @@ static enum result unanswered(struct identity_state *identity, const char *failu
         authentication->token = 0;
         authentication->deadline_us = NEVER;
         authentication->due_us =
-            engine_now_us(identity->engine) + FINISH_RETRY_US / 2 + engine_draw(FINISH_RETRY_US);
+            authentication->hurried
+                ? 0
+                : engine_now_us(identity->engine) + FINISH_RETRY_US / 2 + engine_draw(FINISH_RETRY_US);
+        authentication->hurried = false;
         identity_state_touch(identity);
         return RESULT_OK;
     }

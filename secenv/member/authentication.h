@@ -21,6 +21,7 @@ struct authentication {
     enum authentication_step step;
     struct handshake *handshake;
     uint64_t token;       /* of the Send whose answer is waited for; 0: none */
+    uint64_t given_up;    /* of one whose answer is not waited for any more */
     uint64_t due_us;      /* the next attempt, or flight 3 again; NEVER */
     uint64_t deadline_us; /* an answer is not waited for longer */
     uint64_t done_us;     /* when the last one ended well */
@@ -29,7 +30,8 @@ struct authentication {
     uint8_t hello_hash[HASH_SIZE];
     struct buffer flight3;          /* the packed object, to be sent again unchanged */
     struct association association; /* in the making */
-    bool doubted;                   /* due because records were not answered */
+    bool doubted;                   /* due because records were refused */
+    bool hurried;                   /* if flight 3 is not answered, go on at once */
     char last_failure[256];         /* said once, not at each attempt */
 };
 
@@ -44,15 +46,20 @@ void authentication_ask(struct identity_state *identity);
 enum result authentication_order(struct identity_state *identity, struct reason *why) MUST_USE;
 /* Asks for what the authority wanted before a restart. */
 enum result authentication_load(struct identity_state *identity, struct reason *why) MUST_USE;
-/* Records are not answered: start one, but not at once after one that has ended well. */
-void authentication_doubt(struct identity_state *identity);
-/* A record was answered after all: what was only due for doubt is not needed. */
+/* Records are refused: start one soon, but not at once after one that has ended well. False where one is due
+ * or under way already. */
+bool authentication_doubt(struct identity_state *identity);
+/* The authority may be in reach again: what waits or has had no answer is due now. Starts none by itself. */
+void authentication_hurry(struct identity_state *identity);
+/* A record was taken after all: what was only due for doubt is not needed. */
 void authentication_reassure(struct identity_state *identity);
 /* The connection is gone: what was under way is given up without counting as a failure. */
 void authentication_abandon(struct identity_state *identity);
 
 /* True where the token is this authentication's. */
 bool authentication_owns(const struct identity_state *identity, uint64_t token);
+/* True where it is of an attempt that was ended: nothing that comes back for it means anything. */
+bool authentication_gave_up(const struct identity_state *identity, uint64_t token);
 /* What became of its Send: an EndToEnd, or NULL with why there is none. */
 enum result authentication_answered(struct identity_state *identity,
                                     const Groupseal__Envelope__EndToEnd *object, const char *failure,

@@ -160,15 +160,8 @@ static bool association_is_doubtful(const struct identity_state *identity)
     return !identity->associated || identity->memberships == NULL;
 }
 
-enum result identity_state_online(struct identity_state *identity, bool online, struct reason *why)
+static enum result connection_came_up(struct identity_state *identity, struct reason *why)
 {
-    identity->online = online;
-    identity_state_touch(identity);
-    if (!online) {
-        authentication_abandon(identity);
-        return RESULT_OK;
-    }
-    identity->unanswered = 0;
     if (association_is_doubtful(identity)) {
         authentication_ask(identity);
     }
@@ -176,6 +169,23 @@ enum result identity_state_online(struct identity_state *identity, bool online, 
          membership = membership->next) {
         GUARD(membership_online(membership, why));
     }
+    return RESULT_OK;
+}
+
+enum result identity_state_online(struct identity_state *identity, bool online, struct reason *why)
+{
+    bool came_up = online && !identity->online;
+    identity->online = online;
+    identity_state_touch(identity);
+    if (!online) {
+        authentication_abandon(identity);
+        return RESULT_OK;
+    }
+    if (came_up) {
+        GUARD(connection_came_up(identity, why));
+    }
+    authentication_hurry(identity);
+    /* Each time: an authority that was restored from a backup must learn it before it changes anything. */
     if (identity_is_relay(identity)) {
         GUARD(relay_report_newest(identity, why));
     }
@@ -194,10 +204,18 @@ static enum result commands_interrupted(struct identity_state *identity, struct 
     return RESULT_OK;
 }
 
+static enum result owner_loss(struct identity_state *identity, struct reason *why)
+{
+    GUARD(commands_interrupted(identity, why));
+    identity->owner = 0;
+    identity->owner_lost = false;
+    return identity_state_online(identity, false, why);
+}
+
 enum result identity_state_owned(struct identity_state *identity, uint64_t connection, struct reason *why)
 {
     if (identity->owner != 0 && identity->owner != connection) {
-        GUARD(commands_interrupted(identity, why));
+        GUARD(owner_loss(identity, why));
     }
     identity->owner = connection;
     identity->owner_lost = false;
@@ -210,14 +228,6 @@ void identity_state_disconnected(struct identity_state *identity, uint64_t conne
         identity->owner_lost = true;
         identity_state_touch(identity);
     }
-}
-
-static enum result owner_loss(struct identity_state *identity, struct reason *why)
-{
-    GUARD(commands_interrupted(identity, why));
-    identity->owner = 0;
-    identity->owner_lost = false;
-    return identity_state_online(identity, false, why);
 }
 
 /* ---- turn ---- */

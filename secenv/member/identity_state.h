@@ -23,7 +23,8 @@ struct identity_state {
     bool associated;
     struct association association; /* where associated */
     struct authentication authentication;
-    unsigned unanswered; /* records in a row that the authority did not answer, or refused */
+    unsigned refusals; /* of our records, in a row */
+    bool silence_told; /* that the authority does not answer: said once */
     struct membership *memberships;
     size_t membership_count;
     uint64_t due_us; /* monotonic: the next turn that it needs; 0: this one */
@@ -43,7 +44,8 @@ void identity_state_free(struct identity_state *identity); /* wipes; NULL is all
  * receipts that are due) starts anew. */
 enum result identity_state_reload(struct identity_state *identity, struct reason *why) MUST_USE;
 
-/* The connection to the broker came up or went down. */
+/* The connection to the broker came up or went down. Said again while it is up: the authority may be in reach
+ * again, so what waits for it is due now, and nothing else happens. */
 enum result identity_state_online(struct identity_state *identity, bool online, struct reason *why) MUST_USE;
 
 /* The owner's connection speaks for it now. Where that was another one before, nobody works on the commands

@@ -9,7 +9,8 @@
 #include "secenv/member/relay.h"
 #include "secenv/member/roster.h"
 
-#define UNANSWERED_LIMIT 3u
+#define REFUSALS_LIMIT 3u  /* in a row: the authority does not know the association any more */
+#define SILENT_ATTEMPTS 3u /* of one record, before the owner is told */
 
 /* Results of ACCEPT: docs/protocol.md section 4, "Outbox". */
 enum accept_result {
@@ -214,17 +215,20 @@ enum result record_received(struct identity_state *identity, const char *from, s
 
 /* ---- answers to our own records ---- */
 
-static enum result record_unanswered(struct identity_state *identity, const char *failure)
+/* Silence says nothing of the association: an authority without it would refuse. */
+static enum result record_refused(struct identity_state *identity, const char *how)
 {
-    identity->unanswered++;
-    if (identity->unanswered < UNANSWERED_LIMIT) {
+    identity->refusals++;
+    if (identity->refusals < REFUSALS_LIMIT) {
         return RESULT_OK;
     }
-    identity->unanswered = 0;
-    authentication_doubt(identity);
+    identity->refusals = 0;
+    if (!authentication_doubt(identity)) {
+        return RESULT_OK;
+    }
     return event_notice(identity, GROUPSEAL__SECENV__SEVERITY__WARNING,
-                        "%s does not answer the records of the association (%s): authenticating anew",
-                        identity->identity.authority, failure);
+                        "%s does not take the records of the association (%s): authenticating anew",
+                        identity->identity.authority, how);
 }
 
 static enum result accept_taken(struct identity_state *identity, const Groupseal__Envelope__Accept *accept,
@@ -247,7 +251,7 @@ static enum result accept_taken(struct identity_state *identity, const Groupseal
                         identity->identity.authority, slot, accept->result, accept->reason);
 }
 
-/* A record in an answer can only be an ACCEPT; anything else is as good as no answer. */
+/* A record in an answer can only be an ACCEPT; anything else is as good as a refusal. */
 static enum result record_answer_take(struct identity_state *identity,
                                       const Groupseal__Envelope__Record *record, struct arena *arena,
                                       struct reason *why)
@@ -265,10 +269,10 @@ static enum result record_answer_take(struct identity_state *identity,
         return RESULT_OK; /* of an association that is gone: the outbox sends in the new one */
     }
     if (result != RESULT_OK) {
-        return record_unanswered(identity, local.text);
+        return record_refused(identity, local.text);
     }
     if (body->content_case != GROUPSEAL__ENVELOPE__RECORD_BODY__CONTENT_ACCEPT) {
-        return record_unanswered(identity, "the answer is no ACCEPT");
+        return record_refused(identity, "the answer is no ACCEPT");
     }
     result = accept_taken(identity, body->accept, why);
     if (result != RESULT_OK) {
@@ -282,6 +286,9 @@ enum result record_answered(struct identity_state *identity, uint64_t token, str
 {
     Groupseal__Envelope__EndToEnd *parsed = NULL;
     struct reason local = {""};
+    if (authentication_gave_up(identity, token)) {
+        return RESULT_OK;
+    }
     if (object.length != 0 && carriage_parse(object, arena, &parsed, &local) != RESULT_OK) {
         parsed = NULL;
         failure = local.text;
@@ -290,13 +297,13 @@ enum result record_answered(struct identity_state *identity, uint64_t token, str
         return authentication_answered(identity, parsed, failure, arena, why);
     }
     if (parsed == NULL) {
-        return failure[0] == '\0' ? RESULT_OK : record_unanswered(identity, failure);
+        return RESULT_OK; /* the outbox's back-off goes on */
     }
     if (parsed->content_case == GROUPSEAL__ENVELOPE__END_TO_END__CONTENT_RECORD) {
         return record_answer_take(identity, parsed->record, arena, why);
     }
     if (parsed->content_case == GROUPSEAL__ENVELOPE__END_TO_END__CONTENT_REFUSAL) {
-        return record_unanswered(identity, "refused");
+        return record_refused(identity, "refused");
     }
     return RESULT_OK; /* a flight of a handshake that was given up */
 }
@@ -317,11 +324,21 @@ enum result record_send(struct identity_state *identity, Groupseal__Envelope__Re
     return event_send(identity, &object, arena, &token);
 }
 
+static enum result silence_tell(struct identity_state *identity, unsigned attempts)
+{
+    if (attempts < SILENT_ATTEMPTS || identity->silence_told) {
+        return RESULT_OK;
+    }
+    identity->silence_told = true;
+    return event_notice(identity, GROUPSEAL__SECENV__SEVERITY__WARNING,
+                        "%s does not answer: what waits for it is sent again by itself",
+                        identity->identity.authority);
+}
+
 enum result record_outbox_send(void *context, const char *owner, const char *peer, const char *slot,
                                Groupseal__Envelope__RecordBody *body, unsigned attempts)
 {
     (void)slot;
-    (void)attempts;
     struct engine *engine = context;
     struct identity_state *identity = engine_identity(engine, owner);
     if (identity == NULL || strcmp(peer, identity->identity.authority) != 0) {
@@ -330,7 +347,7 @@ enum result record_outbox_send(void *context, const char *owner, const char *pee
     struct reason why;
     enum result result = record_send(identity, body, engine->scratch, &why);
     arena_reset(engine->scratch);
-    return result;
+    return result == RESULT_OK ? silence_tell(identity, attempts) : result;
 }
 
 enum result record_put(struct identity_state *identity, const char *slot,

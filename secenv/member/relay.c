@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "secenv/log.h"
 #include "secenv/member/event.h"
 #include "secenv/member/news.h"
 #include "secenv/member/packed.h"
@@ -454,6 +455,20 @@ static enum result newest_add(struct newest_list *list, const struct relay *rela
     return result;
 }
 
+static enum result newest_put(struct identity_state *identity, Groupseal__Envelope__Newest *newest,
+                              struct reason *why)
+{
+    Groupseal__Envelope__RecordBody body = GROUPSEAL__ENVELOPE__RECORD_BODY__INIT;
+    body.content_case = GROUPSEAL__ENVELOPE__RECORD_BODY__CONTENT_NEWEST;
+    body.newest = newest;
+    enum result result = record_put(identity, "newest", &body, why);
+    if (result == RESULT_FULL) { /* the authority has been away for long: no reason to refuse what follows */
+        log_line(LOG_LEVEL_WARNING, "%s: %s", identity->identity.name, why->text);
+        return RESULT_OK;
+    }
+    return result;
+}
+
 enum result relay_report_newest(struct identity_state *identity, struct reason *why)
 {
     struct newest_list list = {.arena = arena_new(MEMBER_ARENA_LIMIT),
@@ -469,10 +484,7 @@ enum result relay_report_newest(struct identity_state *identity, struct reason *
         result = newest_add(&list, membership->relay, why);
     }
     if (result == RESULT_OK) {
-        Groupseal__Envelope__RecordBody body = GROUPSEAL__ENVELOPE__RECORD_BODY__INIT;
-        body.content_case = GROUPSEAL__ENVELOPE__RECORD_BODY__CONTENT_NEWEST;
-        body.newest = &list.newest;
-        result = record_put(identity, "newest", &body, why);
+        result = newest_put(identity, &list.newest, why);
     }
     arena_free(list.arena);
     return result;

@@ -437,23 +437,44 @@ static void unknown_member_tries_again_by_its_backoff(void **state)
     site_free(site);
 }
 
-/* The authority is away for an hour: when it is back, what waited is taken, with the association there is. */
+/* The authority is away for ten minutes: when it is back, what waited is taken, in the association there is.
+ */
 static void absent_authority_costs_no_new_key(void **state)
 {
     (void)state;
     struct play *play = play_new(1);
-    uint64_t done = audit_value(AUDIT_HANDSHAKES_DONE);
+    uint64_t started = audit_value(AUDIT_HANDSHAKES_STARTED);
     uint64_t epoch = play_membership(play->door, PLAY_GROUP)->current.epoch;
     uint8_t id[COMMAND_ID_SIZE];
     play_order(play, "close", NULL, 60000, id);
     site_online(site_authority(play->site), false);
     assert_int_equal(play_finish(play->door, id, true, ""), CODE(OK));
-    site_advance(play->site, 2500);
+    site_advance(play->site, 600000);
     site_online(site_authority(play->site), true);
     site_advance(play->site, 70000);
     assert_int_equal(play_outcome(play, id, PLAY_DOOR, NULL), GROUPSEAL__SECENV__OUTCOME__DONE);
-    assert_int_equal(audit_value(AUDIT_HANDSHAKES_DONE), done);
+    assert_int_equal(audit_value(AUDIT_HANDSHAKES_STARTED), started);
     assert_int_equal(play_membership(play->door, PLAY_GROUP)->current.epoch, epoch);
+    play_free(play);
+}
+
+/* Refusals raise a doubt; a record that is taken before anything came of it clears it. */
+static void doubt_is_cleared_by_a_record_that_is_taken(void **state)
+{
+    (void)state;
+    struct play *play = play_new(1);
+    struct identity_state *mn = play_membership(play->mn, PLAY_GROUP)->identity;
+    uint64_t started = audit_value(AUDIT_HANDSHAKES_STARTED);
+    mn->association.agreement.key.data[0] ^= 1u;
+    site_online(play->mn, true); /* it has something to say */
+    while (!mn->authentication.doubted) {
+        site_advance(play->site, 100);
+    }
+    assert_int_equal(mn->authentication.step, AUTHENTICATION_IDLE);
+    mn->association.agreement.key.data[0] ^= 1u;
+    site_online(play->mn, true);
+    site_advance(play->site, 120000);
+    assert_int_equal(audit_value(AUDIT_HANDSHAKES_STARTED), started);
     play_free(play);
 }
 
@@ -468,6 +489,125 @@ static void lost_association_is_made_anew(void **state)
     site_advance(play->site, 120000);
     assert_int_equal(audit_value(AUDIT_HANDSHAKES_DONE), done + 2); /* both ends */
     same_key(play->mn, play->door, true);
+    play_free(play);
+}
+
+/* ---- online, again ---- */
+
+struct loss {
+    unsigned passed; /* objects of the door that still arrive */
+    enum site_fate fate;
+};
+
+static enum site_fate door_loses(void *context, const struct site_message *message)
+{
+    struct loss *loss = context;
+    if (message->what != SITE_OBJECT || strcmp(message->from, PLAY_DOOR) != 0) {
+        return SITE_DELIVER;
+    }
+    if (loss->passed > 0) {
+        loss->passed--;
+        return SITE_DELIVER;
+    }
+    return loss->fate;
+}
+
+/* An authentication is wanted, and what the door sends is lost for a while. */
+static struct play *play_with_loss(struct loss *loss, uint64_t ms)
+{
+    struct play *play = play_new(1);
+    site_carry(play->site, door_loses, loss);
+    assert_int_equal(operator_reauthenticate(play->site, PLAY_DOOR), CODE(OK));
+    site_advance(play->site, ms);
+    site_carry(play->site, NULL, NULL);
+    return play;
+}
+
+static void online_again_restarts_what_waits(void **state)
+{
+    (void)state;
+    struct loss losses[2] = {{0, SITE_DROP}, {0, SITE_LOSE}};
+    const uint64_t ms[2] = {1200000, 5000};
+    const enum authentication_step steps[2] = {AUTHENTICATION_IDLE, AUTHENTICATION_HELLO_SENT};
+    for (size_t i = 0; i < 2; i++) {
+        struct play *play = play_with_loss(&losses[i], ms[i]);
+        uint64_t done = audit_value(AUDIT_HANDSHAKES_DONE);
+        assert_int_equal(engine_identity(site_engine(play->door), PLAY_DOOR)->authentication.step, steps[i]);
+        site_online(play->door, true);
+        site_settle(play->site);
+        assert_int_equal(audit_value(AUDIT_HANDSHAKES_DONE), done + 2);
+        play_free(play);
+    }
+}
+
+/* Flight 3 may have arrived: its answer is waited for, and what follows from none comes at once. */
+static void online_again_keeps_flight_3(void **state)
+{
+    (void)state;
+    struct loss loss = {1, SITE_LOSE};
+    struct play *play = play_with_loss(&loss, 5000);
+    const struct authentication *authentication =
+        &engine_identity(site_engine(play->door), PLAY_DOOR)->authentication;
+    uint8_t hello_hash[HASH_SIZE];
+    memcpy(hello_hash, authentication->hello_hash, HASH_SIZE);
+    assert_int_equal(authentication->step, AUTHENTICATION_FINISH_SENT);
+    site_online(play->door, true);
+    site_settle(play->site);
+    assert_int_equal(authentication->step, AUTHENTICATION_FINISH_SENT);
+    assert_memory_equal(hello_hash, authentication->hello_hash, HASH_SIZE);
+    uint64_t done = audit_value(AUDIT_HANDSHAKES_DONE);
+    site_advance(play->site, 65000);
+    assert_int_equal(audit_value(AUDIT_HANDSHAKES_DONE), done + 2);
+    play_free(play);
+}
+
+/* Who was online all the time: nothing is published, sealed or negotiated again. */
+static void online_again_repeats_nothing(void **state)
+{
+    (void)state;
+    struct play *play = play_new(1);
+    struct site_node *alone =
+        site_join(play->site, "//sp.example/Ssensor1", IDENTITY_ADN_AE, CREDENTIALS_PSK, SITE_MN_CSE, NULL);
+    uint8_t id[COMMAND_ID_SIZE];
+    play_order(play, "close", NULL, 600000, id);
+    site_advance(play->site, 60000);
+    uint64_t started = audit_value(AUDIT_HANDSHAKES_STARTED);
+    site_events_clear(play->door);
+    play_forget(play);
+    site_online(play->mn, true);
+    site_settle(play->site);
+    assert_int_equal(play->captured_count, 0);
+    site_online(play->door, true); /* the harness gives it what is retained, as to any connection */
+    site_online(alone, true);
+    site_advance(play->site, 5000);
+    for (size_t i = 0; i < play->captured_count; i++) {
+        assert_int_not_equal(play->captured[i]->kind, TOPIC(ACK));
+    }
+    assert_null(site_last_event(play->door, EVENT(JOINED)));
+    assert_int_equal(audit_value(AUDIT_HANDSHAKES_STARTED), started);
+    /* The twin: its connection was down. */
+    site_online(play->mn, false);
+    site_online(play->mn, true);
+    site_settle(play->site);
+    assert_non_null(play_last(play, TOPIC(EPOCH)));
+    assert_non_null(play_last(play, TOPIC(COMMAND)));
+    play_free(play);
+}
+
+/* So does another owner, whose program has subscribed nothing yet. */
+static void another_owner_is_told_everything(void **state)
+{
+    (void)state;
+    struct play *play = play_new(1);
+    Groupseal__Secenv__Online online = GROUPSEAL__SECENV__ONLINE__INIT;
+    Groupseal__Secenv__ToSecenv request = GROUPSEAL__SECENV__TO_SECENV__INIT;
+    online.identity = (char *)PLAY_DOOR;
+    online.online = true;
+    request.request_case = GROUPSEAL__SECENV__TO_SECENV__REQUEST_ONLINE;
+    request.online = &online;
+    site_events_clear(play->door);
+    site_reply_free(site_request(play->door, SOCKET_OWNER, 2, &request));
+    assert_non_null(site_last_event(play->door, EVENT(JOINED)));
     play_free(play);
 }
 
@@ -488,7 +628,12 @@ int main(void)
         cmocka_unit_test(resubscribing_is_rate_limited),
         cmocka_unit_test(foreign_objects_are_refused),
         cmocka_unit_test(absent_authority_costs_no_new_key),
+        cmocka_unit_test(doubt_is_cleared_by_a_record_that_is_taken),
         cmocka_unit_test(lost_association_is_made_anew),
+        cmocka_unit_test(online_again_restarts_what_waits),
+        cmocka_unit_test(online_again_keeps_flight_3),
+        cmocka_unit_test(online_again_repeats_nothing),
+        cmocka_unit_test(another_owner_is_told_everything),
         cmocka_unit_test(unknown_member_tries_again_by_its_backoff),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

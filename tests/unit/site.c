@@ -904,7 +904,7 @@ static void carry_one(struct site *site)
     }
     if (fate == SITE_DROP) {
         carried_drop(site, carried);
-    } else {
+    } else if (fate != SITE_LOSE) {
         carried_deliver(site, carried, true);
         if (fate == SITE_TWICE) {
             carried_deliver(site, carried, false);

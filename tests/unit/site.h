@@ -91,9 +91,10 @@ const struct clock_source *site_clock(struct site *site);
 
 /*
  * What the queue carries, for the hook: decides for each receiver. LATER: behind everything that waits now
- * (once). A dropped object is answered with a failure, as the hop's time-out would be.
+ * (once). A dropped object is answered with a failure, as the hop's time-out would be; nobody hears what
+ * became of a lost one.
  */
-enum site_fate { SITE_DELIVER, SITE_DROP, SITE_TWICE, SITE_LATER };
+enum site_fate { SITE_DELIVER, SITE_DROP, SITE_LOSE, SITE_TWICE, SITE_LATER };
 enum site_what { SITE_OBJECT, SITE_ANSWER, SITE_PUBLISH };
 struct site_message {
     enum site_what what;

@@ -74,6 +74,12 @@ static void on_registered(void *context)
     outgoing_try(device->outgoing);
 }
 
+static void on_granted(void *context)
+{
+    struct device *device = context;
+    outgoing_try(device->outgoing);
+}
+
 static void on_answered(void *context, uint64_t token, int rsc)
 {
     struct device *device = context;
@@ -329,7 +335,7 @@ static bool loop_open(struct device *device, sd_event *loop)
 static bool connection_start(struct device *device, const struct device_settings *settings, char *why,
                              size_t why_size)
 {
-    static const struct connection_callbacks callbacks = {on_up, on_down, on_message};
+    static const struct connection_callbacks callbacks = {on_up, on_down, on_message, on_granted};
     char stem[ONEM2M_ID_LIMIT + 1];
     char client_id[ONEM2M_ID_LIMIT + 8];
     struct connection_settings broker = settings->broker;

@@ -87,9 +87,10 @@ bool device_finish(struct device *device, const char *group, const uint8_t id[DE
 typedef void device_said(void *context, const char *error);
 
 /*
- * Seals a message for a group and publishes it. While the device is offline, not yet associated or not yet a
- * member, messages wait, at most DEVICE_MESSAGES_LIMIT of them and each at most 60 s. `said` (NULL: nobody
- * asks) comes exactly once, later, where this returns true. False: too long, too many wait, or no memory.
+ * Seals a message for a group and publishes it. While the device is offline, not yet associated, not yet a
+ * member, or its MN-CSE does not know the group's members yet, messages wait, at most DEVICE_MESSAGES_LIMIT
+ * of them and each at most 60 s. `said` (NULL: nobody asks) comes exactly once, later, where this returns
+ * true. False: too long, too many wait, or no memory.
  */
 bool device_say(struct device *device, const char *group, const uint8_t *body, size_t length,
                 device_said *said, void *context);

@@ -175,6 +175,21 @@ bool groups_has(struct groups *groups, const char *name)
     return *find(groups, name) != NULL;
 }
 
+bool groups_granted(struct groups *groups, const char *name)
+{
+    static const char *const places[] = {"cmd", "epoch"};
+    const struct group *group = *find(groups, name);
+    char filter[ONEM2M_TOPIC_LIMIT + 1];
+    bool granted = group != NULL;
+    for (size_t i = 0; granted && i < group->site_count; i++) {
+        for (size_t j = 0; j < sizeof(places) / sizeof(places[0]); j++) {
+            topic_filter(group->sites[i], group->name, places[j], filter, sizeof(filter));
+            granted = granted && connection_granted(groups->connection, filter);
+        }
+    }
+    return granted;
+}
+
 bool groups_empty(const struct groups *groups)
 {
     return groups->first == NULL;

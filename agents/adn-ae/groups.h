@@ -24,5 +24,8 @@ void groups_depart(struct groups *groups, const char *name);
 void groups_renew(struct groups *groups, const char *name);
 bool groups_empty(const struct groups *groups);
 bool groups_has(struct groups *groups, const char *name);
+/* Whether the broker has granted `cmd` and `epoch` of the group on this connection: then its MN-CSE knows the
+ * group's members, and a member message is not refused there without a word (MQTT 3.1.1 has none). */
+bool groups_granted(struct groups *groups, const char *name);
 
 #endif

@@ -10,6 +10,7 @@
 #include <strings.h>
 
 #define TRY_MS 1000u
+#define NOT_GRANTED "the broker has not granted the topics of the group: does its MN-CSE know this device?"
 
 struct message {
     struct message *next;
@@ -92,6 +93,8 @@ static void on_spoken(void *context, void *request_context, const Groupseal__Sec
     } else if (reply->code != GROUPSEAL__SECENV__CODE__OK ||
                reply->content_case != GROUPSEAL__SECENV__REPLY__CONTENT_SPOKEN) {
         message_end(message, reply->reason[0] != '\0' ? reply->reason : "refused by the secure environment");
+    } else if (!groups_granted(message->outgoing->groups, message->group)) {
+        message_wait(message, NOT_GRANTED);
     } else if (spoken_publish(message, reply->spoken)) {
         message_end(message, NULL);
     } else {
@@ -109,6 +112,11 @@ static bool message_ask(struct message *message)
     speak.body = (ProtobufCBinaryData){message->length, message->body};
     request.request_case = GROUPSEAL__SECENV__TO_SECENV__REQUEST_SPEAK;
     request.speak = &speak;
+    if (groups_has(outgoing->groups, message->group) && !groups_granted(outgoing->groups, message->group)) {
+        bool up = connection_is_up(outgoing->connection);
+        snprintf(message->trouble, sizeof(message->trouble), "%s", up ? NOT_GRANTED : "");
+        return false;
+    }
     return connection_is_up(outgoing->connection) &&
            session_request(outgoing->session, &request, on_spoken, message);
 }

@@ -8,8 +8,8 @@
 
 /*
  * Member messages on their way out: sealed by the secure environment (Speak), then published on msg/<AE>.
- * They wait, bounded in number and time, while that is not possible yet. Messages of one group keep their
- * order.
+ * They wait, bounded in number and time, while that is not possible yet, or while the broker has not granted
+ * the group's subscriptions (it would take the message and drop it). Messages of one group keep their order.
  */
 #define OUTGOING_PATIENCE_MS 60000u
 

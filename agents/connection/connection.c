@@ -20,12 +20,14 @@
 #define MQTT_3_1_1 4
 #define CONNECT_TIMEOUT_S 10
 #define KEEP_ALIVE_S 30
-#define STABLE_MS 10000u    /* a connection that lasted less has not worked */
-#define DRAIN_MS 1000       /* for messages on their way when we close */
-#define CLOSE_MS 2000       /* for the disconnect itself */
-#define FIRST_REFUSALS 3u   /* a refusal that lasts is worth a line */
-#define IN_FLIGHT 65535     /* Paho 1.3.12 stalls up to a second a message at the end of a smaller window */
-#define PASSWORD_LIMIT 256u /* bytes */
+#define STABLE_MS 10000u  /* a connection that lasted less has not worked */
+#define DRAIN_MS 1000     /* for messages on their way when we close */
+#define CLOSE_MS 2000     /* for the disconnect itself */
+#define FIRST_REFUSALS 3u /* a refusal that lasts is worth a line */
+#define IN_FLIGHT 65535   /* Paho 1.3.12 stalls up to a second a message at the end of a smaller window */
+#define BUFFERED 65535    /* Paho's 100 counts while connected too, and would refuse any burst */
+#define REFUSED_LIMIT_MS 5000u /* messages wait for what is refused: it is asked for often */
+#define PASSWORD_LIMIT 256u    /* bytes */
 
 /* Forward secrecy first. CBC suites are all that OpenSSL has with ECDHE-PSK beside ChaCha20. TLS 1.3 suites
  * are OpenSSL's own. */
@@ -42,6 +44,7 @@ struct subscription {
     char *filter;
     int qos;
     bool wanted;
+    bool granted; /* on this connection */
     bool refused;
     unsigned refusals;
     uint64_t again_ms;
@@ -74,6 +77,7 @@ struct connection {
     bool stable;         /* this connection has lasted */
     unsigned short_ones; /* connections in a row that have not: from the second on, that is said */
     char said[512];      /* the trouble that was logged last; "" when all is well */
+    bool full;           /* Paho took no more; that has been said */
     struct subscription *subscriptions;
     size_t subscription_count;
 };
@@ -377,12 +381,16 @@ static void subscription_answered(struct connection *connection, size_t number, 
     if (s == NULL || !s->wanted || connection->state != UP) {
         return;
     }
-    if (code == 0) {
+    s->granted = code == 0;
+    if (s->granted) {
         if (s->refusals >= FIRST_REFUSALS) {
             agent_log(AGENT_LOG_INFO, "the broker now grants the subscription of %s", s->filter);
         }
         s->refusals = 0;
         backoff_reset(&s->backoff);
+        if (connection->callbacks.granted != NULL) {
+            connection->callbacks.granted(connection->context);
+        }
         return;
     }
     s->refused = true;
@@ -415,7 +423,7 @@ static struct subscription *subscription_new(struct connection *connection, cons
     }
     subscription->connection = connection;
     subscription->number = connection->subscription_count++;
-    backoff_init(&subscription->backoff, BACKOFF_FIRST_MS, BACKOFF_LIMIT_MS);
+    backoff_init(&subscription->backoff, BACKOFF_FIRST_MS, REFUSED_LIMIT_MS);
     struct subscription **end = &connection->subscriptions;
     while (*end != NULL) { /* made in the order of their asking */
         end = &(*end)->next;
@@ -454,12 +462,19 @@ void connection_unsubscribe(struct connection *connection, const char *filter)
         return;
     }
     subscription->wanted = false;
+    subscription->granted = false;
     subscription->refused = false;
     subscription->refusals = 0;
     backoff_reset(&subscription->backoff);
     if (connection->state == UP) {
         MQTTAsync_unsubscribe(connection->client, filter, NULL);
     }
+}
+
+bool connection_granted(const struct connection *connection, const char *filter)
+{
+    const struct subscription *subscription = subscription_find(connection, filter);
+    return subscription != NULL && subscription->granted;
 }
 
 void connection_retry_refused(struct connection *connection)
@@ -511,6 +526,9 @@ static void connection_went_down(struct connection *connection, const char *caus
     }
     timer_stop(&connection->stable_timer);
     timer_stop(&connection->refused_timer);
+    for (struct subscription *s = connection->subscriptions; s != NULL; s = s->next) {
+        s->granted = false;
+    }
     connection->short_ones += connection->stable ? 0 : 1;
     if (connection->short_ones < 2) {
         say_trouble(connection, "the connection to the broker at %s is lost%s%s", connection->uri,
@@ -584,8 +602,17 @@ bool connection_publish(struct connection *connection, const char *topic, const 
     if (connection->state != UP || length > INT32_MAX) {
         return false;
     }
-    return MQTTAsync_send(connection->client, topic, (int)length, payload, qos, retained, NULL) ==
-           MQTTASYNC_SUCCESS;
+    int error = MQTTAsync_send(connection->client, topic, (int)length, payload, qos, retained, NULL);
+    if (error == MQTTASYNC_DISCONNECTED) {
+        return false; /* Paho knows it before us */
+    }
+    if (error != MQTTASYNC_SUCCESS && !connection->full) {
+        agent_log(AGENT_LOG_WARNING,
+                  "messages to the broker at %s are not sent: %s; is it, or the way to it, too slow?",
+                  connection->uri, MQTTAsync_strerror(error));
+    }
+    connection->full = error != MQTTASYNC_SUCCESS;
+    return !connection->full;
 }
 
 /* ---- opening and closing ---- */
@@ -659,6 +686,7 @@ static bool client_create(struct connection *connection, char *why, size_t why_s
     }
     MQTTAsync_createOptions options = MQTTAsync_createOptions_initializer;
     options.MQTTVersion = MQTT_3_1_1;
+    options.maxBufferedMessages = BUFFERED;
     int error = MQTTAsync_createWithOptions(&connection->client, connection->uri, connection->client_id,
                                             MQTTCLIENT_PERSISTENCE_NONE, NULL, &options);
     if (error == MQTTASYNC_SUCCESS) {

@@ -49,6 +49,7 @@ struct connection_callbacks {
     void (*up)(void *context);   /* connected; subscriptions have been asked for */
     void (*down)(void *context); /* after `up` only */
     void (*message)(void *context, const struct connection_message *message);
+    void (*granted)(void *context); /* a subscription was granted; may be NULL */
 };
 
 struct connection;
@@ -62,19 +63,20 @@ void connection_close(struct connection *connection);
 
 bool connection_is_up(const struct connection *connection);
 
-/* Hands a message to Paho, which keeps it (QoS 1: until the broker has it). False: not connected, or no
- * memory.
- */
+/* Hands a message to Paho, which keeps it (QoS 1: until the broker has it). False: not connected, no memory,
+ * or too many are on their way; all but the first is logged. */
 bool connection_publish(struct connection *connection, const char *topic, const void *payload, size_t length,
                         int qos, bool retained);
 
 /*
  * Subscriptions are kept and made at every connect. One that the broker refuses (its access rules may not
- * know us yet) is asked for again by back-off, 1 s to 60 s. Subscribing again is harmless. False: no memory.
+ * know us yet) is asked for again by back-off, 1 s to 5 s. Subscribing again is harmless. False: no memory.
  */
 bool connection_subscribe(struct connection *connection, const char *filter, int qos);
 /* Asks the broker again for a subscription we have, so that retained messages come again. */
 void connection_resubscribe(struct connection *connection, const char *filter);
+/* Whether the broker has granted it on the present connection. */
+bool connection_granted(const struct connection *connection, const char *filter);
 void connection_unsubscribe(struct connection *connection, const char *filter);
 /* Asks at once for what was refused: something has changed at the broker. */
 void connection_retry_refused(struct connection *connection);

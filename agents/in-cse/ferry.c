@@ -100,7 +100,7 @@ static bool topics_subscribe(struct ferry *ferry)
 static bool connection_start(struct ferry *ferry, sd_event *loop, const struct settings *settings, char *why,
                              size_t why_size)
 {
-    static const struct connection_callbacks callbacks = {on_up, on_down, on_message};
+    static const struct connection_callbacks callbacks = {on_up, on_down, on_message, NULL};
     char level[ONEM2M_ID_LIMIT + 1];
     char client_id[ONEM2M_ID_LIMIT + 8];
     struct connection_settings broker = settings->broker;

@@ -17,6 +17,7 @@ import pytest
 from fake_secenv import FakeSecenv
 from harness.broker import accepts
 from harness.processes import free_ports, wait_until
+from harness.site import Device
 
 IN_CSE = "//sp.example/in-cse"
 MN_CSE = "//sp.example/mn-1"
@@ -167,6 +168,9 @@ class Bench:
         assert self.secenv.connected.wait(5)
         return device
 
+    def join(self):
+        self.secenv.event(joined=self.secenv.pb.Joined(group="doors", sites=["mn-1"]))
+
     def stop(self):
         if self.mn:
             self.mn.stop()
@@ -285,7 +289,7 @@ def test_password(bench):
 def test_broker_restarts(bench):
     device = bench.online()
     wait_until(lambda: bench.secenv.requested("online").online, 5, "online")
-    bench.secenv.event(joined=bench.secenv.pb.Joined(group="doors", sites=["mn-1"]))
+    bench.join()
     wait_until(lambda: f"{GROUP}/cmd" in bench.broker.process.text(), 5, "cmd is subscribed")
     bench.mn.stop()
     bench.broker.stop()
@@ -557,6 +561,8 @@ def test_message_socket(bench):
     assert path.stat().st_mode & 0o777 == 0o660
     local = Local(path)
     local.write(b"doors heat 71\ndoors again\n")
+    bench.secenv.requested("speak")
+    bench.join()  # it waited for that
     assert bench.mn.next(f"{GROUP}/msg/Sdoor1").payload == b"sealed heat 71"
     assert bench.mn.next(f"{GROUP}/msg/Sdoor1").payload == b"sealed again"
     assert [local.answer(), local.answer()] == [b"ok\n", b"ok\n"]
@@ -579,6 +585,7 @@ def test_message_waits_for_the_key(bench):
     path = bench.sockets / "say"
     bench.secenv.codes["speak"] = 6  # NOT_READY
     bench.online(more=f'message-socket = "{path}"\n')
+    bench.join()
     local = Local(path)
     local.write(b"doors first\n")
     bench.secenv.requested("speak")
@@ -586,6 +593,31 @@ def test_message_waits_for_the_key(bench):
     bench.secenv.codes.clear()
     assert local.answer() == b"ok\n"
     assert bench.mn.next(f"{GROUP}/msg/Sdoor1").payload == b"sealed first"
+
+
+def test_message_waits_for_the_mn_cse(make_site):
+    """After the broker has started again its MN-CSE knows no group's members until its secure environment has
+    told them, and would drop what a member says: "ok" comes when it does not."""
+    site = make_site([Device("Sdoor1", "door"), Device("Sdoor2", "door", "psk")])
+    site.start_all({"doors": "door"})
+    assert site.say("Sdoor1", "doors", "before") == "ok"
+    wait_until(lambda: [event["text"] for event in site.heard("Sdoor2")] == ["before"], 10, "it is heard")
+    site.running["secenv-mn"].kill()
+    site.running["broker"].kill()
+    site.start_broker()
+    wait_said(site.running["Sdoor1"], "connected to the broker", 20, times=2)
+    local = Local(site.socket("Sdoor1-say"))
+    local.socket.settimeout(4)
+    local.write(b"doors fire\n")
+    with pytest.raises(TimeoutError):
+        local.answer()
+    site.start_secenv("mn")
+    answering = Local(site.socket("Sdoor1-say"))  # behind the first
+    answering.socket.settimeout(40)
+    answering.write(b"doors hot\n")
+    assert answering.answer() == b"ok\n"
+    wait_until(lambda: [event["text"] for event in site.heard("Sdoor2")] == ["before", "fire", "hot"], 30,
+               "all is heard, in order")
 
 
 def test_standard_input(bench):
@@ -597,6 +629,8 @@ def test_standard_input(bench):
     device.popen.stdin.write(b"doors early\n\nnonsense\ndoors late\n")
     device.popen.stdin.close()
     bench.mn.register(seconds=10)
+    assert bench.secenv.connected.wait(5)
+    bench.join()
     assert bench.mn.next(f"{GROUP}/msg/Sdoor1").payload == b"sealed early"  # it waited for the connection
     assert bench.mn.next(f"{GROUP}/msg/Sdoor1").payload == b"sealed late"
     wait_said(device, "a line must be")
@@ -604,6 +638,17 @@ def test_standard_input(bench):
 
 
 # -- the IN-CSE's side --------------------------------------------------------------------------------------
+
+
+def test_burst(bench):
+    """More answers at once than Paho would buffer by itself."""
+    bench.online()
+    count = 2000
+    for number in range(count):
+        bench.mn.publish("/oneM2M/req/mn-1/Sdoor1/json",
+                         {"op": 5, "to": DOOR, "fr": IN_CSE, "rqi": f"r{number}", "rvi": "3", "pc": seci(b"object")})
+    answered = {bench.mn.primitive("/oneM2M/resp/mn-1/Sdoor1/json", 10)["rqi"] for _ in range(count)}
+    assert len(answered) == count
 
 
 def test_in_cse_ferries(bench):

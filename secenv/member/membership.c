@@ -103,6 +103,7 @@ void membership_free(struct membership *membership)
     }
     relay_free(membership->relay);
     news_clear(membership);
+    receipt_queue_clear(&membership->receipts);
     secret_wipe_bytes(membership, sizeof(*membership));
     free(membership);
 }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "secenv/member/receipt.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 #include "secenv/audit.h"
@@ -8,6 +9,9 @@
 #include "secenv/member/said.h"
 
 #define WINDOW_DEFAULT_MS 500u
+#define CAPACITY_FIRST 8u
+
+_Static_assert(RECEIPTS_LIMIT >= COMMAND_TABLE_LIMIT, "every command of the table has room for its receipt");
 
 static uint64_t window_us(const struct membership *membership)
 {
@@ -15,27 +19,78 @@ static uint64_t window_us(const struct membership *membership)
     return 1000u * (uint64_t)(policy == NULL ? WINDOW_DEFAULT_MS : policy->response_window_ms);
 }
 
-static bool receipt_waits(const struct receipt_queue *queue, const uint8_t id[COMMAND_ID_SIZE])
+/* ---- the queue ---- */
+
+void receipt_queue_clear(struct receipt_queue *queue)
+{
+    free(queue->receipts);
+    *queue = (struct receipt_queue){.receipts = NULL};
+}
+
+static struct receipt *receipt_find(const struct receipt_queue *queue, const uint8_t id[COMMAND_ID_SIZE])
 {
     for (size_t i = 0; i < queue->count; i++) {
         if (memcmp(queue->receipts[i].command_id, id, COMMAND_ID_SIZE) == 0) {
-            return true;
+            return &queue->receipts[i];
         }
     }
-    return false;
+    return NULL;
+}
+
+static bool queue_has_room(const struct receipt_queue *queue, bool refusal)
+{
+    return refusal ? queue->refusals < RECEIPT_REFUSALS_LIMIT
+                   : queue->count - queue->refusals < RECEIPTS_LIMIT;
+}
+
+/* A place at the end, or NULL. */
+static struct receipt *queue_grow(struct receipt_queue *queue)
+{
+    if (queue->count == queue->capacity) {
+        size_t capacity = queue->capacity == 0 ? CAPACITY_FIRST : 2 * queue->capacity;
+        struct receipt *larger = realloc(queue->receipts, capacity * sizeof(*larger));
+        if (larger == NULL) {
+            return NULL;
+        }
+        queue->receipts = larger;
+        queue->capacity = capacity;
+    }
+    return &queue->receipts[queue->count];
+}
+
+static void queue_remove(struct receipt_queue *queue, size_t index)
+{
+    queue->refusals -= queue->receipts[index].refusal != NULL ? 1 : 0;
+    queue->receipts[index] = queue->receipts[--queue->count];
+}
+
+/* It was refused, and taken after all before the refusal left. */
+static void refusal_withdraw(struct receipt_queue *queue, struct receipt *receipt)
+{
+    if (receipt->refusal != NULL) {
+        receipt->refusal = NULL;
+        queue->refusals--;
+    }
 }
 
 static void receipt_put(struct membership *membership, size_t site, const uint8_t id[COMMAND_ID_SIZE],
                         const char *refusal, uint64_t delay_us)
 {
     struct receipt_queue *queue = &membership->receipts;
-    if (queue->count == RECEIPTS_LIMIT || receipt_waits(queue, id)) {
+    struct receipt *waiting = receipt_find(queue, id);
+    if (waiting != NULL && refusal == NULL) {
+        refusal_withdraw(queue, waiting);
+    }
+    struct receipt *receipt =
+        waiting == NULL && queue_has_room(queue, refusal != NULL) ? queue_grow(queue) : NULL;
+    if (receipt == NULL) {
         return;
     }
-    struct receipt *receipt = &queue->receipts[queue->count++];
     *receipt = (struct receipt){
         .site = site, .due_us = engine_now_us(membership->identity->engine) + delay_us, .refusal = refusal};
     memcpy(receipt->command_id, id, COMMAND_ID_SIZE);
+    queue->count++;
+    queue->refusals += refusal != NULL ? 1 : 0;
     identity_state_touch(membership->identity);
 }
 
@@ -49,6 +104,8 @@ void receipt_finished(struct membership *membership, size_t site, const uint8_t 
 {
     receipt_put(membership, site, id, NULL, 0);
 }
+
+/* ---- sending ---- */
 
 static enum result receipt_send(struct membership *membership, const struct receipt *receipt,
                                 struct reason *why)
@@ -88,7 +145,7 @@ enum result receipt_turn(struct membership *membership, uint64_t *next, struct r
             i++;
             continue;
         }
-        queue->receipts[i] = queue->receipts[--queue->count];
+        queue_remove(queue, i);
         GUARD(receipt_send(membership, &receipt, why));
     }
     return RESULT_OK;

@@ -11,7 +11,8 @@ struct membership;
  * window, with the outcome that the table of commands has by then. A lost one is asked for by the MN-CSE,
  * which seals the command again: so they are kept in memory only.
  */
-#define RECEIPTS_LIMIT 64u
+#define RECEIPTS_LIMIT 1024u       /* of commands that are in the table: as many as it has rows */
+#define RECEIPT_REFUSALS_LIMIT 64u /* of commands that are not */
 
 struct receipt {
     uint8_t command_id[COMMAND_ID_SIZE];
@@ -21,12 +22,16 @@ struct receipt {
 };
 
 struct receipt_queue {
-    struct receipt receipts[RECEIPTS_LIMIT];
+    struct receipt *receipts; /* grows */
+    size_t capacity;
     size_t count;
+    size_t refusals; /* of these */
 };
 
-/* Draws the delay; `refusal` is static text or NULL; one that is due already for the same command stays.
- * Full: the MN-CSE asks again. */
+void receipt_queue_clear(struct receipt_queue *queue);
+
+/* Draws the delay; `refusal` is static text or NULL; one that is due already for the same command stays, as a
+ * refusal only if this is one too. Too many refusals: the MN-CSE asks again. */
 void receipt_schedule(struct membership *membership, size_t site, const uint8_t id[COMMAND_ID_SIZE],
                       const char *refusal);
 /* The application has finished: at once, unless its delay still runs. */

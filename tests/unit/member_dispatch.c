@@ -71,6 +71,29 @@ static void slow_application_answers_twice(void **state)
     play_free(play);
 }
 
+/* Many commands are being refused when it finishes: its outcome has a place nevertheless. */
+static void outcome_is_told_whatever_waits(void **state)
+{
+    (void)state;
+    struct play *play = play_new(1);
+    uint8_t id[COMMAND_ID_SIZE];
+    play_order(play, "close", NULL, 60000, id);
+    site_advance(play->site, 3000);
+    assert_int_equal(play_outcome(play, id, PLAY_DOOR, NULL), OUTCOME(ACCEPTED));
+    struct membership *door = play_membership(play->door, PLAY_GROUP);
+    for (uint8_t i = 0; i < 100; i++) {
+        uint8_t other[COMMAND_ID_SIZE] = {i, 0xff};
+        receipt_schedule(door, 0, other, "the table of commands is full");
+    }
+    assert_int_equal(door->receipts.refusals, RECEIPT_REFUSALS_LIMIT);
+    assert_int_equal(play_finish(play->door, id, true, ""), GROUPSEAL__SECENV__CODE__OK);
+    site_advance(play->site, 2000);
+    assert_int_equal(play_outcome(play, id, PLAY_DOOR, NULL), OUTCOME(DONE));
+    assert_int_equal(door->receipts.count, 0);
+    assert_int_equal(door->receipts.refusals, 0);
+    play_free(play);
+}
+
 /* Power fails while the application works. */
 static void interrupted_command_is_unknown(void **state)
 {
@@ -429,6 +452,7 @@ int main(void)
         cmocka_unit_test(order_is_executed_once_and_reported),
         cmocka_unit_test(only_the_target_executes),
         cmocka_unit_test(slow_application_answers_twice),
+        cmocka_unit_test(outcome_is_told_whatever_waits),
         cmocka_unit_test(interrupted_command_is_unknown),
         cmocka_unit_test(command_of_a_lost_owner_is_unknown),
         cmocka_unit_test(uninterrupted_command_is_done),

@@ -5,7 +5,7 @@ add_library(secenv_service STATIC
   service/confinement.c)
 target_link_libraries(secenv_service PUBLIC secenv_foundation groupseal_flags PRIVATE PkgConfig::SECCOMP)
 if(GROUPSEAL_SANITIZE OR GROUPSEAL_THREAD_SANITIZE)
-  target_compile_definitions(secenv_service PUBLIC GROUPSEAL_UNCONFINED)
+  target_compile_definitions(secenv_service PRIVATE GROUPSEAL_UNCONFINED)
 endif()
 
 if(TARGET secenv_authority AND TARGET secenv_member AND TARGET secenv_client)

@@ -75,6 +75,7 @@ struct membership {
     uint64_t package_asked_us; /* 0: never */
     uint64_t resubscribe_us;   /* when it is due; NEVER */
     uint64_t resubscribed_us;  /* 0: never */
+    unsigned claims_followed;  /* resubscribed on a speaker's word alone since the last climb */
 
     struct counter seal_counter;
     bool waiting_due; /* key or policy came: those that wait can be looked at again */

@@ -15,6 +15,8 @@
 #define RESUBSCRIBE_JITTER_US 1000000u
 #define RESUBSCRIBE_GAP_US 10000000u
 #define WAITING_LIFE_US 30000000u /* of a sealed message whose epoch never comes */
+#define CLAIM_DISTANCE 4096u      /* epochs ahead of what we have */
+#define CLAIM_DOUBLINGS 5u        /* of RESUBSCRIBE_GAP_US */
 
 typedef Groupseal__Envelope__Announcement Announcement;
 typedef Groupseal__Envelope__Policy Policy;
@@ -307,6 +309,7 @@ static void epoch_enter(struct membership *membership, const Announcement *annou
         waiting_clear(membership);
     }
     membership->waiting_due = true;
+    membership->claims_followed = 0;
     audit_count(AUDIT_EPOCHS_CLIMBED);
     identity_state_touch(membership->identity);
 }
@@ -483,23 +486,46 @@ enum result news_hear_block(struct membership *membership, struct bytes payload,
 
 /* ---- what is missing ---- */
 
-void news_are_missed(struct membership *membership)
+static void resubscribe_schedule(struct membership *membership, uint64_t gap_us)
 {
-    if (membership->resubscribe_us != NEVER || identity_is_relay(membership->identity)) {
-        return; /* the MN-CSE has its news from its own store */
-    }
     uint64_t due = engine_now_us(membership->identity->engine);
-    if (membership->resubscribed_us != 0 && membership->resubscribed_us + RESUBSCRIBE_GAP_US > due) {
-        due = membership->resubscribed_us + RESUBSCRIBE_GAP_US;
+    if (membership->resubscribed_us != 0 && membership->resubscribed_us + gap_us > due) {
+        due = membership->resubscribed_us + gap_us;
+    }
+    bool soon =
+        membership->resubscribe_us != NEVER && membership->resubscribe_us <= due + RESUBSCRIBE_JITTER_US;
+    if (soon || identity_is_relay(membership->identity)) {
+        return; /* the MN-CSE has its news from its own store */
     }
     membership->resubscribe_us = due + engine_draw(RESUBSCRIBE_JITTER_US);
     identity_state_touch(membership->identity);
 }
 
+void news_are_missed(struct membership *membership)
+{
+    resubscribe_schedule(membership, RESUBSCRIBE_GAP_US);
+}
+
+bool news_are_plausible(const struct membership *membership, uint64_t epoch)
+{
+    uint64_t known = membership->joined_epoch;
+    known =
+        membership->current.present && membership->current.epoch > known ? membership->current.epoch : known;
+    known =
+        membership->waiting.present && membership->waiting.epoch > known ? membership->waiting.epoch : known;
+    return epoch <= known || epoch - known <= CLAIM_DISTANCE;
+}
+
+void news_are_claimed(struct membership *membership)
+{
+    unsigned doublings =
+        membership->claims_followed < CLAIM_DOUBLINGS ? membership->claims_followed : CLAIM_DOUBLINGS;
+    resubscribe_schedule(membership, (uint64_t)RESUBSCRIBE_GAP_US << doublings);
+}
+
 static bool news_lack(const struct membership *membership)
 {
     return membership->waiting.present || membership->waiting_commands.count != 0 ||
-           membership->waiting_messages.count != 0 ||
            (membership->current.present && membership_policy(membership) == NULL);
 }
 
@@ -512,12 +538,17 @@ static enum result resubscribe_turn(struct membership *membership, uint64_t now)
         return RESULT_OK;
     }
     membership->resubscribe_us = NEVER;
-    if (!news_lack(membership)) {
+    bool lack = news_lack(membership);
+    if (!lack && membership->waiting_messages.count == 0) {
         return RESULT_OK; /* it came by itself */
     }
     membership->resubscribed_us = now;
     GUARD(event_resubscribe(membership));
-    news_are_missed(membership);
+    if (lack) {
+        news_are_missed(membership);
+    } else {
+        membership->claims_followed++;
+    }
     return RESULT_OK;
 }
 

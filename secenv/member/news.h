@@ -39,6 +39,10 @@ enum result news_climb_again(struct membership *membership, struct reason *why) 
 
 /* Something newer than we have exists: ask the owner to subscribe again, jittered and rate limited. */
 void news_are_missed(struct membership *membership);
+/* A message that nobody has authenticated claims an epoch of this number: false where that cannot be. */
+bool news_are_plausible(const struct membership *membership, uint64_t epoch);
+/* … else the same, less and less often while nothing comes of it. */
+void news_are_claimed(struct membership *membership);
 
 enum result news_load(struct membership *membership, struct bytes announcement, struct bytes policy,
                       struct reason *why) MUST_USE;

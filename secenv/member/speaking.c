@@ -179,6 +179,21 @@ static enum result hearing_run(struct hearing *hearing, struct arena *arena, str
     return message_take(hearing, why);
 }
 
+/* Of a newer epoch, or before the policy: nothing of it is authenticated yet. */
+static enum result message_wait(struct membership *membership, const struct hearing *hearing, uint64_t epoch,
+                                struct bytes payload, struct reason *why)
+{
+    if (!news_are_plausible(membership, epoch)) {
+        return result_fail(why, RESULT_REFUSED,
+                           "a message as %.128s on %s claims epoch %llu, which cannot be", hearing->sender,
+                           membership->group, (unsigned long long)epoch);
+    }
+    GUARD(waiting_room_enter(&membership->waiting_messages, hearing->site, hearing->sender, payload,
+                             engine_now_us(membership->identity->engine), why));
+    news_are_claimed(membership);
+    return RESULT_OK;
+}
+
 enum result speaking_hear(struct membership *membership, const char *site, const char *sender,
                           struct bytes payload, struct arena *arena, struct reason *why)
 {
@@ -194,11 +209,8 @@ enum result speaking_hear(struct membership *membership, const char *site, const
     }
     if (result == RESULT_OK &&
         (membership_epoch_age(membership, sealed->epoch) == EPOCH_NEWER || !membership_ready(membership))) {
-        news_are_missed(membership);
-        return waiting_room_enter(&membership->waiting_messages, site, sender, payload,
-                                  engine_now_us(membership->identity->engine), why);
-    }
-    if (result == RESULT_OK) {
+        result = message_wait(membership, &hearing, sealed->epoch, payload, why);
+    } else if (result == RESULT_OK) {
         group_opening_init(membership, sealed, site, sender, &hearing.opening);
         result = hearing_run(&hearing, arena, why);
     }

@@ -5,12 +5,26 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* Nobody fills the room alone. */
+static bool sender_has_place(const struct waiting_room *room, const char *sender)
+{
+    size_t taken = 0;
+    for (size_t i = 0; i < room->count; i++) {
+        taken += strcmp(room->places[i]->sender, sender) == 0;
+    }
+    return sender[0] == '\0' || taken < WAITING_PLACES_OF_ONE;
+}
+
 enum result waiting_room_enter(struct waiting_room *room, const char *site, const char *sender,
                                struct bytes payload, uint64_t now_us, struct reason *why)
 {
     if (room->count == WAITING_ROOM_PLACES) {
         return result_fail(why, RESULT_FULL, "%u messages wait for a newer epoch already",
                            WAITING_ROOM_PLACES);
+    }
+    if (!sender_has_place(room, sender)) {
+        return result_fail(why, RESULT_FULL, "%u messages of %.128s wait for a newer epoch already",
+                           WAITING_PLACES_OF_ONE, sender);
     }
     struct waiting_message *message = calloc(1, sizeof(*message));
     if (message == NULL) {

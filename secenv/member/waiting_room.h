@@ -9,6 +9,7 @@
  * the order in which they came, for the climb. Not authenticated yet; in memory only.
  */
 #define WAITING_ROOM_PLACES 16u
+#define WAITING_PLACES_OF_ONE 2u /* of one AE-ID; the relay's own, without a sender, may have all */
 
 struct waiting_message {
     char site[SITE_LIMIT + 1];
@@ -22,7 +23,7 @@ struct waiting_room {
     size_t count;
 };
 
-/* RESULT_FULL where there is no place. Copies. */
+/* RESULT_FULL where there is no place, for this sender. Copies. */
 enum result waiting_room_enter(struct waiting_room *room, const char *site, const char *sender,
                                struct bytes payload, uint64_t now_us, struct reason *why) MUST_USE;
 /* Takes the oldest out; NULL where nobody waits. */

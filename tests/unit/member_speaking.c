@@ -358,6 +358,78 @@ static void message_of_a_newer_epoch_waits(void **state)
     play_free(play);
 }
 
+/* One that nobody can open yet. */
+static Groupseal__Secenv__Code claim_epoch(struct site_node *node, const char *sender, uint64_t ahead)
+{
+    const struct membership *membership = play_membership(node, PLAY_GROUP);
+    Groupseal__Envelope__Sealed sealed = GROUPSEAL__ENVELOPE__SEALED__INIT;
+    uint8_t zero[32] = {0};
+    struct buffer payload = BUFFER_EMPTY(OBJECT_LIMIT);
+    sealed.kind = GROUPSEAL__ENVELOPE__KIND__KIND_MESSAGE;
+    sealed.epoch = membership->current.epoch + ahead;
+    sealed.boot = arena_field((struct bytes){zero, 8});
+    sealed.ciphertext = arena_field(BYTES_OF(zero));
+    assert_int_equal(message_pack(&sealed.base, &payload), RESULT_OK);
+    Groupseal__Secenv__Code code = play_hear(node, TOPIC(MESSAGE), sender, buffer_bytes(&payload), false);
+    buffer_clear(&payload);
+    return code;
+}
+
+static size_t resubscribed(const struct site_node *node)
+{
+    size_t count = 0;
+    for (size_t i = 0; i < site_event_count(node); i++) {
+        count += site_event(node, i)->content_case == EVENT(RESUBSCRIBE);
+    }
+    return count;
+}
+
+/* One member, or who writes as it, cannot keep the others' messages out. */
+static void nobody_fills_the_waiting_room_alone(void **state)
+{
+    (void)state;
+    struct play *play = play_new(2);
+    play->dropped_to = PLAY_DOOR_2;
+    play->dropped_kind = TOPIC(EPOCH);
+    (void)site_join(play->site, "//sp.example/Sdoor3", IDENTITY_ADN_AE, CREDENTIALS_PSK, SITE_MN_CSE, "door");
+    site_advance(play->site, 1000);
+    for (unsigned i = 0; i < WAITING_ROOM_PLACES; i++) {
+        assert_int_equal(claim_epoch(play->door2, "//sp.example/Sdoor3", 1),
+                         i < WAITING_PLACES_OF_ONE ? CODE(OK) : CODE(FULL));
+    }
+    Groupseal__Secenv__Publish *said = speak(play->door, PLAY_GROUP, "85 C");
+    assert_int_equal(site_hear(play->door2, said, false), CODE(OK));
+    play->dropped_to = NULL;
+    site_advance(play->site, 12000);
+    message_is_heard(play->door2, "85 C", false);
+    groupseal__secenv__publish__free_unpacked(said, NULL);
+    play_free(play);
+}
+
+/* What a speaker claims costs the broker next to nothing. */
+static void claimed_epochs_are_followed_less_and_less(void **state)
+{
+    (void)state;
+    struct play *play = play_new(2);
+    site_events_clear(play->door2);
+    assert_int_equal(claim_epoch(play->door2, PLAY_DOOR, UINT64_C(1) << 40), CODE(REFUSED));
+    site_advance(play->site, 20000);
+    assert_int_equal(resubscribed(play->door2), 0);
+    for (unsigned i = 0; i < 3600; i++) {
+        (void)claim_epoch(play->door2, PLAY_DOOR, 1);
+        site_advance(play->site, 1000);
+    }
+    assert_in_range(resubscribed(play->door2), 5, 20);
+    /* A climb shows that there is something to follow. */
+    (void)site_join(play->site, "//sp.example/Sdoor3", IDENTITY_ADN_AE, CREDENTIALS_PSK, SITE_MN_CSE, "door");
+    site_advance(play->site, 31000);
+    site_events_clear(play->door2);
+    (void)claim_epoch(play->door2, PLAY_DOOR, 1);
+    site_advance(play->site, 12000);
+    assert_int_equal(resubscribed(play->door2), 1);
+    play_free(play);
+}
+
 /* ---- counters ---- */
 
 /* A forged counter far ahead would lock the true sender out. */
@@ -396,6 +468,8 @@ int main(void)
         cmocka_unit_test(previous_epoch_is_over_for_messages_after_an_eviction),
         cmocka_unit_test(latecomer_takes_no_messages_of_the_evicted),
         cmocka_unit_test(message_of_a_newer_epoch_waits),
+        cmocka_unit_test(nobody_fills_the_waiting_room_alone),
+        cmocka_unit_test(claimed_epochs_are_followed_less_and_less),
         cmocka_unit_test(counter_far_ahead_is_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -587,13 +587,22 @@ static enum result climb_turn(struct membership *membership, uint64_t now, uint6
     return RESULT_OK;
 }
 
+/* Who waits for too long makes room for others. */
+static void waiting_turn(struct waiting_room *room, uint64_t now, uint64_t *next)
+{
+    waiting_room_expire(room, now < WAITING_LIFE_US ? 0 : now - WAITING_LIFE_US);
+    if (room->count != 0) {
+        uint64_t due = room->places[0]->entered_us + WAITING_LIFE_US + 1;
+        *next = due < *next ? due : *next;
+    }
+}
+
 enum result news_turn(struct membership *membership, uint64_t *next, struct reason *why)
 {
     uint64_t now = engine_now_us(membership->identity->engine);
     GUARD(climb_turn(membership, now, next, why));
-    uint64_t stale = now < WAITING_LIFE_US ? 0 : now - WAITING_LIFE_US;
-    waiting_room_expire(&membership->waiting_commands, stale);
-    waiting_room_expire(&membership->waiting_messages, stale);
+    waiting_turn(&membership->waiting_commands, now, next);
+    waiting_turn(&membership->waiting_messages, now, next);
     GUARD(resubscribe_turn(membership, now));
     if (membership->identity->online && membership->resubscribe_us < *next) {
         *next = membership->resubscribe_us;

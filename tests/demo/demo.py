@@ -11,11 +11,12 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from harness.processes import Failure, clean_environment, free_ports, wait_until  # noqa: E402
+from harness.processes import Failure, clean_environment, free_ports  # noqa: E402
 from harness.site import IN_CSE, MN_CSE, Device, Site  # noqa: E402
 
 STEP_SECONDS = 15
 EAVESDROPPER = "Seavesdropper"
+STOLEN = "Ssensor1"
 GROUPS = {"sensors": "sensor", "doors": "door", "extinguishers": "extinguisher"}
 DEVICES = [Device("Ssensor1", "sensor", "cert"), Device("Ssensor2", "sensor", "psk"),
            Device("Ssensor3", "sensor", "cert", hop="psk"),
@@ -83,16 +84,19 @@ class Demo:
                         "broker": site.broker.certificate_port, "clients": hops["cert"] + 1},
                        {"mode": "pre-shared key", "listen": self.relay_ports["psk"],
                         "broker": site.broker.psk_port, "clients": hops["psk"]}],
-            "eavesdropper": {
-                "stem": EAVESDROPPER, "mn": "mn-1", "port": self.relay_ports["cert"], "ca": str(site.pki.hop_ca),
-                "certificate": str(site.pki.file(EAVESDROPPER, "hop.pem")),
-                "key": str(site.pki.file(EAVESDROPPER, "hop.key")),
+            "eavesdroppers": [self.eavesdropper(EAVESDROPPER, None), self.eavesdropper(STOLEN, "sensors")]}
+
+    def eavesdropper(self, stem, stolen):
+        """`stolen`: the group of a real device, whose hop key was stolen."""
+        pki = self.site.pki
+        return {"stem": stem, "stolen": stolen, "mn": "mn-1", "port": self.relay_ports["cert"],
+                "ca": str(pki.hop_ca), "certificate": str(pki.file(stem, "hop.pem")),
+                "key": str(pki.file(stem, "hop.key")),
                 "filters": ["#", "/#", "+/#", "groupseal/#", "groupseal/v1/mn-1/+/cmd", "groupseal/v1/mn-1/doors/#",
                             "groupseal/v1/+/+/msg/+", "groupseal/v1/mn-1/+/ack/+", "$share/x/groupseal/#",
                             "/oneM2M/#", "/oneM2M/req/#", "/oneM2M/resp/#", "/oneM2M/req/mn-1/Sdoor1/json",
-                            "/oneM2M/req/in-cse/+/json", "+/oneM2M/+/+/+/+",
-                            f"/oneM2M/req/+/{EAVESDROPPER}/#", f"/oneM2M/resp/{EAVESDROPPER}/+/#",
-                            f"/oneM2M/reg_resp/{EAVESDROPPER}/+/#"]}}
+                            "/oneM2M/req/in-cse/+/json", "+/oneM2M/+/+/+/+", f"/oneM2M/req/+/{stem}/#",
+                            f"/oneM2M/resp/{stem}/+/#", f"/oneM2M/reg_resp/{stem}/+/#"]}
 
     def start(self):
         plan_file = self.folder / "plan.json"
@@ -124,12 +128,8 @@ class Demo:
     def burn(self):
         print("Fire:")
         site = self.site
-        answer = site.say("Ssensor1", "sensors", HEAT)
-        if answer != "ok":
-            raise Failure(f"the sensor's report was not sent: {answer}")
-        for stem in ("Ssensor2", "Ssensor3"):
-            wait_until(lambda stem=stem: any(message["text"] == HEAT for message in site.heard(stem)), 10,
-                       f"{stem} hears of the heat")
+        site.wait_ready(seconds=20)
+        site.say_until_heard("Ssensor1", "sensors", HEAT, ["Ssensor2", "Ssensor3"])
         print(f'  Ssensor1 reports "{HEAT}", sealed, to sensors: Ssensor2 and Ssensor3 can read it')
         for group, payload in (("doors", "close"), ("extinguishers", "start")):
             self.command(group, payload)

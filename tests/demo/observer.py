@@ -4,7 +4,8 @@ The observer of ./demo: a program of its own that believes no actor's word.
 
 It sees the broker's traffic in three ways:
   * on the wire: all clients connect through its relays, which pass bytes on and keep a copy;
-  * as a client with valid TLS credentials and no place in any roster, subscribed to all it may reach;
+  * as clients with valid TLS credentials, subscribed to all they may reach: one in no roster, and one with the
+    stolen hop key of a sensor;
   * inside the broker: a tap (harness/tap.c) writes down what the broker itself sees.
 Of the secure environments it reads the audit counters and states, over their audit sockets.
 
@@ -35,13 +36,14 @@ def say(**content):
 
 
 class Eavesdropper:
-    """A client with a good hop certificate, in no roster; subscribes to whatever it can think of."""
+    """A client with a good hop certificate; subscribes to whatever it can think of."""
 
     def __init__(self, plan):
         self.stem = plan["stem"]
+        self.stolen = plan["stolen"]
         self.mn = plan["mn"]
         self.refused, self.granted, self.asked, self.received = [], [], {}, []
-        self.client = mqtt.Client(client_id="A::" + self.stem)
+        self.client = mqtt.Client(client_id="eavesdropper as " + self.stem)
         self.client.tls_set(plan["ca"], plan["certificate"], plan["key"], cert_reqs=ssl.CERT_REQUIRED)
         self.client.on_connect = self._connected
         self.client.on_subscribe = self._subscribed
@@ -59,11 +61,15 @@ class Eavesdropper:
     def _subscribed(self, client, _data, identifier, granted):
         topic_filter = self.asked.get(identifier)
         (self.refused if granted[0] >= 128 else self.granted).append(topic_filter)
-        if len(self.refused) + len(self.granted) == len(self.filters):
+        if not self.stolen and len(self.refused) + len(self.granted) == len(self.filters):
             # Its own registration is answered to it: so it does hear what it may hear.
             client.publish(f"/oneM2M/reg_req/{self.stem}/{self.mn}/json", json.dumps(
                 {"op": 1, "to": f"/{self.mn}", "fr": self.stem, "rqi": "eavesdropper", "rvi": "3", "ty": 2,
                  "pc": {"m2m:ae": {"api": "Neavesdropper", "rr": True, "srv": ["3"]}}}), 1)
+
+
+def is_eavesdropper(record):
+    return record.client.startswith("eavesdropper")
 
 
 class Secenvs:
@@ -110,12 +116,14 @@ class Observer:
         self.secenvs = Secenvs(plan["secenv"], plan["audit"])
         self.tap, self.records = Tap(plan["tap"]), []
         self.wire = Relays([(relay["listen"], relay["broker"]) for relay in plan["relays"]])
-        self.eavesdropper = None
+        self.eavesdroppers = []
 
     def listen(self):
-        """The eavesdropper comes when the broker is there: before any message that it could miss."""
-        if self.eavesdropper is None and "eavesdropper" in self.plan:
-            self.eavesdropper = Eavesdropper(self.plan["eavesdropper"])
+        """The eavesdroppers come when the broker is there: before any message that they could miss."""
+        self.eavesdroppers = [Eavesdropper(plan) for plan in self.plan["eavesdroppers"]]
+
+    def overheard(self):
+        return [payload for eavesdropper in self.eavesdroppers for _, payload in eavesdropper.received]
 
     def traffic(self):
         self.records += self.tap.read()
@@ -168,7 +176,7 @@ class Observer:
     def _objects(self, access, topic, user):
         """(to, eckm) of the NOTIFY requests of the IN-CSE on a topic."""
         for record in self.traffic():
-            if record.access != access or record.topic != topic or record.user != user:
+            if record.access != access or record.topic != topic or record.user != user or is_eavesdropper(record):
                 continue
             primitive = json.loads(record.payload)
             if primitive.get("op") == 5 and primitive.get("fr") == self.in_cse:
@@ -196,9 +204,10 @@ class Observer:
             need(given & {eckm for to, eckm in sent if to == device["identity"]},
                  f"nothing of the IN-CSE reached {device['stem']} unchanged")
         own = [eckm.encode() for to, eckm in sent if to == self.mn]
-        stems = {device["stem"] for device in self.devices}
-        given = [record.payload for record in self.traffic() if record.access == GIVEN and record.user in stems]
-        for payload in given + [payload for _, payload in self.eavesdropper.received]:
+        # Whether an eavesdropper is given it, only the plugin decides: what it did get is in overheard().
+        given = [record.payload for record in self.traffic()
+                 if record.access == GIVEN and not is_eavesdropper(record)]
+        for payload in given + self.overheard():
             need(not any(eckm in payload for eckm in own), "what was for the MN-CSE itself went on")
         return f"MN-CSE forwards, unchanged, what is for the {len(self.devices)} ADN-AEs, and keeps its own"
 
@@ -244,29 +253,41 @@ class Observer:
     def check_secrecy(self, plaintexts):
         broker = [record for record in self.traffic() if record.access in (GIVEN, PUBLISHED)]
         sealed = [record for record in broker if record.topic.startswith("groupseal/")]
-        heard = self.eavesdropper.received
+        wire = self.wire.bytes()
+        lines = [f"on the wire: {sum(map(len, wire))} bytes in {len(self.wire.connections)} connections, TLS only, "
+                 "no plaintext"]
         try:
-            need(any("/reg_resp/" in topic for topic, _ in heard), "the eavesdropping client heard nothing at all")
+            need(sum(map(len, wire)) > 0, "nothing was seen on the wire")
             for kind in ("cmd", "msg", "ack"):
                 need(any(record.topic.split("/")[4] == kind for record in sealed),
                      f"no {kind} message was seen in the broker")
-            wire = self.wire.bytes()
-            need(sum(map(len, wire)) > 0, "nothing was seen on the wire")
-            for where, texts in (("on the wire", wire), ("by the eavesdropping client", [p for _, p in heard]),
-                                 ("in the broker", [payload for r in broker for payload in opened(r.payload)])):
-                found = find(texts, [text.encode() for text in plaintexts])
+            for where, texts in (("on the wire", wire), ("by an eavesdropping client", self.overheard()),
+                                 ("in the broker", [record.payload for record in broker])):
+                found = find([text for payload in texts for text in opened(payload)],
+                             [text.encode() for text in plaintexts])
                 need(found is None, f"plaintext was seen {where}: {found!r}")
-            need(not any(topic.startswith("groupseal/") for topic, _ in heard),
-                 "the eavesdropping client was given messages of a group")
+            for eavesdropper in self.eavesdroppers:
+                lines.append(self.check_eavesdropper(eavesdropper))
         except NotYet as why:
             say(secret=False, why=str(why))
             return
-        total = sum(map(len, wire))
-        say(secret=True, lines=[
-            f"on the wire: {total} bytes in {len(self.wire.connections)} connections, TLS only, no plaintext",
-            f"client with valid TLS credentials: {len(self.eavesdropper.refused)} of "
-            f"{len(self.eavesdropper.filters)} subscriptions refused, {len(heard)} messages heard, none of a group",
-            f"inside the broker: {len(sealed)} group messages seen, all ciphertext"])
+        lines.append(f"inside the broker: {len(sealed)} group messages seen, all ciphertext")
+        say(secret=True, lines=lines)
+
+    @staticmethod
+    def check_eavesdropper(eavesdropper):
+        heard = [topic for topic, _ in eavesdropper.received]
+        groups = {topic.split("/")[3] for topic in heard if topic.startswith("groupseal/")}
+        refused = f"{len(eavesdropper.refused)} of {len(eavesdropper.filters)} subscriptions refused, {len(heard)} " \
+                  "messages heard"
+        if not eavesdropper.stolen:
+            need(any("/reg_resp/" in topic for topic in heard), "the eavesdropping client heard nothing at all")
+            need(not groups, f"the eavesdropping client was given messages of {', '.join(groups)}")
+            return f"client with valid TLS credentials, in no roster: {refused}, none of a group"
+        need(groups == {eavesdropper.stolen}, f"the eavesdropper with a stolen key heard of the groups {groups}")
+        need(any("/msg/" in topic for topic in heard), "the eavesdropper with a stolen key heard no member message")
+        return f"client with the stolen TLS key of {eavesdropper.stem}: {refused}, " \
+               f"{sum(topic.startswith('groupseal/') for topic in heard)} of its group, all ciphertext"
 
 
 def opened(payload):

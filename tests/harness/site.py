@@ -5,6 +5,7 @@ import json
 import shutil
 import socket
 import tempfile
+import time
 from pathlib import Path
 
 from harness.broker import Broker
@@ -239,6 +240,16 @@ class Site:
         """The member messages that a device was given."""
         events = [json.loads(line) for line in self.running[stem].out.read_text().splitlines() if line]
         return [event for event in events if event["event"] == "message"]
+
+    def say_until_heard(self, stem, group, text, listeners, seconds=15):
+        """Says it again until all hear it: who has just joined may not listen yet."""
+        def heard():
+            answer = self.say(stem, group, text)
+            if answer != "ok":
+                raise Failure(f"{stem} could not say it: {answer}")
+            time.sleep(0.3)
+            return all(any(message["text"] == text for message in self.heard(listener)) for listener in listeners)
+        wait_until(heard, seconds, f"{', '.join(listeners)} hear what {stem} says")
 
     # -- files ----------------------------------------------------------------------------------------------
 

@@ -37,8 +37,7 @@ def test_commands_and_messages(make_site, mn_mode, embedded_mn):
     assert [site.done(stem, "open one") for stem in site.devices] == [0, 1, 0, 0, 0]
 
     # A member message reaches the others of the group only.
-    assert site.say("Ssensor1", "sensors", "it is hot") == "ok"
-    wait_until(lambda: any(message["text"] == "it is hot" for message in site.heard("Ssensor2")), 10, "it is heard")
+    site.say_until_heard("Ssensor1", "sensors", "it is hot", ["Ssensor2"])
     assert not site.heard("Sdoor1")
     assert site.say("Sdoor1", "sensors", "not mine").startswith("error")
 

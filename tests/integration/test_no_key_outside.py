@@ -44,8 +44,7 @@ def site(build, tmp_path_factory):
 def live(site):
     site.start_all(GROUPS)
     assert site.send("doors", COMMAND) == {"Sdoor1": "done", "Sdoor2": "done"}
-    assert site.say("Ssensor1", "sensors", MESSAGE) == "ok"
-    wait_until(lambda: site.heard("Ssensor2"), 10, "the message is heard")
+    site.say_until_heard("Ssensor1", "sensors", MESSAGE, ["Ssensor2"])
     before = site.groups_of("Ssensor1")["sensors"]["epoch"]
     site.operator("member", "evict", "Ssensor2")
     wait_until(lambda: site.groups_of("Ssensor1")["sensors"]["epoch"] > before, 20, "Ssensor2 is out")

@@ -129,7 +129,7 @@ static enum exit_code group_create(struct operator_session *session, struct crea
     arguments->create.n_sites = arguments->site_count;
     request.request_case = GROUPSEAL__SECENV__TO_SECENV__REQUEST_GROUP_CREATE;
     request.group_create = &arguments->create;
-    enum exit_code code = operator_call(session, &request, &message);
+    enum exit_code code = operator_change(session, &request, &message);
     secenv_client_free(message);
     return code;
 }

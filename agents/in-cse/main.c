@@ -46,7 +46,9 @@ static void usage(FILE *out)
     fputs("\n`in-cse COMMAND --help` shows the options of a command; see in-cse(1).\n"
           "Exit status: 0 done, 1 error, 2 usage, 3 a member failed, refused or does not know, 4 a member "
           "did not\n"
-          "answer in time, 5 the secure environment cannot be reached.\n",
+          "answer in time, 5 the secure environment cannot be reached, 6 it may have been done, but the "
+          "secure\n"
+          "environment went away.\n",
           out);
 }
 

@@ -133,7 +133,7 @@ static enum exit_code member_call(struct operator_session *session, const struct
                                   Groupseal__Secenv__ToSecenv *request, const char *name, const char *done)
 {
     Groupseal__Secenv__FromSecenv *message = NULL;
-    enum exit_code code = operator_call(session, request, &message);
+    enum exit_code code = operator_change(session, request, &message);
     secenv_client_free(message);
     if (code != EXIT_DONE) {
         return code;

@@ -76,7 +76,7 @@ enum exit_code new_members_add(struct operator_session *session, struct new_memb
     add.n_members = count;
     request.request_case = GROUPSEAL__SECENV__TO_SECENV__REQUEST_MEMBER_ADD;
     request.member_add = &add;
-    enum exit_code code = operator_call(session, &request, &message);
+    enum exit_code code = operator_change(session, &request, &message);
     secenv_client_free(message);
     return code;
 }

@@ -182,6 +182,19 @@ void operator_events(struct operator_session *session, operator_event *on_event,
     session->context = context;
 }
 
+/* Keeps the message of a reply that is OK; else says what is wrong. */
+static enum exit_code reply_take(Groupseal__Secenv__FromSecenv **message)
+{
+    const Groupseal__Secenv__Reply *reply = (*message)->reply;
+    if (reply->code == GROUPSEAL__SECENV__CODE__OK) {
+        return EXIT_DONE;
+    }
+    operator_say("%s", reply->reason[0] != '\0' ? reply->reason : "refused by the secure environment");
+    secenv_client_free(*message);
+    *message = NULL;
+    return EXIT_FAILED;
+}
+
 enum exit_code operator_call(struct operator_session *session, Groupseal__Secenv__ToSecenv *request,
                              Groupseal__Secenv__FromSecenv **message)
 {
@@ -192,14 +205,18 @@ enum exit_code operator_call(struct operator_session *session, Groupseal__Secenv
         operator_say("%s", why);
         return EXIT_UNREACHABLE;
     }
-    const Groupseal__Secenv__Reply *reply = (*message)->reply;
-    if (reply->code == GROUPSEAL__SECENV__CODE__OK) {
-        return EXIT_DONE;
+    return reply_take(message);
+}
+
+enum exit_code operator_change(struct operator_session *session, Groupseal__Secenv__ToSecenv *request,
+                               Groupseal__Secenv__FromSecenv **message)
+{
+    enum exit_code code = operator_call(session, request, message);
+    if (code == EXIT_UNREACHABLE && secenv_client_handed_over(session->client)) {
+        operator_say("it may have been done: the secure environment had the request");
+        return EXIT_UNCERTAIN;
     }
-    operator_say("%s", reply->reason[0] != '\0' ? reply->reason : "refused by the secure environment");
-    secenv_client_free(*message);
-    *message = NULL;
-    return EXIT_FAILED;
+    return code;
 }
 
 enum exit_code operator_wait(struct operator_session *session, uint64_t deadline_ms, const bool *done)

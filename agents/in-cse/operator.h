@@ -19,6 +19,7 @@ enum exit_code {
     EXIT_MEMBERS = 3,     /* send, report: a member failed, refused or does not know the outcome */
     EXIT_NO_ANSWER = 4,   /* send, report: a member has not answered in time */
     EXIT_UNREACHABLE = 5, /* the secure environment cannot be reached, or went away */
+    EXIT_UNCERTAIN = 6,   /* it went away, or did not answer, when it had a request that changes something */
 };
 
 /* --operator-socket, --config, --json: a child parser of each command's, its input is operator_options. */
@@ -40,6 +41,9 @@ void operator_close(struct operator_session *session); /* NULL is allowed */
  * secenv_client_free; else what is wrong has been said. Events go to the order's (operator_events). */
 enum exit_code operator_call(struct operator_session *session, Groupseal__Secenv__ToSecenv *request,
                              Groupseal__Secenv__FromSecenv **message);
+/* The same for a request that changes something: EXIT_UNCERTAIN where it was handed over and not answered. */
+enum exit_code operator_change(struct operator_session *session, Groupseal__Secenv__ToSecenv *request,
+                               Groupseal__Secenv__FromSecenv **message);
 /* Where the events of this connection go, until changed. */
 typedef void operator_event(void *context, const Groupseal__Secenv__Event *event);
 void operator_events(struct operator_session *session, operator_event *on_event, void *context);

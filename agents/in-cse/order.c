@@ -129,6 +129,25 @@ static void on_event(void *context, const Groupseal__Secenv__Event *event)
     follower->over = follower->broken || follower->report.complete;
 }
 
+static void id_text(const struct report *report, char out[2 * COMMAND_ID_SIZE + 1])
+{
+    for (size_t i = 0; i < COMMAND_ID_SIZE; i++) {
+        snprintf(out + 2 * i, 3, "%02x", report->command_id[i]);
+    }
+}
+
+/* The secure environment was given the command, and is silent now. */
+static void say_uncertain(const struct follower *follower)
+{
+    char id[2 * COMMAND_ID_SIZE + 1];
+    if (follower->known) {
+        id_text(&follower->report, id);
+        operator_say("the command may have been sent: see `in-cse report %s`", id);
+    } else {
+        operator_say("the command may have been sent; sent again, it would be another one");
+    }
+}
+
 static enum exit_code order_send(struct operator_session *session, struct send_arguments *arguments,
                                  const uint8_t *payload, size_t length, struct follower *follower)
 {
@@ -151,7 +170,10 @@ static enum exit_code order_send(struct operator_session *session, struct send_a
     request.request_case = GROUPSEAL__SECENV__TO_SECENV__REQUEST_ORDER_SEND;
     request.order_send = &order;
     operator_events(session, on_event, follower);
-    enum exit_code code = operator_call(session, &request, &message);
+    enum exit_code code = operator_change(session, &request, &message);
+    if (code == EXIT_UNCERTAIN) {
+        say_uncertain(follower);
+    }
     if (code != EXIT_DONE) {
         return code;
     }
@@ -176,11 +198,53 @@ static void id_print(const struct report *report, bool json)
         json_line_put(object);
         return;
     }
-    printf("command ");
-    for (size_t i = 0; i < COMMAND_ID_SIZE; i++) {
-        printf("%02x", report->command_id[i]);
+    char id[2 * COMMAND_ID_SIZE + 1];
+    id_text(report, id);
+    printf("command %s\n", id);
+}
+
+static enum exit_code report_page(struct operator_session *session, struct follower *follower, uint32_t page,
+                                  uint32_t *pages)
+{
+    Groupseal__Secenv__OrderShow show = GROUPSEAL__SECENV__ORDER_SHOW__INIT;
+    Groupseal__Secenv__ToSecenv request = GROUPSEAL__SECENV__TO_SECENV__INIT;
+    Groupseal__Secenv__FromSecenv *message = NULL;
+    show.command_id = (ProtobufCBinaryData){COMMAND_ID_SIZE, follower->report.command_id};
+    show.page = page;
+    request.request_case = GROUPSEAL__SECENV__TO_SECENV__REQUEST_ORDER_SHOW;
+    request.order_show = &show;
+    enum exit_code code = operator_call(session, &request, &message);
+    if (code != EXIT_DONE) {
+        return code;
     }
-    printf("\n");
+    const Groupseal__Secenv__Reply *reply = message->reply;
+    bool whole = reply->content_case == GROUPSEAL__SECENV__REPLY__CONTENT_REPORT &&
+                 reply->report->page == page && report_merge(&follower->report, reply->report);
+    *pages = whole ? reply->report->pages : 0;
+    follower->broken = follower->broken || !whole;
+    secenv_client_free(message);
+    return EXIT_DONE;
+}
+
+/* Asks for all that is known of the command: also who was to act on it, and has not been heard of. */
+static enum exit_code report_ask(struct operator_session *session, struct follower *follower)
+{
+    enum exit_code code = EXIT_DONE;
+    uint32_t pages = 1;
+    for (uint32_t page = 0; code == EXIT_DONE && page < pages; page++) {
+        code = report_page(session, follower, page, &pages);
+    }
+    return code;
+}
+
+/* Prints the report, whole or not; the exit code that it means, where `code` says that all is well. */
+static enum exit_code report_end(const struct follower *follower, bool json, enum exit_code code)
+{
+    if (report_print(&follower->report, json) != 0 || follower->broken) {
+        operator_say("the report is not whole: out of memory, or it is of another command");
+        return EXIT_FAILED;
+    }
+    return code == EXIT_DONE ? report_exit_code(&follower->report) : code;
 }
 
 static enum exit_code order_follow(struct operator_session *session, const struct send_arguments *arguments,
@@ -191,14 +255,14 @@ static enum exit_code order_follow(struct operator_session *session, const struc
         return EXIT_DONE;
     }
     enum exit_code code = operator_wait(session, monotonic_ms() + arguments->wait_ms, &follower->over);
-    if (code == EXIT_DONE) {
-        code = follower->broken ? EXIT_FAILED : report_exit_code(&follower->report);
+    if (code == EXIT_DONE && !follower->over) {
+        code = report_ask(session, follower);
     }
-    if (report_print(&follower->report, arguments->common.json) != 0 || follower->broken) {
-        operator_say("the report is not whole: out of memory, or it is of another command");
-        code = EXIT_FAILED;
+    if (code == EXIT_UNREACHABLE) {
+        say_uncertain(follower);
+        code = EXIT_UNCERTAIN;
     }
-    return code;
+    return report_end(follower, arguments->common.json, code);
 }
 
 enum exit_code command_send(int argc, char **argv)
@@ -255,37 +319,6 @@ static bool id_parse(const char *text, uint8_t id[COMMAND_ID_SIZE])
     return true;
 }
 
-static enum exit_code report_show(struct operator_session *session, struct follower *follower, bool json)
-{
-    Groupseal__Secenv__OrderShow show = GROUPSEAL__SECENV__ORDER_SHOW__INIT;
-    Groupseal__Secenv__ToSecenv request = GROUPSEAL__SECENV__TO_SECENV__INIT;
-    Groupseal__Secenv__FromSecenv *message = NULL;
-    show.command_id = (ProtobufCBinaryData){COMMAND_ID_SIZE, follower->report.command_id};
-    request.request_case = GROUPSEAL__SECENV__TO_SECENV__REQUEST_ORDER_SHOW;
-    request.order_show = &show;
-    operator_events(session, on_event, follower);
-    enum exit_code code = operator_call(session, &request, &message);
-    if (code != EXIT_DONE) {
-        return code;
-    }
-    const Groupseal__Secenv__Reply *reply = message->reply;
-    uint32_t pages =
-        reply->content_case == GROUPSEAL__SECENV__REPLY__CONTENT_REPORT ? reply->report->pages : 0;
-    bool whole = reply->content_case == GROUPSEAL__SECENV__REPLY__CONTENT_REPORT &&
-                 report_merge(&follower->report, reply->report) && !follower->broken;
-    secenv_client_free(message);
-    if (!whole || report_print(&follower->report, json) != 0) {
-        operator_say("the report is not whole");
-        return EXIT_FAILED;
-    }
-    code = report_exit_code(&follower->report);
-    if (pages > 1) { /* the secure environment gives one page */
-        operator_say("only the first %zu members are shown", follower->report.count);
-        code = code == EXIT_DONE ? EXIT_NO_ANSWER : code;
-    }
-    return code;
-}
-
 enum exit_code command_report(int argc, char **argv)
 {
     static const struct argp parser = {NULL,
@@ -307,7 +340,10 @@ enum exit_code command_report(int argc, char **argv)
     struct operator_session *session = NULL;
     enum exit_code code = operator_open(&arguments.common, &session);
     if (code == EXIT_DONE) {
-        code = report_show(session, &follower, arguments.common.json);
+        code = report_ask(session, &follower);
+    }
+    if (code == EXIT_DONE) {
+        code = report_end(&follower, arguments.common.json, code);
     }
     operator_close(session);
     report_clear(&follower.report);

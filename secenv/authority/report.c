@@ -216,7 +216,16 @@ enum result order_show(struct engine *engine, const Groupseal__Secenv__OrderShow
     }
     GUARD(report_load(engine, arena_view(request->command_id), arena, *out, why));
     (*out)->pages = page_count(*out);
-    (*out)->n_rows = page_length(*out, 0);
+    (*out)->page = request->page;
+    if ((*out)->page >= (*out)->pages) {
+        return result_fail(why, RESULT_INVALID, "this order's report has %u pages", (*out)->pages);
+    }
+    size_t first = 0;
+    for (uint32_t page = 0; page < (*out)->page; page++) {
+        first += page_length(*out, first);
+    }
+    (*out)->n_rows = page_length(*out, first);
+    (*out)->rows += first;
     return RESULT_OK;
 }
 

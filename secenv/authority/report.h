@@ -19,7 +19,7 @@ enum result order_refused(struct engine *engine, const struct member *mn_cse, co
 enum result report_changed(struct engine *engine, struct bytes command_id, struct arena *arena,
                            struct reason *why) MUST_USE;
 
-/* Operator. The first page. */
+/* Operator. One page. */
 enum result order_show(struct engine *engine, const Groupseal__Secenv__OrderShow *request,
                        struct arena *arena, Groupseal__Secenv__OrderReport **out,
                        struct reason *why) MUST_USE;

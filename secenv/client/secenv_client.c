@@ -20,6 +20,7 @@ struct secenv_client {
     pid_t pid; /* of the embedded one, else -1 */
     bool lost;
     uint64_t last_id;
+    uint64_t called_id;                      /* the last call's; 0: it was not sent */
     uint8_t packet[SECENV_PACKET_LIMIT + 1]; /* a byte more tells a packet that is too long */
 };
 
@@ -283,6 +284,7 @@ secenv_client_call(struct secenv_client *client, Groupseal__Secenv__ToSecenv *re
 {
     int64_t deadline_ms = now_ms() + timeout_ms;
     uint64_t id = send_until(client, request, deadline_ms, why, why_size);
+    client->called_id = id;
     if (id == 0) {
         return NULL;
     }
@@ -310,6 +312,11 @@ secenv_client_call(struct secenv_client *client, Groupseal__Secenv__ToSecenv *re
         }
         secenv_client_free(message);
     }
+}
+
+bool secenv_client_handed_over(const struct secenv_client *client)
+{
+    return client->called_id != 0;
 }
 
 Groupseal__Secenv__FromSecenv *secenv_client_greet(struct secenv_client *client, int timeout_ms, char *why,

@@ -65,6 +65,10 @@ secenv_client_call(struct secenv_client *client, Groupseal__Secenv__ToSecenv *re
                    void (*on_event)(void *context, const Groupseal__Secenv__Event *event), void *context,
                    char *why, size_t why_size) __attribute__((warn_unused_result));
 
+/* Whether the last secenv_client_call that failed had handed its request over: then nobody knows what it did.
+ */
+bool secenv_client_handed_over(const struct secenv_client *client);
+
 /* For command-line tools: Hello, the first request on every connection. Returns the message whose reply holds
  * the Welcome. NULL: lost, timed out or refused, `why` says it. */
 Groupseal__Secenv__FromSecenv *secenv_client_greet(struct secenv_client *client, int timeout_ms, char *why,

@@ -2,11 +2,15 @@
 """The operator's commands of in-cse, on a real secure environment of an authority: tables, JSON, exit codes."""
 
 import json
+import tempfile
+from pathlib import Path
 
 import pytest
-from harness.processes import clean_environment, run
+from fake_secenv import FakeSecenv
+from harness.processes import clean_environment, run, wait_until
+from harness.site import IN_CSE, Device
 
-DONE, FAILED, USAGE, MEMBERS, NO_ANSWER, UNREACHABLE = range(6)
+DONE, FAILED, USAGE, MEMBERS, NO_ANSWER, UNREACHABLE, UNCERTAIN = range(7)
 
 
 @pytest.fixture
@@ -114,6 +118,96 @@ def test_send_without_members(operator):
     operator("send", "windows", "close", code=FAILED)
     operator("send", "doors", "x" * 16385, code=FAILED)
     operator("report", "00" * 16, code=FAILED)
+
+
+def test_send_while_in_cse_run_is_away(make_site):
+    """Nothing is heard of the members: the report names them all the same, and counts them."""
+    site = make_site([Device("Sdoor1", "door"), Device("Sdoor2", "door", "psk")])
+    site.start_all({"doors": "door"})
+    site.running["in-cse"].stop()
+    sent = site.operator("send", "doors", "close", "--valid", "60s", "--wait", "1s", check=False)
+    report = json.loads(sent.stdout)
+    assert sent.returncode == NO_ANSWER and not report["complete"] and report["group"] == "doors"
+    assert report["no_answer"] == 2
+    assert {row["name"]: row["outcome"] for row in report["members"]} == {
+        "//sp.example/Sdoor1": "no answer", "//sp.example/Sdoor2": "no answer"}
+    # Its twin: with in-cse run the same command is carried out, and the report of its id says so.
+    site.start_in_cse()
+    wait_until(lambda: json.loads(site.operator("report", report["command_id"], check=False).stdout)["done"] == 2, 40,
+               "it was carried out")
+
+
+class Authority(FakeSecenv):
+    """Answers as an authority; `lose` ends the connection at these requests, `events` come before that."""
+
+    def __init__(self, *arguments):
+        super().__init__(*arguments, identity=IN_CSE)
+        self.lose = set()
+        self.pages = 3
+        self.report_first = False
+
+    def _reply(self, request):
+        kind = request.WhichOneof("request")
+        if kind == "order_send" and self.report_first:
+            self.event(report=self.pb.OrderReport(command_id=b"i" * 16, group="doors", pages=1))
+        if kind in self.lose:
+            self.connection.close()
+            self.connection = None
+            return
+        message = self.pb.FromSecenv()
+        message.reply.id = request.id
+        if kind == "hello":
+            message.reply.welcome.profile = "authority"
+            message.reply.welcome.identities.append(self.identity)
+        elif kind == "order_send":
+            message.reply.order.command_id = b"i" * 16
+        elif kind == "order_show":
+            report = message.reply.report
+            report.command_id, report.group, report.pages = request.order_show.command_id, "doors", self.pages
+            report.page, report.complete = request.order_show.page, True
+            for number in range(256):
+                report.rows.add(name=f"//sp.example/S{report.page}x{number}", outcome=self.pb.DONE)
+        self.connection.send(message.SerializeToString())
+
+
+@pytest.fixture
+def authority(tmp_path, build):
+    with tempfile.TemporaryDirectory(prefix="groupseal-") as folder:
+        fake = Authority(tmp_path, Path(folder) / "operator")
+        fake.start()
+
+        def command(*arguments, code):
+            result = run([build / "bin" / "in-cse", *arguments, "--operator-socket", fake.path], check=False)
+            assert result.returncode == code, result.stdout + result.stderr
+            return result
+
+        fake.command = command
+        yield fake
+        fake.stop()
+
+
+def test_report_of_many_pages(authority):
+    result = authority.command("report", "69" * 16, "--json", code=DONE)
+    report = json.loads(result.stdout)
+    assert report["complete"] and report["done"] == 3 * 256 == len(report["members"])
+
+
+def test_lost_after_sending(authority):
+    """What may have been done does not look like what cannot be reached."""
+    authority.lose = {"order_send", "member_evict"}
+    result = authority.command("send", "doors", "close", code=UNCERTAIN)
+    assert "may have been sent" in result.stderr and "cannot" not in result.stderr
+    authority.report_first = True  # then its id is known
+    assert f"in-cse report {'69' * 16}" in authority.command("send", "doors", "close", code=UNCERTAIN).stderr
+    assert "may have been done" in authority.command("member", "evict", "Sdoor1", code=UNCERTAIN).stderr
+    authority.lose = {"order_show"}
+    assert "69" * 16 in authority.command("send", "doors", "close", "--wait", "1s", code=UNCERTAIN).stderr
+    # The twins: lost before there was anything to do, and asked for what changes nothing.
+    authority.command("report", "69" * 16, code=UNREACHABLE)
+    authority.lose = {"hello"}
+    authority.command("send", "doors", "close", code=UNREACHABLE)
+    authority.lose = set()
+    authority.command("send", "doors", "close", "--wait", "1s", code=DONE)
 
 
 @pytest.mark.parametrize("arguments", [

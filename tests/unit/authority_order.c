@@ -322,6 +322,47 @@ static void pages_of_a_report(void **state)
     }
 }
 
+/* All of a large report can be read, page by page. */
+static void pages_for_the_operator(void **state)
+{
+    enum { ROWS = 600, PAGES = 3 };
+    struct world *world = *state;
+    struct store *store = site_store(site_authority(world->site));
+    uint8_t id[COMMAND_ID_SIZE];
+    struct reason why = {""};
+    uint32_t rows = 0;
+    char last[64] = "";
+    order(world, doors_1_2, 2, 0, id);
+    assert_int_equal(store_begin(store, &why), RESULT_OK);
+    for (unsigned i = 0; i < ROWS - 2; i++) {
+        char name[32];
+        (void)snprintf(name, sizeof(name), "//sp.example/Sx%04u", i);
+        assert_int_equal(store_run(store, &why,
+                                   "INSERT INTO command_row (command_id, name, site) VALUES (?, ?, ?)", "btt",
+                                   (struct bytes){id, COMMAND_ID_SIZE}, name, SITE_MN_CSE),
+                         RESULT_OK);
+    }
+    assert_int_equal(store_commit(store, &why), RESULT_OK);
+    for (uint32_t page = 0; page < PAGES; page++) {
+        Groupseal__Secenv__Reply *reply =
+            operator_order_page(world->site, (struct bytes){id, COMMAND_ID_SIZE}, page);
+        assert_int_equal(reply->code, OK);
+        assert_int_equal(reply->report->page, page);
+        assert_int_equal(reply->report->pages, PAGES);
+        for (size_t i = 0; i < reply->report->n_rows; i++) {
+            assert_true(strcmp(last, reply->report->rows[i]->name) < 0); /* each once, in order */
+            (void)snprintf(last, sizeof(last), "%s", reply->report->rows[i]->name);
+            rows++;
+        }
+        site_reply_free(reply);
+    }
+    assert_int_equal(rows, ROWS);
+    Groupseal__Secenv__Reply *reply =
+        operator_order_page(world->site, (struct bytes){id, COMMAND_ID_SIZE}, PAGES);
+    assert_int_equal(reply->code, INVALID);
+    site_reply_free(reply);
+}
+
 /* What an MN-CSE may not say, or that is malformed: nothing of it is taken, the rest of the page included. */
 static void report_refuses(void **state)
 {
@@ -465,6 +506,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(reports_are_merged, setup, teardown),
         cmocka_unit_test_setup_teardown(complete_by_answers, setup, teardown),
         cmocka_unit_test_setup_teardown(pages_of_a_report, setup, teardown),
+        cmocka_unit_test_setup_teardown(pages_for_the_operator, setup, teardown),
         cmocka_unit_test_setup_teardown(report_refuses, setup, teardown),
         cmocka_unit_test_setup_teardown(refused_by_the_site, setup, teardown),
         cmocka_unit_test_setup_teardown(expires_unheard, setup, teardown),

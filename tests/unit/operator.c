@@ -108,14 +108,20 @@ Groupseal__Secenv__Reply *operator_order(struct site *site, const char *group, c
     return operator_call(site, &request);
 }
 
-Groupseal__Secenv__Reply *operator_order_show(struct site *site, struct bytes command_id)
+Groupseal__Secenv__Reply *operator_order_page(struct site *site, struct bytes command_id, uint32_t page)
 {
     Groupseal__Secenv__OrderShow content = GROUPSEAL__SECENV__ORDER_SHOW__INIT;
     Groupseal__Secenv__ToSecenv request = GROUPSEAL__SECENV__TO_SECENV__INIT;
     content.command_id = arena_field(command_id);
+    content.page = page;
     request.request_case = GROUPSEAL__SECENV__TO_SECENV__REQUEST_ORDER_SHOW;
     request.order_show = &content;
     return operator_call(site, &request);
+}
+
+Groupseal__Secenv__Reply *operator_order_show(struct site *site, struct bytes command_id)
+{
+    return operator_order_page(site, command_id, 0);
 }
 
 void new_member_init(struct new_member *out, const char *name, enum identity_kind kind,

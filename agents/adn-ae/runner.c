@@ -12,7 +12,11 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
+
+#define KILLED_STEPS 200u
+#define KILLED_STEP_NS 5000000L /* 5 ms */
 
 struct job {
     struct job *next;
@@ -121,6 +125,14 @@ static int on_input(sd_event_source *source, int fd, uint32_t events, void *user
 }
 
 /* ---- jobs ---- */
+
+/* Kills the program that runs, which has not been waited for, with all in its process group. It may have left
+ * that for another. */
+static void program_kill(const struct runner *runner)
+{
+    kill(-runner->pid, SIGKILL);
+    kill(runner->pid, SIGKILL);
+}
 
 static void job_start_soon(struct runner *runner)
 {
@@ -311,16 +323,28 @@ static bool job_watch(struct runner *runner, struct pipes *pipes)
            sd_event_add_io(runner->loop, &runner->output, runner->output_fd, EPOLLIN, on_output, runner) >= 0;
 }
 
-/* Kills the program that runs, with all in its process group, and waits for it. */
+/* Waits for a killed program, not for ever: one that waits for a dead disk does not even die. */
+static void killed_wait(pid_t pid)
+{
+    const struct timespec step = {.tv_nsec = KILLED_STEP_NS};
+    for (unsigned i = 0; i < KILLED_STEPS; i++) {
+        pid_t ended = waitpid(pid, NULL, WNOHANG);
+        if (ended == pid || (ended < 0 && errno != EINTR)) {
+            return;
+        }
+        nanosleep(&step, NULL);
+    }
+}
+
+/* Kills the program that runs, and waits for it. */
 static void job_kill(struct runner *runner)
 {
     runner->child = sd_event_source_disable_unref(runner->child);
     input_close(runner);
     output_close(runner);
     if (runner->pid > 0) {
-        kill(-runner->pid, SIGKILL);
-        while (waitpid(runner->pid, NULL, 0) < 0 && errno == EINTR) {
-        }
+        program_kill(runner);
+        killed_wait(runner->pid);
         runner->pid = 0;
     }
 }
@@ -354,7 +378,7 @@ static void timer_is_due(void *context)
     struct runner *runner = context;
     if (runner->pid > 0) {
         runner->timed_out = true;
-        kill(-runner->pid, SIGKILL);
+        program_kill(runner);
     } else if (runner->first != NULL && runner->first->deadline_ms <= monotonic_ms()) {
         job_end(runner, false, "expired before its turn");
     } else if (runner->first != NULL) {

@@ -116,6 +116,47 @@ static void test_exit_status_is_the_result(void **state)
     assert_string_equal(fixture.detail, "");
 }
 
+/* Sleeps 8 s in our process group, in place of its own. */
+static const char in_our_group[] =
+    "[ \"$(cat)\" = slow ] || exit 0\n"
+    "exec /usr/bin/python3 -c 'import os, time\nos.setpgid(0, os.getpgid(os.getppid()))\n"
+    "open(\"moved\", \"w\")\ntime.sleep(8)'";
+
+/* A program that has left its process group ends all the same. */
+static void test_time_limit_in_another_group(void **state)
+{
+    (void)state;
+    start(in_our_group);
+    uint64_t begun = monotonic_ms();
+    add("a", "slow", 4, 1500);
+    add("b", "fast", 4, 10000);
+    wait_for(1);
+    assert_string_equal(fixture.detail, "timed out");
+    wait_for(2);
+    assert_true(fixture.done);
+    assert_in_range(monotonic_ms() - begun, 1500, 5000);
+}
+
+/* The end of the runner does not wait for it either. */
+static void test_end_in_another_group(void **state)
+{
+    char moved[128];
+    (void)state;
+    snprintf(moved, sizeof(moved), "%s/moved", fixture.folder.path);
+    assert_int_equal(chdir(fixture.folder.path), 0); /* where the program says that it has moved */
+    start(in_our_group);
+    add("a", "slow", 4, 60000);
+    uint64_t end = monotonic_ms() + 10000;
+    while (access(moved, F_OK) != 0 && monotonic_ms() < end) {
+        assert_true(sd_event_run(fixture.loop, 10000) >= 0);
+    }
+    assert_int_equal(chdir("/"), 0);
+    uint64_t begun = monotonic_ms();
+    runner_free(fixture.runner);
+    fixture.runner = NULL;
+    assert_in_range(monotonic_ms() - begun, 0, 2000);
+}
+
 /* The program and its own children end, and the next command runs. */
 static void test_time_limit(void **state)
 {
@@ -210,6 +251,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_payload_environment_and_detail, setup, teardown),
         cmocka_unit_test_setup_teardown(test_exit_status_is_the_result, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_time_limit_in_another_group, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_end_in_another_group, setup, teardown),
         cmocka_unit_test_setup_teardown(test_time_limit, setup, teardown),
         cmocka_unit_test_setup_teardown(test_in_order_and_expired_before_its_turn, setup, teardown),
         cmocka_unit_test_setup_teardown(test_large_payload, setup, teardown),

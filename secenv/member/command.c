@@ -10,6 +10,7 @@
 #include "secenv/member/event.h"
 #include "secenv/member/group_seal.h"
 #include "secenv/member/news.h"
+#include "secenv/member/overdue.h"
 #include "secenv/member/replay.h"
 
 #define KIND_COMMAND GROUPSEAL__ENVELOPE__KIND__KIND_COMMAND
@@ -187,6 +188,9 @@ static const char *order_objection(const struct reception *reception,
     }
     if (reception->command->order->expires_ms < identity->authority_time_ms) {
         return "its order has expired";
+    }
+    if (overdue_refuses(reception->membership)) {
+        return "news of the group are overdue";
     }
     return NULL;
 }

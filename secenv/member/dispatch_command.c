@@ -9,6 +9,7 @@
 #include "secenv/member/dispatch_store.h"
 #include "secenv/member/event.h"
 #include "secenv/member/group_seal.h"
+#include "secenv/member/overdue.h"
 #include "secenv/member/packed.h"
 #include "secenv/member/relay.h"
 #include "secenv/member/report.h"
@@ -343,6 +344,9 @@ enum result dispatch_take_order(struct identity_state *identity, const OrderRequ
         return RESULT_EXISTS;
     }
     GUARD(order_authentic(relay, request, why));
+    if (overdue_refuses(membership)) { /* who sends an order is there: the beat is on its way too */
+        return result_fail(why, RESULT_NOT_READY, "news of the group are overdue");
+    }
     GUARD(order_remaining(relay, request->order, &remaining_ms, expired, why));
     if (relay->dispatches.count == DISPATCHES_LIMIT) {
         return result_fail(why, RESULT_FULL, "%u commands of %s are under way already", DISPATCHES_LIMIT,

@@ -10,6 +10,7 @@
 #include "secenv/member/command_table.h"
 #include "secenv/member/event.h"
 #include "secenv/member/news.h"
+#include "secenv/member/overdue.h"
 #include "secenv/member/relay.h"
 #include "secenv/member/replay.h"
 #include "secenv/member/speaking.h"
@@ -93,6 +94,7 @@ static struct membership *membership_new(struct identity_state *identity, const 
     membership->waiting_news = BUFFER_EMPTY(OBJECT_LIMIT);
     membership->resubscribe_us = NEVER;
     news_clear(membership);
+    overdue_start(membership);
     return membership;
 }
 
@@ -469,6 +471,7 @@ enum result membership_turn(struct membership *membership, uint64_t *next, struc
         GUARD(command_waiting_turn(membership, why));
         GUARD(speaking_waiting_turn(membership, why));
     }
+    GUARD(overdue_turn(membership, next));
     GUARD(news_turn(membership, next, why));
     if (membership->relay != NULL) {
         return relay_turn(membership, next, why);

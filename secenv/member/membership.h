@@ -75,7 +75,13 @@ struct membership {
     uint64_t package_asked_us; /* 0: never */
     uint64_t resubscribe_us;   /* when it is due; NEVER */
     uint64_t resubscribed_us;  /* 0: never */
+    bool resubscribe_overdue;  /* on the silence of news alone */
     unsigned claims_followed;  /* resubscribed on a speaker's word alone since the last climb */
+
+    /* overdue.c */
+    uint64_t beat_us;          /* monotonic: the last higher epoch or beat, or the start */
+    uint64_t overdue_asked_us; /* resubscribed for it */
+    bool overdue_told;
 
     struct counter seal_counter;
     bool waiting_due; /* key or policy came: those that wait can be looked at again */

@@ -6,6 +6,7 @@
 
 #include "secenv/audit.h"
 #include "secenv/member/event.h"
+#include "secenv/member/overdue.h"
 #include "secenv/member/packed.h"
 #include "secenv/member/record.h"
 
@@ -324,7 +325,7 @@ static enum result epoch_take(struct membership *membership, const Announcement 
         candidate_promote(membership);
     }
     epoch_enter(membership, announcement, secret);
-    return RESULT_OK;
+    return overdue_end(membership);
 }
 
 /* The same epoch, announced again: newer time, same key and policy. */
@@ -338,7 +339,7 @@ static enum result beat_take(struct membership *membership, const Announcement *
     }
     GUARD(announcement_store(membership, announcement, why));
     announced_of(announcement, &membership->announced);
-    return RESULT_OK;
+    return overdue_end(membership);
 }
 
 /* Verified, but blocks or the leaf for it are not here: the newest one waits. */
@@ -486,24 +487,23 @@ enum result news_hear_block(struct membership *membership, struct bytes payload,
 
 /* ---- what is missing ---- */
 
-static void resubscribe_schedule(struct membership *membership, uint64_t gap_us)
+static void resubscribe_schedule(struct membership *membership, uint64_t gap_us, uint64_t jitter_us)
 {
     uint64_t due = engine_now_us(membership->identity->engine);
     if (membership->resubscribed_us != 0 && membership->resubscribed_us + gap_us > due) {
         due = membership->resubscribed_us + gap_us;
     }
-    bool soon =
-        membership->resubscribe_us != NEVER && membership->resubscribe_us <= due + RESUBSCRIBE_JITTER_US;
+    bool soon = membership->resubscribe_us != NEVER && membership->resubscribe_us <= due + jitter_us;
     if (soon || identity_is_relay(membership->identity)) {
         return; /* the MN-CSE has its news from its own store */
     }
-    membership->resubscribe_us = due + engine_draw(RESUBSCRIBE_JITTER_US);
+    membership->resubscribe_us = due + engine_draw(jitter_us);
     identity_state_touch(membership->identity);
 }
 
 void news_are_missed(struct membership *membership)
 {
-    resubscribe_schedule(membership, RESUBSCRIBE_GAP_US);
+    resubscribe_schedule(membership, RESUBSCRIBE_GAP_US, RESUBSCRIBE_JITTER_US);
 }
 
 bool news_are_plausible(const struct membership *membership, uint64_t epoch)
@@ -520,7 +520,13 @@ void news_are_claimed(struct membership *membership)
 {
     unsigned doublings =
         membership->claims_followed < CLAIM_DOUBLINGS ? membership->claims_followed : CLAIM_DOUBLINGS;
-    resubscribe_schedule(membership, (uint64_t)RESUBSCRIBE_GAP_US << doublings);
+    resubscribe_schedule(membership, (uint64_t)RESUBSCRIBE_GAP_US << doublings, RESUBSCRIBE_JITTER_US);
+}
+
+void news_are_overdue(struct membership *membership, uint64_t jitter_us)
+{
+    membership->resubscribe_overdue = true;
+    resubscribe_schedule(membership, RESUBSCRIBE_GAP_US, jitter_us);
 }
 
 static bool news_lack(const struct membership *membership)
@@ -539,14 +545,16 @@ static enum result resubscribe_turn(struct membership *membership, uint64_t now)
     }
     membership->resubscribe_us = NEVER;
     bool lack = news_lack(membership);
-    if (!lack && membership->waiting_messages.count == 0) {
+    bool overdue = membership->resubscribe_overdue && overdue_is(membership);
+    membership->resubscribe_overdue = false;
+    if (!lack && !overdue && membership->waiting_messages.count == 0) {
         return RESULT_OK; /* it came by itself */
     }
     membership->resubscribed_us = now;
     GUARD(event_resubscribe(membership));
     if (lack) {
         news_are_missed(membership);
-    } else {
+    } else if (!overdue) {
         membership->claims_followed++;
     }
     return RESULT_OK;

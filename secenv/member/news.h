@@ -43,6 +43,8 @@ void news_are_missed(struct membership *membership);
 bool news_are_plausible(const struct membership *membership, uint64_t epoch);
 /* … else the same, less and less often while nothing comes of it. */
 void news_are_claimed(struct membership *membership);
+/* Nothing has come for long: once, within `jitter_us`. */
+void news_are_overdue(struct membership *membership, uint64_t jitter_us);
 
 enum result news_load(struct membership *membership, struct bytes announcement, struct bytes policy,
                       struct reason *why) MUST_USE;

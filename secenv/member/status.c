@@ -4,6 +4,7 @@
 #include <stdio.h>
 
 #include "secenv/member/membership.h"
+#include "secenv/member/overdue.h"
 #include "secenv/member/relay.h"
 
 /* A reply is one packet of 64 KiB: a simulator's many identities are told as far as they fit. */
@@ -71,6 +72,7 @@ static enum result group_status(struct membership *membership, struct arena *are
     status->epoch = membership->current.present ? membership->current.epoch : 0;
     status->members = membership->relay == NULL ? 0 : (uint32_t)membership->relay->roster.count;
     status->synchronised = all_synchronised(membership);
+    status->overdue = overdue_is(membership);
     status->sites = sites;
     for (size_t i = 0; i < membership->site_count; i++) {
         sites[status->n_sites++] = membership->sites[i].site;

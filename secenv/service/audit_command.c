@@ -39,6 +39,7 @@ static cJSON *group_object(const Groupseal__Secenv__GroupStatus *group)
         put(object, "epoch", cJSON_CreateNumber((double)group->epoch)) &&
         put(object, "members", cJSON_CreateNumber((double)group->members)) &&
         put(object, "synchronised", cJSON_CreateBool(group->synchronised)) &&
+        put(object, "overdue", cJSON_CreateBool(group->overdue)) &&
         put(object, "sites", text_list(group->sites, group->n_sites))) {
         return object;
     }

@@ -529,6 +529,58 @@ static void previous_epoch_is_refused_after_the_overlap(void **state)
     attack_free(&attack);
 }
 
+/* ---- overdue news ---- */
+
+/* The authority is away for an hour. What the policy wants is set in memory: its hash names it as before. */
+static Groupseal__Secenv__Outcome outcome_when_overdue(bool refuse, bool beats)
+{
+    struct play *play = play_new(1);
+    struct attack attack = {.play = play, .arena = arena_new((size_t)1024 * 1024)};
+    play_membership(play->door, PLAY_GROUP)->policy.policy->refuse_when_overdue = refuse;
+    play->dropped_to = PLAY_DOOR;
+    play->dropped_kind = TOPIC(COMMAND);
+    play_order(play, "close", PLAY_DOOR, 86400000, attack.id);
+    site_online(site_authority(play->site), beats);
+    site_advance(play->site, 3600000);
+    play->dropped_to = NULL;
+    play_forgery(play, attack.id, attack.arena, &attack.forgery);
+    assert_int_equal(attack_hear(&attack, false), CODE(OK));
+    assert_int_equal(play_commands(play->door), refuse && !beats ? 0 : 1);
+    site_online(site_authority(play->site), true);
+    site_advance(play->site, 70000);
+    Groupseal__Secenv__Outcome outcome = play_outcome(play, attack.id, PLAY_DOOR, NULL);
+    attack_free(&attack);
+    return outcome;
+}
+
+static void overdue_news_end_autonomy_where_the_policy_says_so(void **state)
+{
+    (void)state;
+    assert_int_equal(outcome_when_overdue(true, true), GROUPSEAL__SECENV__OUTCOME__ACCEPTED);
+    assert_int_equal(outcome_when_overdue(false, false), GROUPSEAL__SECENV__OUTCOME__ACCEPTED);
+    assert_int_equal(outcome_when_overdue(true, false), GROUPSEAL__SECENV__OUTCOME__REFUSED_BY_MEMBER);
+}
+
+/* The MN-CSE does not seal either; the order waits for the beat that is on its way behind it. */
+static void overdue_relay_seals_nothing(void **state)
+{
+    (void)state;
+    struct play *play = play_new(1);
+    struct membership *mn = play_membership(play->mn, PLAY_GROUP);
+    uint8_t id[COMMAND_ID_SIZE];
+    mn->policy.policy->refuse_when_overdue = true;
+    mn->beat_us -= UINT64_C(2700000000) - 1000000u;
+    site_advance(play->site, 2000);
+    uint64_t sealed = audit_value(AUDIT_COMMANDS_SEALED);
+    play_order(play, "close", NULL, 3600000, id);
+    site_advance(play->site, 60000);
+    assert_int_equal(audit_value(AUDIT_COMMANDS_SEALED), sealed);
+    site_advance(play->site, 900000);
+    assert_true(audit_value(AUDIT_COMMANDS_SEALED) > sealed);
+    assert_int_equal(play_commands(play->door), 1);
+    play_free(play);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -557,6 +609,8 @@ int main(void)
         cmocka_unit_test(command_of_a_newer_epoch_waits_for_the_climb),
         cmocka_unit_test(previous_epoch_is_taken_within_the_overlap),
         cmocka_unit_test(previous_epoch_is_refused_after_the_overlap),
+        cmocka_unit_test(overdue_news_end_autonomy_where_the_policy_says_so),
+        cmocka_unit_test(overdue_relay_seals_nothing),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

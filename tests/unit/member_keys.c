@@ -348,6 +348,72 @@ static void resubscribing_is_rate_limited(void **state)
     play_free(play);
 }
 
+/* ---- overdue ---- */
+
+static size_t notices(const struct site_node *node, Groupseal__Secenv__Severity severity)
+{
+    size_t count = 0;
+    for (size_t i = 0; i < site_event_count(node); i++) {
+        const Groupseal__Secenv__Event *event = site_event(node, i);
+        count += event->content_case == EVENT(NOTICE) && event->notice->severity == severity;
+    }
+    return count;
+}
+
+static bool status_is_overdue(struct site_node *node)
+{
+    Groupseal__Secenv__Status status = GROUPSEAL__SECENV__STATUS__INIT;
+    Groupseal__Secenv__ToSecenv request = GROUPSEAL__SECENV__TO_SECENV__INIT;
+    request.request_case = GROUPSEAL__SECENV__TO_SECENV__REQUEST_STATUS;
+    request.status = &status;
+    Groupseal__Secenv__Reply *reply = site_request(node, SOCKET_AUDIT, 9, &request);
+    bool overdue = reply->status->identities[0]->groups[0]->overdue;
+    site_reply_free(reply);
+    return overdue;
+}
+
+static size_t resubscribed(const struct site_node *node)
+{
+    size_t count = 0;
+    for (size_t i = 0; i < site_event_count(node); i++) {
+        count += site_event(node, i)->content_case == EVENT(RESUBSCRIBE);
+    }
+    return count;
+}
+
+/* Three beats of the default interval are missed; the alarm is raised once, and ends with the next beat. */
+static void overdue_news_raise_an_alarm(void **state)
+{
+    (void)state;
+    struct play *play = play_new(1);
+    struct site_node *nodes[2] = {play->door, play->mn};
+    /* The twin: beats come. */
+    site_advance(play->site, 6000000);
+    for (size_t i = 0; i < 2; i++) {
+        assert_int_equal(notices(nodes[i], GROUPSEAL__SECENV__SEVERITY__ALARM), 0);
+        assert_false(status_is_overdue(nodes[i]));
+    }
+    site_online(site_authority(play->site), false);
+    site_events_clear(play->door);
+    site_advance(play->site, 1700000);
+    assert_int_equal(notices(play->door, GROUPSEAL__SECENV__SEVERITY__ALARM), 0);
+    site_advance(play->site, 1100000);
+    assert_int_equal(resubscribed(play->door), 1);
+    site_advance(play->site, 7200000);
+    assert_in_range(resubscribed(play->door), 3, 4);
+    for (size_t i = 0; i < 2; i++) {
+        assert_int_equal(notices(nodes[i], GROUPSEAL__SECENV__SEVERITY__ALARM), 1);
+        assert_true(status_is_overdue(nodes[i]));
+    }
+    site_online(site_authority(play->site), true);
+    site_advance(play->site, 70000);
+    for (size_t i = 0; i < 2; i++) {
+        assert_int_equal(notices(nodes[i], GROUPSEAL__SECENV__SEVERITY__ALARM), 1);
+        assert_false(status_is_overdue(nodes[i]));
+    }
+    play_free(play);
+}
+
 /* ---- objects ---- */
 
 static bool is_refusal(struct bytes object)
@@ -626,6 +692,7 @@ int main(void)
         cmocka_unit_test(announcement_of_another_instance_is_refused),
         cmocka_unit_test(missing_policy_is_asked_for),
         cmocka_unit_test(resubscribing_is_rate_limited),
+        cmocka_unit_test(overdue_news_raise_an_alarm),
         cmocka_unit_test(foreign_objects_are_refused),
         cmocka_unit_test(absent_authority_costs_no_new_key),
         cmocka_unit_test(doubt_is_cleared_by_a_record_that_is_taken),

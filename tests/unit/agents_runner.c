@@ -119,6 +119,7 @@ static void test_exit_status_is_the_result(void **state)
 /* Sleeps 8 s in our process group, in place of its own. */
 static const char in_our_group[] =
     "[ \"$(cat)\" = slow ] || exit 0\n"
+    "cd \"$(dirname \"$0\")\"\n"
     "exec /usr/bin/python3 -c 'import os, time\nos.setpgid(0, os.getpgid(os.getppid()))\n"
     "open(\"moved\", \"w\")\ntime.sleep(8)'";
 
@@ -143,14 +144,12 @@ static void test_end_in_another_group(void **state)
     char moved[128];
     (void)state;
     snprintf(moved, sizeof(moved), "%s/moved", fixture.folder.path);
-    assert_int_equal(chdir(fixture.folder.path), 0); /* where the program says that it has moved */
     start(in_our_group);
     add("a", "slow", 4, 60000);
     uint64_t end = monotonic_ms() + 10000;
     while (access(moved, F_OK) != 0 && monotonic_ms() < end) {
         assert_true(sd_event_run(fixture.loop, 10000) >= 0);
     }
-    assert_int_equal(chdir("/"), 0);
     uint64_t begun = monotonic_ms();
     runner_free(fixture.runner);
     fixture.runner = NULL;

@@ -1,0 +1,14 @@
+# Attacks, each file one attacker: see attack/README.md.
+if(TARGET test_site)
+  add_library(test_attack STATIC ${CMAKE_CURRENT_SOURCE_DIR}/attack/attack.c
+              ${CMAKE_CURRENT_SOURCE_DIR}/unit/member_play.c)
+  target_link_libraries(test_attack PUBLIC test_site)
+  foreach(part group)
+    add_executable(attack_${part} ${CMAKE_CURRENT_SOURCE_DIR}/attack/${part}.c)
+    target_link_libraries(attack_${part} PRIVATE groupseal_flags test_attack secenv_secret_note)
+    add_test(NAME attack/${part} COMMAND attack_${part})
+    if(EXISTS /dev/shm) # thousands of commits, each with an fsync
+      set_tests_properties(attack/${part} PROPERTIES ENVIRONMENT TMPDIR=/dev/shm)
+    endif()
+  endforeach()
+endif()

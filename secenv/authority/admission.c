@@ -111,18 +111,31 @@ static void slot_make_room(struct admission *admission, const char *from)
     }
 }
 
-/* A slot among the open ones; NULL where all are in use. */
-static struct admission_slot *slot_take(struct admission *admission, const char *from, uint64_t now_us)
+static size_t hop_open(const struct admission *admission, const char *hop)
+{
+    const struct admission_slot *slot;
+    size_t open = 0;
+    TAILQ_FOREACH(slot, &admission->open, queue)
+    {
+        open += strcmp(slot->hop, hop) == 0 ? 1 : 0;
+    }
+    return open;
+}
+
+/* A slot among the open ones; NULL where all are in use, or all that one hop may have. */
+static struct admission_slot *slot_take(struct admission *admission, const char *from, const char *hop,
+                                        uint64_t now_us)
 {
     slot_make_room(admission, from);
     struct admission_slot *slot = TAILQ_FIRST(&admission->unused);
-    if (slot == NULL) {
+    if (slot == NULL || hop_open(admission, hop) >= ADMISSION_SLOTS_HOP) {
         return NULL;
     }
     TAILQ_REMOVE(&admission->unused, slot, queue);
     TAILQ_INSERT_TAIL(&admission->open, slot, queue);
     LIST_INSERT_HEAD(bucket_of(admission, from), slot, bucket);
     (void)snprintf(slot->from, sizeof(slot->from), "%s", from);
+    (void)snprintf(slot->hop, sizeof(slot->hop), "%s", hop);
     slot->started_us = now_us;
     return slot;
 }
@@ -218,11 +231,12 @@ static enum result flight1_new(struct engine *engine, const struct member *membe
     audit_count(AUDIT_HANDSHAKES_STARTED);
     GUARD(server_start(engine, member, tls, &answer, cause, why));
     struct admission_slot *slot =
-        slot_take(&engine->admission, member->name, clock_monotonic_us(engine->clock));
+        slot_take(&engine->admission, member->name, hop, clock_monotonic_us(engine->clock));
     if (slot == NULL) {
         handshake_free(answer.handshake);
         buffer_clear(&answer.flight2);
-        return result_fail(why, RESULT_FULL, "%u handshakes are under way", ADMISSION_SLOTS);
+        return result_fail(why, RESULT_FULL, "%u handshakes are under way, or %u through %.128s",
+                           ADMISSION_SLOTS, ADMISSION_SLOTS_HOP, hop);
     }
     slot->handshake = answer.handshake;
     slot->flight2 = answer.flight2;
@@ -333,6 +347,21 @@ static enum result agreement_take(struct engine *engine, const struct member *me
     return result;
 }
 
+/* What the member has begun before is of no use any more: a flight 3 that was held back on the way must not
+ * take the place of the association that it uses now. */
+static void slots_supersede(struct admission *admission, const struct admission_slot *ended)
+{
+    struct admission_slot *slot = LIST_FIRST(bucket_of(admission, ended->from));
+    while (slot != NULL) {
+        struct admission_slot *next = LIST_NEXT(slot, bucket);
+        if (slot != ended && slot->handshake != NULL && strcmp(slot->from, ended->from) == 0 &&
+            slot->started_us <= ended->started_us) {
+            slot_free(admission, slot);
+        }
+        slot = next;
+    }
+}
+
 /* From the open ones to those that have ended well. */
 static void slot_done(struct admission *admission, struct admission_slot *slot,
                       const struct agreement *agreement)
@@ -369,6 +398,7 @@ static enum result flight3_finish(struct engine *engine, const struct member *me
     }
     if (result == RESULT_OK) {
         slot_done(&engine->admission, slot, &agreement);
+        slots_supersede(&engine->admission, slot);
         agreement_count(member, &agreement);
         outbox_kick(engine->outbox, engine->identity.name, member->name);
     } else {

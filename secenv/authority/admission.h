@@ -9,13 +9,14 @@
 
 /*
  * End-to-end authentication at the authority (docs/protocol.md section 4): handshakes in memory between
- * flight 1 and 3, few for each originator and in all, a rate for each hop; and the associations that come of
+ * flight 1 and 3, few for each originator, for each hop and in all, a rate for each hop; and the associations that come of
  * them.
  */
 #define ADMISSION_SLOTS 1024u
 #define ADMISSION_SLOTS_EACH 4u
 #define ADMISSION_SLOT_US 30000000u
 #define ADMISSION_BUCKETS 1024u
+#define ADMISSION_SLOTS_HOP 256u
 #define ADMISSION_HOPS 256u
 #define ADMISSION_HOP_RATE 50u /* handshakes a second */
 #define ADMISSION_HOP_BURST 200u
@@ -24,6 +25,7 @@
  * over or another needs the slot. */
 struct admission_slot {
     char from[129];
+    char hop[129];
     uint8_t hello_hash[HASH_SIZE];
     uint64_t started_us;
     struct buffer flight2;       /* answers a repeated flight 1 */

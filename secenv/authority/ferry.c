@@ -34,6 +34,19 @@ static void unknown_count(const EndToEnd *object)
     }
 }
 
+/*
+ * A member is heard through the MN-CSE that the roster names for it, or directly. Else any MN-CSE could fill
+ * the places of another site's members, with names alone.
+ */
+static enum result hop_fits(const struct member *member, const char *hop, struct reason *why)
+{
+    if (strcmp(hop, member->site) == 0 || strcmp(hop, member->name) == 0) {
+        return RESULT_OK;
+    }
+    return result_fail(why, RESULT_REFUSED, "%.100s came through %.60s, but its site is %.60s", member->name,
+                       hop, member->site);
+}
+
 /* `answer` is left without content where there is nothing to answer. */
 static enum result object_take(struct engine *engine, const Groupseal__Secenv__Received *request,
                                struct arena *arena, EndToEnd *answer, struct reason *why)
@@ -42,6 +55,9 @@ static enum result object_take(struct engine *engine, const Groupseal__Secenv__R
     struct member member;
     GUARD(carriage_parse(arena_view(request->object), arena, &object, why));
     enum result result = roster_check(engine, request->from, &member, why);
+    if (result == RESULT_OK) {
+        result = hop_fits(&member, request->hop, why);
+    }
     if (result != RESULT_OK) {
         unknown_count(object);
         return result;

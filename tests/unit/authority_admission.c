@@ -63,7 +63,7 @@ static void assert_refused(struct hand *hand, struct buffer *object)
     uint8_t after[32];
     site_digest(authority, before);
     site_events_clear(authority);
-    struct buffer answer = hand_give(hand, "hop", object);
+    struct buffer answer = hand_give(hand, NULL, object);
     assert_true(hand_is_refusal(buffer_bytes(&answer)));
     buffer_clear(&answer);
     site_digest(authority, after);
@@ -177,7 +177,7 @@ static void wrong_name(void **state)
     site_enrol(site, DOOR, IDENTITY_ADN_AE, CREDENTIALS_CERT, SITE_MN_CSE, "door");
     struct counted before = count();
     struct buffer object = hand_flight1(hand);
-    struct buffer answer = hand_give(hand, "hop", &object);
+    struct buffer answer = hand_give(hand, NULL, &object);
     object = hand_flight3(hand, buffer_bytes(&answer));
     buffer_clear(&answer);
     assert_refused(hand, &object);
@@ -204,7 +204,7 @@ static void first_must_prove(void **state)
     site_enrol(site, DOOR, IDENTITY_ADN_AE, CREDENTIALS_PSK, SITE_MN_CSE, "door");
     hand->first_name = SENSOR;
     struct buffer object = hand_flight1(hand);
-    struct buffer answer = hand_give(hand, "hop", &object);
+    struct buffer answer = hand_give(hand, NULL, &object);
     object = hand_flight3(hand, buffer_bytes(&answer));
     buffer_clear(&answer);
     assert_refused(hand, &object);
@@ -222,13 +222,13 @@ static void duplicates(void **state)
     struct counted before = count();
     struct site_node *authority = site_authority(site);
     struct buffer flight1 = hand_flight1(hand);
-    struct buffer flight2 = site_received(authority, DOOR, "hop", buffer_bytes(&flight1));
-    struct buffer again = site_received(authority, DOOR, "hop", buffer_bytes(&flight1));
+    struct buffer flight2 = site_received(authority, DOOR, DOOR, buffer_bytes(&flight1));
+    struct buffer again = site_received(authority, DOOR, DOOR, buffer_bytes(&flight1));
     assert_true(bytes_equal(buffer_bytes(&flight2), buffer_bytes(&again)));
     buffer_clear(&again);
     struct buffer flight3 = hand_flight3(hand, buffer_bytes(&flight2));
-    struct buffer flight4 = site_received(authority, DOOR, "hop", buffer_bytes(&flight3));
-    again = site_received(authority, DOOR, "hop", buffer_bytes(&flight3));
+    struct buffer flight4 = site_received(authority, DOOR, DOOR, buffer_bytes(&flight3));
+    again = site_received(authority, DOOR, DOOR, buffer_bytes(&flight3));
     assert_true(hand_flight4(hand, buffer_bytes(&flight4)));
     assert_false(bytes_equal(buffer_bytes(&flight4), buffer_bytes(&again)));
     assert_true(hand_flight4(hand, buffer_bytes(&again)));
@@ -254,17 +254,17 @@ static void handshakes_expire(void **state)
     struct hand *hand = hand_new(site, DOOR, IDENTITY_ADN_AE, CREDENTIALS_PSK);
     site_enrol(site, DOOR, IDENTITY_ADN_AE, CREDENTIALS_PSK, SITE_MN_CSE, "door");
     struct buffer object = hand_flight1(hand);
-    struct buffer answer = hand_give(hand, "hop", &object);
+    struct buffer answer = hand_give(hand, NULL, &object);
     object = hand_flight3(hand, buffer_bytes(&answer));
     buffer_clear(&answer);
     site_advance(site, 30000);
     assert_refused(hand, &object);
     object = hand_flight1(hand);
-    answer = hand_give(hand, "hop", &object);
+    answer = hand_give(hand, NULL, &object);
     object = hand_flight3(hand, buffer_bytes(&answer));
     buffer_clear(&answer);
     site_advance(site, 29000);
-    answer = hand_give(hand, "hop", &object);
+    answer = hand_give(hand, NULL, &object);
     assert_true(hand_flight4(hand, buffer_bytes(&answer)));
     buffer_clear(&answer);
     hand_free(hand);
@@ -283,13 +283,13 @@ static void four_handshakes_each(void **state)
     for (size_t i = 0; i < 5; i++) {
         struct buffer object = hand_flight1(hands[i]);
         site_advance(site, 1);
-        answers[i] = hand_give(hands[i], "hop", &object);
+        answers[i] = hand_give(hands[i], NULL, &object);
         assert_false(hand_is_refusal(buffer_bytes(&answers[i])));
     }
     struct buffer object = hand_flight3(hands[0], buffer_bytes(&answers[0]));
     assert_refused(hands[0], &object);
     object = hand_flight3(hands[1], buffer_bytes(&answers[1]));
-    struct buffer answer = hand_give(hands[1], "hop", &object);
+    struct buffer answer = hand_give(hands[1], NULL, &object);
     assert_true(hand_flight4(hands[1], buffer_bytes(&answer)));
     buffer_clear(&answer);
     for (size_t i = 0; i < 5; i++) {
@@ -331,25 +331,98 @@ static void hops_have_a_rate(void **state)
     unsigned let = 0;
     for (unsigned i = 0; i < ADMISSION_HOP_BURST + 10; i++) {
         struct buffer object = hand_flight1(hand);
-        struct buffer answer = hand_give(hand, "busy", &object);
+        struct buffer answer = hand_give(hand, SITE_MN_CSE, &object);
         let += !hand_is_refusal(buffer_bytes(&answer));
         buffer_clear(&answer);
     }
     assert_int_equal(let, ADMISSION_HOP_BURST);
     struct buffer object = hand_flight1(hand);
-    struct buffer answer = hand_give(hand, "idle", &object);
+    struct buffer answer = hand_give(hand, NULL, &object);
     assert_false(hand_is_refusal(buffer_bytes(&answer)));
     buffer_clear(&answer);
     site_advance(site, 100);
     let = 0;
     for (unsigned i = 0; i < 10; i++) {
         object = hand_flight1(hand);
-        answer = hand_give(hand, "busy", &object);
+        answer = hand_give(hand, SITE_MN_CSE, &object);
         let += !hand_is_refusal(buffer_bytes(&answer));
         buffer_clear(&answer);
     }
     assert_int_equal(let, ADMISSION_HOP_RATE / 10);
     hand_free(hand);
+}
+
+/* Another site's MN-CSE cannot use the places of this site's members, nor one hop all of them. */
+static void members_come_through_their_site(void **state)
+{
+    struct site *site = *state;
+    struct hand *hand = hand_new(site, DOOR, IDENTITY_ADN_AE, CREDENTIALS_CERT);
+    site_enrol(site, DOOR, IDENTITY_ADN_AE, CREDENTIALS_CERT, SITE_MN_CSE, "door");
+    struct counted before = count();
+    struct buffer object = hand_flight1(hand);
+    struct buffer answer = hand_give(hand, "//sp.example/mn-2", &object);
+    assert_true(hand_is_refusal(buffer_bytes(&answer)));
+    assert_int_equal(since(&before, AUDIT_REFUSED_UNKNOWN), 1);
+    assert_int_equal(since(&before, AUDIT_HANDSHAKES_STARTED), 0);
+    buffer_clear(&answer);
+    object = hand_flight1(hand);
+    answer = hand_give(hand, SITE_MN_CSE, &object);
+    assert_false(hand_is_refusal(buffer_bytes(&answer)));
+    buffer_clear(&answer);
+    hand_free(hand);
+}
+
+static void one_hop_does_not_fill_the_table(void **state)
+{
+    struct site *site = *state;
+    char name[64];
+    unsigned let = 0;
+    struct hand *hand = hand_new(site, DOOR, IDENTITY_ADN_AE, CREDENTIALS_CERT);
+    for (unsigned i = 0; i < ADMISSION_SLOTS_HOP + 10; i++) {
+        (void)snprintf(name, sizeof(name), "//sp.example/Slamp%u", i);
+        site_enrol(site, name, IDENTITY_ADN_AE, CREDENTIALS_CERT, SITE_MN_CSE, NULL);
+    }
+    for (unsigned i = 0; i < ADMISSION_SLOTS_HOP + 10; i++) {
+        (void)snprintf(name, sizeof(name), "//sp.example/Slamp%u", i);
+        if (i % 100 == 0) {
+            site_advance(site, 2000); /* for the hop's rate */
+        }
+        struct buffer object = hand_flight1(hand);
+        struct buffer answer = site_received(site_authority(site), name, SITE_MN_CSE, buffer_bytes(&object));
+        let += !hand_is_refusal(buffer_bytes(&answer));
+        buffer_clear(&answer);
+        buffer_clear(&object);
+    }
+    assert_int_equal(let, ADMISSION_SLOTS_HOP);
+    site_enrol(site, DOOR, IDENTITY_ADN_AE, CREDENTIALS_CERT, SITE_MN_CSE, "door");
+    assert_true(hand_authenticate(hand)); /* directly: another hop */
+    hand_free(hand);
+}
+
+/* Flight 3 of an earlier handshake, held back on the way, comes after a later one has ended well. */
+static void late_flight3_takes_no_place(void **state)
+{
+    struct site *site = *state;
+    struct hand *early = hand_new(site, DOOR, IDENTITY_ADN_AE, CREDENTIALS_PSK);
+    struct hand *late = hand_new(site, DOOR, IDENTITY_ADN_AE, CREDENTIALS_PSK);
+    site_enrol(site, DOOR, IDENTITY_ADN_AE, CREDENTIALS_PSK, SITE_MN_CSE, "door");
+    struct buffer object = hand_flight1(early);
+    struct buffer answer = hand_give(early, NULL, &object);
+    struct buffer held = hand_flight3(early, buffer_bytes(&answer));
+    buffer_clear(&answer);
+    site_advance(site, 1);
+    assert_true(hand_authenticate(late));
+    assert_refused(early, &held);
+    site_advance(site, 10000);
+    site_settle(site);
+
+    Groupseal__Envelope__RecordBody body = GROUPSEAL__ENVELOPE__RECORD_BODY__INIT;
+    Groupseal__Envelope__PackageAsk ask = GROUPSEAL__ENVELOPE__PACKAGE_ASK__INIT;
+    body.content_case = GROUPSEAL__ENVELOPE__RECORD_BODY__CONTENT_PACKAGE_ASK;
+    body.package_ask = &ask;
+    assert_int_equal(hand_say(late, &body), 3); /* its association is the one in use */
+    hand_free(early);
+    hand_free(late);
 }
 
 /* The log is not the attacker's to fill: some of a second's refusals are told, all are counted. */
@@ -363,7 +436,7 @@ static void refusals_are_told_in_moderation(void **state)
     site_events_clear(authority);
     for (unsigned i = 0; i < FERRY_REFUSALS_SHOWN + 10; i++) {
         struct buffer object = hand_flight1(hand);
-        struct buffer answer = hand_give(hand, "hop", &object);
+        struct buffer answer = hand_give(hand, NULL, &object);
         assert_true(hand_is_refusal(buffer_bytes(&answer)));
         buffer_clear(&answer);
     }
@@ -371,7 +444,7 @@ static void refusals_are_told_in_moderation(void **state)
     assert_int_equal(site_event_count(authority), FERRY_REFUSALS_SHOWN);
     site_advance(site, 1000);
     struct buffer object = hand_flight1(hand);
-    struct buffer answer = hand_give(hand, "hop", &object);
+    struct buffer answer = hand_give(hand, NULL, &object);
     buffer_clear(&answer);
     assert_int_equal(site_event_count(authority), FERRY_REFUSALS_SHOWN + 2);
     assert_non_null(strstr(site_event(authority, FERRY_REFUSALS_SHOWN)->notice->text, "10 more"));
@@ -444,14 +517,14 @@ static void repeated_flight3_promotes(void **state)
     assert_true(hand_authenticate(hand));
     site_settle(site);
     struct buffer object = hand_flight1(hand);
-    struct buffer answer = hand_give(hand, "hop", &object);
+    struct buffer answer = hand_give(hand, NULL, &object);
     object = hand_flight3(hand, buffer_bytes(&answer));
     buffer_clear(&answer);
-    answer = site_received(site_authority(site), DOOR, "hop", buffer_bytes(&object));
+    answer = site_received(site_authority(site), DOOR, DOOR, buffer_bytes(&object));
     buffer_clear(&answer); /* lost */
     site_settle(site);
     assert_int_equal(hand_count(hand, PACKAGE), 1);
-    answer = hand_give(hand, "hop", &object);
+    answer = hand_give(hand, NULL, &object);
     assert_true(hand_flight4(hand, buffer_bytes(&answer)));
     buffer_clear(&answer);
     site_settle(site);
@@ -474,7 +547,7 @@ static void strange_objects(void **state)
     assert_refused(hand, &object);
     object = hand_flight1(hand);
     object.data[object.length / 2] ^= 1;
-    struct buffer answer = hand_give(hand, "hop", &object);
+    struct buffer answer = hand_give(hand, NULL, &object);
     buffer_clear(&answer); /* a byte within a random field may pass: it must only not crash */
     assert_true(hand_authenticate(hand));
     /* A record that was altered. */
@@ -491,7 +564,7 @@ static void strange_objects(void **state)
     assert_refused(hand, &altered);
     struct buffer twin = BUFFER_EMPTY(65536);
     assert_int_equal(buffer_append(&twin, buffer_bytes(&object)), RESULT_OK);
-    answer = hand_give(hand, "hop", &object);
+    answer = hand_give(hand, NULL, &object);
     assert_false(hand_is_refusal(buffer_bytes(&answer)));
     buffer_clear(&answer);
     assert_refused(hand, &twin); /* the same again is a replay */
@@ -514,6 +587,9 @@ int main(void)
         cmocka_unit_test_setup_teardown(four_handshakes_each, setup, teardown),
         cmocka_unit_test_setup_teardown(ended_handshakes_give_way, setup, teardown),
         cmocka_unit_test_setup_teardown(hops_have_a_rate, setup, teardown),
+        cmocka_unit_test_setup_teardown(members_come_through_their_site, setup, teardown),
+        cmocka_unit_test_setup_teardown(one_hop_does_not_fill_the_table, setup, teardown),
+        cmocka_unit_test_setup_teardown(late_flight3_takes_no_place, setup, teardown),
         cmocka_unit_test_setup_teardown(refusals_are_told_in_moderation, setup, teardown),
         cmocka_unit_test_setup_teardown(old_one_lives_until_new_is_used, setup, teardown),
         cmocka_unit_test_setup_teardown(silent_member_is_promoted, setup, teardown),

@@ -385,7 +385,7 @@ static void keys_come_first(void **state)
     assert_true(hand_count(world->mn, PACKAGE) > 1);
     assert_int_equal(hand_count(world->mn, PACKAGE), world->mn->body_count);
     world->mn->accept = 0;
-    site_advance(world->site, 60000);
+    site_advance(world->site, 150000); /* the longest back-off, with its jitter */
     assert_int_equal(change_of(world->mn)->announcement->epoch, epoch + 1);
     assert_int_equal(hand_count(world->mn, PAGE), 1);
 }

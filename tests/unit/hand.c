@@ -211,7 +211,8 @@ bool hand_flight4(struct hand *hand, struct bytes answer)
 
 struct buffer hand_give(struct hand *hand, const char *hop, struct buffer *object)
 {
-    struct buffer answer = site_received(site_authority(hand->site), hand->name, hop, buffer_bytes(object));
+    struct buffer answer = site_received(site_authority(hand->site), hand->name,
+                                         hop != NULL ? hop : hand->name, buffer_bytes(object));
     buffer_clear(object);
     return answer;
 }
@@ -219,12 +220,12 @@ struct buffer hand_give(struct hand *hand, const char *hop, struct buffer *objec
 bool hand_authenticate(struct hand *hand)
 {
     struct buffer object = hand_flight1(hand);
-    struct buffer answer = hand_give(hand, "hop", &object);
+    struct buffer answer = hand_give(hand, NULL, &object);
     bool done = false;
     if (!hand_is_refusal(buffer_bytes(&answer))) {
         object = hand_flight3(hand, buffer_bytes(&answer));
         buffer_clear(&answer);
-        answer = hand_give(hand, "hop", &object);
+        answer = hand_give(hand, NULL, &object);
         done = hand_flight4(hand, buffer_bytes(&answer));
     }
     buffer_clear(&answer);
@@ -263,7 +264,7 @@ uint32_t hand_say(struct hand *hand, RecordBody *body)
 {
     body->item = 77;
     struct buffer object = hand_record(hand, body);
-    struct buffer answer = hand_give(hand, "hop", &object);
+    struct buffer answer = hand_give(hand, NULL, &object);
     const RecordBody *opened = hand_open(hand, buffer_bytes(&answer));
     buffer_clear(&answer);
     if (opened == NULL) {

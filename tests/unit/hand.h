@@ -47,7 +47,7 @@ struct buffer hand_flight3(struct hand *hand, struct bytes answer);
 bool hand_flight4(struct hand *hand, struct bytes answer); /* true: CONFIRM, associated */
 struct buffer hand_record(struct hand *hand, Groupseal__Envelope__RecordBody *body);
 
-/* To the authority, as from `hand` through `hop`. */
+/* To the authority, as from `hand` through `hop`; NULL: directly. */
 struct buffer hand_give(struct hand *hand, const char *hop, struct buffer *object);
 /* All four flights. */
 bool hand_authenticate(struct hand *hand);

@@ -800,7 +800,8 @@ static void object_deliver(struct site *site, const struct carried *carried, boo
         return;
     }
     Groupseal__Secenv__Code code;
-    struct buffer answer = received(node, carried->from, "hop", buffer_bytes(&carried->payload), &code);
+    struct buffer answer =
+        received(node, carried->from, carried->from, buffer_bytes(&carried->payload), &code);
     if (answer_too) {
         answer_enqueue(site, carried, buffer_bytes(&answer),
                        code == GROUPSEAL__SECENV__CODE__OK ? "" : "secure environment failed");

@@ -22,6 +22,7 @@ struct settings {
     uid_t owner_uid;
     bool has_operator_gid;
     gid_t operator_gid;
+    bool same_user;
 };
 
 enum option_key {
@@ -32,6 +33,7 @@ enum option_key {
     OPTION_OWNER_UID,
     OPTION_OPERATOR_SOCKET,
     OPTION_OPERATOR_GID,
+    OPTION_SAME_USER,
     OPTION_AUDIT_SOCKET,
 };
 
@@ -45,6 +47,9 @@ static const struct argp_option options[] = {
     {"operator-socket", OPTION_OPERATOR_SOCKET, "PATH", 0,
      "Authority: serve operators on this socket: root, the user of secenv, the operator group", 0},
     {"operator-gid", OPTION_OPERATOR_GID, "GID", 0, "The operator group (default: none)", 0},
+    {"same-user", OPTION_SAME_USER, NULL, 0,
+     "Authority, for tests and demonstrations: the owner may be a user that can do all that operators can",
+     0},
     {"audit-socket", OPTION_AUDIT_SOCKET, "PATH", 0, "Serve observers on this socket", 0},
     {"verbose", 'v', NULL, 0, "Log connections too", 0},
     {NULL, 0, NULL, 0, NULL, 0},
@@ -99,6 +104,9 @@ static error_t parse_option(int key, char *argument, struct argp_state *state)
         settings->operator_gid = (gid_t)number_option(state, "operator-gid", argument, UINT32_MAX - 1u);
         settings->has_operator_gid = true;
         break;
+    case OPTION_SAME_USER:
+        settings->same_user = true;
+        break;
     case OPTION_AUDIT_SOCKET:
         settings->audit_socket = argument;
         break;
@@ -136,6 +144,21 @@ static enum result listen_on(struct service *service, const struct settings *set
     return service_listen(service, &listener, why);
 }
 
+/* Operators are let in by their user: an owner of that user, once taken over, could enrol devices and order.
+ */
+static enum result operators_apart(const struct settings *settings, struct reason *why)
+{
+    bool embedded = settings->owner_fd >= 0;
+    bool same = embedded || settings->owner_uid == geteuid() || settings->owner_uid == 0;
+    if (settings->operator_socket == NULL || !same || settings->same_user) {
+        return RESULT_OK;
+    }
+    return result_fail(
+        why, RESULT_INVALID,
+        "the owner (in-cse run) would be let in as operator too: run secenv as a user of its own, "
+        "with --owner-socket and --owner-uid; for tests, --same-user allows it");
+}
+
 static enum result sockets_open(struct service *service, const struct settings *settings,
                                 enum store_profile profile, struct reason *why)
 {
@@ -143,6 +166,7 @@ static enum result sockets_open(struct service *service, const struct settings *
         return result_fail(why, RESULT_INVALID,
                            "--operator-socket is the authority's, and this store a member's");
     }
+    GUARD(operators_apart(settings, why));
     if (settings->owner_fd >= 0) {
         GUARD(service_adopt_owner(service, settings->owner_fd, why));
     }

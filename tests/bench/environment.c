@@ -151,6 +151,7 @@ void environment_start(struct environment *environment, const char *program, con
                                environment->owner_socket,
                                has_operator ? "--operator-socket" : NULL,
                                environment->operator_socket,
+                               "--same-user",
                                NULL};
     int error = posix_spawn_file_actions_init(&actions);
     if (error == 0) {

@@ -129,7 +129,7 @@ class Site:
         return process
 
     def start_authority(self):
-        return self.start_secenv("authority", "--operator-socket", self.socket("operator"))
+        return self.start_secenv("authority", "--operator-socket", self.socket("operator"), "--same-user")
 
     def start_broker(self):
         self.broker.start()

@@ -110,7 +110,7 @@ def test_provisioned_identities_are_served(secenv, pki):
 
 def test_the_authority_is_served(secenv, pki):
     secenv.provision_authority(pki)
-    secenv.start("--operator-socket", secenv.path("operator"))
+    secenv.start("--operator-socket", secenv.path("operator"), "--same-user")
     assert secenv.audit()["profile"] == "authority"
     with secenv.connect("operator") as operator:
         assert [code(reply) for reply in ask(operator, HELLO, GROUP_LIST)] == [0, 0]
@@ -236,6 +236,22 @@ def test_a_member_has_no_operators(secenv):
     result = run(secenv.arguments("--owner-socket", secenv.path("owner"), "--operator-socket",
                                   secenv.path("operator")), check=False)
     assert result.returncode == 1 and "authority" in result.stderr
+
+
+def test_the_owner_is_no_operator(secenv, pki):
+    """By default the owner is of our own user, which may operate: then it does not start (twins: it is told that
+    this may be, above; the owner is another user, below)."""
+    secenv.provision_authority(pki)
+    for owner in (["--owner-socket", secenv.path("owner")], ["--owner-socket", secenv.path("owner"), "--owner-uid", "0"],
+                  ["--owner-socket", secenv.path("owner"), "--owner-uid", str(os.geteuid())]):
+        result = run(secenv.arguments(*owner, "--operator-socket", secenv.path("operator")), check=False, seconds=10)
+        assert result.returncode == 1 and "--same-user" in result.stderr
+        assert not secenv.path("operator").exists()
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    with ours, theirs:
+        result = run(secenv.arguments("--owner-fd", theirs.fileno(), "--operator-socket", secenv.path("operator")),
+                     check=False, seconds=10, pass_fds=[theirs.fileno()])
+        assert result.returncode == 1 and "--same-user" in result.stderr
 
 
 CONNECT = """

@@ -144,8 +144,9 @@ class Site:
                                            self.configuration(stem)])
         return device.process
 
-    def start_all(self, groups):
-        """Enrols, makes groups (name to function), starts everything, and waits until commands would be run."""
+    def start_all(self, groups, *stems):
+        """Enrols, makes groups (name to function), starts everything (of the devices only those named, if any
+        are), and waits until commands would be run."""
         self.start_authority()
         self.add_members()
         self.create_groups(groups)
@@ -153,9 +154,9 @@ class Site:
         self.start_in_cse()
         if not self.embedded_mn:
             self.start_secenv("mn")
-        for stem in self.devices:
+        for stem in stems or self.devices:
             self.start_device(stem)
-        self.wait_ready()
+        self.wait_ready(*stems)
 
     def stop(self):
         self.processes.stop()

@@ -20,14 +20,7 @@ def site(make_site):
     """One good door, and Sdoor2 that each test gives something wrong."""
     def make(mode):
         site = make_site([Device("Sdoor1", "door"), Device("Sdoor2", "door", mode)])
-        site.start_authority()
-        site.add_members()
-        site.create_groups(GROUPS)
-        site.start_broker()
-        site.start_in_cse()
-        site.start_secenv("mn")
-        site.start_device("Sdoor1")
-        site.wait_ready("Sdoor1")
+        site.start_all(GROUPS, "Sdoor1")
         return site
     return make
 

@@ -41,14 +41,7 @@ class Client:
 
 def test_secenv_killed_under_the_broker(make_site):
     site = make_site([Device("Sdoor1", "door"), Device("Sdoor2", "door", "psk")])
-    site.start_authority()
-    site.add_members()
-    site.create_groups(GROUPS)
-    site.start_broker()
-    site.start_in_cse()
-    site.start_secenv("mn")
-    site.start_device("Sdoor1")
-    site.wait_ready("Sdoor1")
+    site.start_all(GROUPS, "Sdoor1")
     other = Client(site, "Sother")
     wait_until(lambda: other.client.is_connected(), 10, "the other client is connected")
     other.round_trip("before")

@@ -38,7 +38,11 @@ const char order_schema[] = "CREATE TABLE IF NOT EXISTS command ("
                             "  detail TEXT NOT NULL DEFAULT '',"
                             "  late INTEGER NOT NULL DEFAULT 0,"
                             "  PRIMARY KEY (command_id, name)"
-                            ") WITHOUT ROWID;";
+                            ") WITHOUT ROWID;"
+                            "CREATE TRIGGER IF NOT EXISTS command_forgotten AFTER DELETE ON command BEGIN"
+                            "  DELETE FROM command_site WHERE command_id = OLD.id;"
+                            "  DELETE FROM command_row WHERE command_id = OLD.id;"
+                            "END;";
 
 /* ---- room ---- */
 
@@ -47,15 +51,6 @@ static enum result count_read(void *context, const struct store_row *row, struct
     (void)why;
     *(int64_t *)context = row_int(row, 0);
     return RESULT_OK;
-}
-
-/* What hangs on commands that are gone, or are about to be. */
-static enum result orders_sweep(struct engine *engine, struct reason *why)
-{
-    GUARD(store_run(engine->store, why,
-                    "DELETE FROM command_site WHERE command_id NOT IN (SELECT id FROM command)", ""));
-    return store_run(engine->store, why,
-                     "DELETE FROM command_row WHERE command_id NOT IN (SELECT id FROM command)", "");
 }
 
 _Static_assert(ORDERS_LIMIT == 1024u, "room_make's SQL has the number in it");
@@ -72,7 +67,6 @@ static enum result room_make(struct engine *engine, struct reason *why)
                     "DELETE FROM command WHERE complete <> 0 AND (SELECT count(*) FROM command) >= 1024"
                     " AND id = (SELECT id FROM command WHERE complete <> 0 ORDER BY issued_ms LIMIT 1)",
                     ""));
-    GUARD(orders_sweep(engine, why));
     GUARD(store_query(engine->store, why, count_read, &left, "SELECT count(*) FROM command", ""));
     return left < (int64_t)ORDERS_LIMIT
                ? RESULT_OK

@@ -236,6 +236,8 @@ static enum result newest_take(struct engine *engine, const struct member *membe
     if (member->kind != IDENTITY_MN_CSE) {
         return result_fail(why, RESULT_REFUSED, "%s sends announcements, but is no MN-CSE", member->name);
     }
+    /* It is back: what has waited for it, an order above all, is due now and not at the end of a back-off. */
+    outbox_kick(engine->outbox, engine->identity.name, member->name);
     for (size_t i = 0; i < engine->groups.count; i++) {
         GUARD(newest_group(engine, member, engine->groups.items[i], newest, arena, why));
     }

@@ -444,6 +444,26 @@ static void expires_unheard(void **state)
     assert_outcome(world, id, DOOR_1, GROUPSEAL__SECENV__OUTCOME__DONE, true);
 }
 
+/* A site that was away for long says what it holds when it is back, and has the order at once. */
+static void order_waits_for_no_back_off(void **state)
+{
+    struct world *world = *state;
+    uint8_t id[COMMAND_ID_SIZE];
+    Groupseal__Envelope__RecordBody body = GROUPSEAL__ENVELOPE__RECORD_BODY__INIT;
+    Groupseal__Envelope__Newest newest = GROUPSEAL__ENVELOPE__NEWEST__INIT;
+    world->mn[0]->accept = HAND_SILENT;
+    order(world, door_1, 1, 3600000, id);
+    site_advance(world->site, 300000);
+    world->mn[0]->accept = 0;
+    site_advance(world->site, 20);
+    assert_int_equal(hand_count(world->mn[0], ORDER), 0);
+    body.content_case = GROUPSEAL__ENVELOPE__RECORD_BODY__CONTENT_NEWEST;
+    body.newest = &newest;
+    assert_int_equal(hand_say(world->mn[0], &body), 0);
+    site_settle(world->site);
+    assert_int_equal(hand_count(world->mn[0], ORDER), 1);
+}
+
 static void operator_gone(void **state)
 {
     struct world *world = *state;
@@ -510,6 +530,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(report_refuses, setup, teardown),
         cmocka_unit_test_setup_teardown(refused_by_the_site, setup, teardown),
         cmocka_unit_test_setup_teardown(expires_unheard, setup, teardown),
+        cmocka_unit_test_setup_teardown(order_waits_for_no_back_off, setup, teardown),
         cmocka_unit_test_setup_teardown(operator_gone, setup, teardown),
         cmocka_unit_test_setup_teardown(orders_are_bounded, setup, teardown),
     };

@@ -195,13 +195,27 @@ static int on_connection(sd_event_source *event, int fd, uint32_t events, void *
     return 0;
 }
 
-/* Removes a socket that an earlier run left; anything else at that place stays. */
-static void stale_remove(const char *path)
+/* True where somebody listens there: only a refused connection says that nobody does. */
+static bool in_use(const struct sockaddr_un *address)
+{
+    int probe = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    if (probe < 0) {
+        return true;
+    }
+    bool refused =
+        connect(probe, (const struct sockaddr *)address, sizeof(*address)) != 0 && errno == ECONNREFUSED;
+    close(probe);
+    return !refused;
+}
+
+/* Removes a socket that an earlier run left; anything else at that place stays. False: it is in use. */
+static bool stale_remove(const struct sockaddr_un *address)
 {
     struct stat status;
-    if (lstat(path, &status) == 0 && S_ISSOCK(status.st_mode)) {
-        unlink(path);
+    if (lstat(address->sun_path, &status) != 0 || !S_ISSOCK(status.st_mode)) {
+        return true;
     }
+    return !in_use(address) && unlink(address->sun_path) == 0;
 }
 
 static bool listener_open(struct message_source *source, const char *path, char *why, size_t why_size)
@@ -212,7 +226,11 @@ static bool listener_open(struct message_source *source, const char *path, char 
         return false;
     }
     memcpy(address.sun_path, path, strlen(path) + 1);
-    stale_remove(path);
+    if (!stale_remove(&address)) {
+        snprintf(why, why_size, "another process listens on the message socket %s, or it cannot be removed",
+                 path);
+        return false;
+    }
     source->listener = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
     mode_t old = umask(0117);
     bool bound = source->listener >= 0 &&

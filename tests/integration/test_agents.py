@@ -581,6 +581,26 @@ def test_message_socket(bench):
     assert other.answer() == b""  # an unfinished line is no message
 
 
+def test_message_socket_of_another(bench):
+    """A second device does not take the first one's socket away; what nobody listens on is replaced."""
+    path = bench.sockets / "say"
+    device = bench.online(more=f'message-socket = "{path}"\n')
+    Local(path)
+    second = bench.processes.start("second", device.arguments)
+    wait_until(lambda: not second.running(), 5, "the second ends")
+    assert second.popen.returncode == 1 and "another process listens" in second.text()
+    bench.join()
+    local = Local(path)
+    local.write(b"doors mine\n")
+    assert local.answer() == b"ok\n"
+    device.kill()  # its socket stays
+    assert path.exists()
+    third = bench.start_device()
+    bench.mn.register(seconds=10)
+    Local(path)
+    assert third.running()
+
+
 def test_message_waits_for_the_key(bench):
     path = bench.sockets / "say"
     bench.secenv.codes["speak"] = 6  # NOT_READY

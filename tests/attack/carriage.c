@@ -100,11 +100,26 @@ struct half {
     struct buffer three;
 };
 
-static void half_open(struct half *half, struct site *site, const char *name)
+/* A hand lives as long as its site: the authority may send to it at any time. */
+static struct half half_new(struct site *site, const char *name)
 {
-    half->hand = hand_new(site, name, IDENTITY_ADN_AE, CREDENTIALS_CERT);
+    return (struct half){.hand = hand_new(site, name, IDENTITY_ADN_AE, CREDENTIALS_CERT)};
+}
+
+static void half_clear(struct half *half)
+{
+    buffer_clear(&half->one);
+    buffer_clear(&half->two);
+    buffer_clear(&half->three);
+}
+
+/* A new handshake, up to flight 3, which is not sent. */
+static void half_open(struct half *half)
+{
+    half_clear(half);
     half->one = hand_flight1(half->hand);
-    half->two = site_received(site_authority(site), name, SITE_MN_CSE, buffer_bytes(&half->one));
+    half->two = site_received(site_authority(half->hand->site), half->hand->name, SITE_MN_CSE,
+                              buffer_bytes(&half->one));
     half->three = hand_flight3(half->hand, buffer_bytes(&half->two));
 }
 
@@ -116,11 +131,9 @@ static void half_ends_well(struct half *half)
     buffer_clear(&answer);
 }
 
-static void half_close(struct half *half)
+static void half_free(struct half *half)
 {
-    buffer_clear(&half->one);
-    buffer_clear(&half->two);
-    buffer_clear(&half->three);
+    half_clear(half);
     hand_free(half->hand);
 }
 
@@ -131,20 +144,18 @@ static void flights_truncated(void **state)
     (void)state;
     static const char *const names[] = {DOOR};
     struct site *site = site_with(names, 1);
-    struct half half;
-    half_open(&half, site, DOOR);
+    struct half half = half_new(site, DOOR);
+    half_open(&half);
     for (size_t length = 1; length < half.one.length; length += 17) {
         object_is_refused(site, DOOR, (struct bytes){half.one.data, length}, AUDIT_COUNT, DOOR);
     }
-    half_close(&half);
-    half_open(&half, site, DOOR);
+    half_open(&half);
     for (size_t length = 1; length < half.three.length / 2; length += 61) {
         object_is_refused(site, DOOR, (struct bytes){half.three.data, length}, AUDIT_COUNT, DOOR);
-        half_close(&half);
-        half_open(&half, site, DOOR);
+        half_open(&half);
     }
     half_ends_well(&half);
-    half_close(&half);
+    half_free(&half);
     site_free(site);
 }
 
@@ -153,8 +164,8 @@ static void flights_out_of_order(void **state)
     (void)state;
     static const char *const names[] = {DOOR, SENSOR};
     struct site *site = site_with(names, 2);
-    struct half half;
-    half_open(&half, site, DOOR);
+    struct half half = half_new(site, DOOR);
+    half_open(&half);
     /* The authority's own flights come back to it. */
     object_is_refused(site, DOOR, buffer_bytes(&half.two), AUDIT_HANDSHAKES_REFUSED,
                       "flight 2 is not one for an authority");
@@ -162,12 +173,11 @@ static void flights_out_of_order(void **state)
     object_is_refused(site, SENSOR, buffer_bytes(&half.three), AUDIT_HANDSHAKES_REFUSED,
                       "belongs to no handshake under way");
     half_ends_well(&half); /* the twin, in its order and under its name */
-    half_close(&half);
-    half_open(&half, site, DOOR);
+    half_open(&half);
     site_restart(site_authority(site));
     object_is_refused(site, DOOR, buffer_bytes(&half.three), AUDIT_HANDSHAKES_REFUSED,
                       "belongs to no handshake under way");
-    half_close(&half);
+    half_free(&half);
     site_free(site);
 }
 
@@ -176,8 +186,8 @@ static void flights_merged(void **state)
     (void)state;
     static const char *const names[] = {DOOR};
     struct site *site = site_with(names, 1);
-    struct half half;
-    half_open(&half, site, DOOR);
+    struct half half = half_new(site, DOOR);
+    half_open(&half);
     EndToEnd *one = unpacked(&half.one);
     EndToEnd *three = unpacked(&half.three);
     const ProtobufCBinaryData parts[] = {one->flight->tls, three->flight->tls};
@@ -196,7 +206,7 @@ static void flights_merged(void **state)
     groupseal__envelope__end_to_end__free_unpacked(one, NULL);
     groupseal__envelope__end_to_end__free_unpacked(three, NULL);
     half_ends_well(&half);
-    half_close(&half);
+    half_free(&half);
     site_free(site);
 }
 
@@ -206,10 +216,10 @@ static void flights_of_another_session(void **state)
     (void)state;
     static const char *const names[] = {DOOR};
     struct site *site = site_with(names, 1);
-    struct half halves[2];
+    struct half halves[2] = {half_new(site, DOOR), half_new(site, DOOR)};
     for (unsigned part = 0; part < 3; part++) {
-        half_open(&halves[0], site, DOOR);
-        half_open(&halves[1], site, DOOR);
+        half_open(&halves[0]);
+        half_open(&halves[1]);
         EndToEnd *mine = unpacked(&halves[0].three);
         EndToEnd *others = unpacked(&halves[1].three);
         EndToEnd mixed = *mine;
@@ -230,9 +240,9 @@ static void flights_of_another_session(void **state)
         groupseal__envelope__end_to_end__free_unpacked(others, NULL);
         /* The twin: the session that was not touched ends well. */
         half_ends_well(&halves[part == 0 ? 0 : 1]);
-        half_close(&halves[0]);
-        half_close(&halves[1]);
     }
+    half_free(&halves[0]);
+    half_free(&halves[1]);
     site_free(site);
 }
 
@@ -279,14 +289,14 @@ static void thousand_first_flights(void **state)
     /* The honest one: by its next try, a second later, though the flood goes on as the rate lets it. */
     site_advance(site, 1000);
     (void)flood(site, attacker, ADMISSION_HOP_RATE / 2);
-    struct half honest;
-    half_open(&honest, site, DOOR);
+    struct half honest = half_new(site, DOOR);
+    half_open(&honest);
     half_ends_well(&honest);
     site_settle(site);
     assert_int_equal(hand_count(honest.hand, GROUPSEAL__ENVELOPE__RECORD_BODY__CONTENT_PACKAGE), 1);
     hand_free(elsewhere);
     hand_free(attacker);
-    half_close(&honest);
+    half_free(&honest);
     site_free(site);
 }
 
@@ -297,8 +307,8 @@ static void first_flights_through_another_site(void **state)
     static const char *const names[] = {DOOR};
     struct site *site = site_with(names, 1);
     site_enrol(site, "//sp.example/mn-2", IDENTITY_MN_CSE, CREDENTIALS_PSK, NULL, NULL);
-    struct half half;
-    half_open(&half, site, DOOR);
+    struct half half = half_new(site, DOOR);
+    half_open(&half);
     struct hand *attacker = hand_new(site, SENSOR, IDENTITY_ADN_AE, CREDENTIALS_CERT);
     for (unsigned i = 0; i < 20; i++) {
         struct buffer object = hand_flight1(attacker);
@@ -309,7 +319,7 @@ static void first_flights_through_another_site(void **state)
         buffer_clear(&answer);
     }
     half_ends_well(&half);
-    half_close(&half);
+    half_free(&half);
     hand_free(attacker);
     site_free(site);
 }
@@ -337,11 +347,11 @@ static void records_under_another_name(void **state)
     (void)state;
     static const char *const names[] = {DOOR, SENSOR};
     struct site *site = site_with(names, 2);
-    struct half halves[2];
+    struct half halves[2] = {half_new(site, DOOR), half_new(site, SENSOR)};
     struct tap tap = {.kept = BUFFER_EMPTY(65536), .to = DOOR};
     site_carry(site, keep, &tap);
-    half_open(&halves[0], site, DOOR);
-    half_open(&halves[1], site, SENSOR);
+    half_open(&halves[0]);
+    half_open(&halves[1]);
     half_ends_well(&halves[0]);
     half_ends_well(&halves[1]);
     site_settle(site);
@@ -366,8 +376,8 @@ static void records_under_another_name(void **state)
     object_is_refused(site, DOOR, buffer_bytes(&again), AUDIT_RECORDS_REFUSED, DOOR);
     buffer_clear(&again);
     buffer_clear(&tap.kept);
-    half_close(&halves[0]);
-    half_close(&halves[1]);
+    half_free(&halves[0]);
+    half_free(&halves[1]);
     site_free(site);
 }
 
@@ -441,10 +451,10 @@ static void responses_nobody_asked_for(void **state)
     static const char *const names[] = {DOOR};
     struct site *site = site_with(names, 1);
     struct site_node *authority = site_authority(site);
-    struct half half;
+    struct half half = half_new(site, DOOR);
     uint8_t before[32];
     uint8_t after[32];
-    half_open(&half, site, DOOR);
+    half_open(&half);
     half_ends_well(&half);
     site_settle(site);
     site_advance(site, 1000);
@@ -469,7 +479,7 @@ static void responses_nobody_asked_for(void **state)
     site_settle(site);
     assert_int_equal(counts_since(&counts, AUDIT_PACKAGES_ACCEPTED), 1);
     hand_free(sensor);
-    half_close(&half);
+    half_free(&half);
     site_free(site);
 }
 

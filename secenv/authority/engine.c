@@ -267,6 +267,7 @@ static enum result operator_request(struct engine *engine, const struct engine_c
     case GROUPSEAL__SECENV__TO_SECENV__REQUEST_MEMBER_ADD:
         return member_add(engine, request->member_add, why);
     case GROUPSEAL__SECENV__TO_SECENV__REQUEST_MEMBER_EVICT:
+        GUARD(ferry_farewell(engine, request->member_evict->name, arena, why));
         return member_evict(engine, request->member_evict, why);
     case GROUPSEAL__SECENV__TO_SECENV__REQUEST_MEMBER_LIST:
         reply->content_case = GROUPSEAL__SECENV__REPLY__CONTENT_MEMBERS;

@@ -293,6 +293,44 @@ static enum result item_send(const struct sending *sending, const char *peer, co
     return RESULT_OK;
 }
 
+static enum result left_send(struct engine *engine, const struct member *member,
+                             struct association *association, const struct group *group, struct arena *arena,
+                             struct reason *why)
+{
+    Groupseal__Envelope__Left left = GROUPSEAL__ENVELOPE__LEFT__INIT;
+    Groupseal__Envelope__RecordBody body = GROUPSEAL__ENVELOPE__RECORD_BODY__INIT;
+    Groupseal__Envelope__Record *record = NULL;
+    left.group = (char *)(uintptr_t)group->name;
+    left.instance = arena_field(BYTES_OF(group->instance));
+    left.incarnation = group->incarnation;
+    left.epoch = group->epoch;
+    body.content_case = GROUPSEAL__ENVELOPE__RECORD_BODY__CONTENT_LEFT;
+    body.left = &left;
+    GUARD(association_seal(association, engine->store, engine->clock, &body, arena, &record, why));
+    return send_emit(engine, member, record, arena);
+}
+
+enum result ferry_farewell(struct engine *engine, const char *name, struct arena *arena, struct reason *why)
+{
+    struct member member;
+    const struct peer *peer = peers_find(&engine->peers, name);
+    if (!engine->online || peer == NULL || peer->current == NULL) {
+        return RESULT_OK;
+    }
+    GUARD(member_find(engine->store, name, &member, why));
+    for (size_t i = 0; i < engine->groups.count; i++) {
+        const struct group *group = engine->groups.items[i];
+        bool in = false;
+        GUARD(store_query(engine->store, why, found_read, &in,
+                          "SELECT 1 FROM leaf WHERE group_id = ? AND member_id = ?", "ii", group->id,
+                          member.id));
+        if (in) {
+            GUARD(left_send(engine, &member, peer->current, group, arena, why));
+        }
+    }
+    return RESULT_OK;
+}
+
 static enum result outbox_item(void *context, const char *owner, const char *peer, const char *slot,
                                Groupseal__Envelope__RecordBody *body, unsigned attempts)
 {

@@ -83,7 +83,8 @@ enum result authentication_load(struct identity_state *identity, struct reason *
                        "SELECT 1 FROM authentication_order WHERE identity = ?", "t", identity->identity.name);
 }
 
-bool authentication_doubt(struct identity_state *identity)
+/* Soon, but not at once after one that has ended well. False where one is due or under way already. */
+static bool attempt_soon(struct identity_state *identity, bool doubted)
 {
     struct authentication *authentication = &identity->authentication;
     if (authentication->step != AUTHENTICATION_IDLE || authentication->due_us != NEVER) {
@@ -91,10 +92,20 @@ bool authentication_doubt(struct identity_state *identity)
     }
     uint64_t rested = authentication->done_us == 0 ? 0 : authentication->done_us + SUCCESS_REST_US;
     uint64_t waited = engine_now_us(identity->engine) + DOUBT_WAIT_US / 2 + engine_draw(DOUBT_WAIT_US);
-    authentication->doubted = true;
+    authentication->doubted = doubted;
     authentication->due_us = waited > rested ? waited : rested;
     identity_state_touch(identity);
     return true;
+}
+
+bool authentication_doubt(struct identity_state *identity)
+{
+    return attempt_soon(identity, true);
+}
+
+void authentication_ask_later(struct identity_state *identity)
+{
+    (void)attempt_soon(identity, false);
 }
 
 void authentication_hurry(struct identity_state *identity)

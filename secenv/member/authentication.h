@@ -49,6 +49,8 @@ enum result authentication_load(struct identity_state *identity, struct reason *
 /* Records are refused: start one soon, but not at once after one that has ended well. False where one is due
  * or under way already. */
 bool authentication_doubt(struct identity_state *identity);
+/* In no group any more: the operator may add this member again, so it asks now and then, by the back-off. */
+void authentication_ask_later(struct identity_state *identity);
 /* The authority may be in reach again: what waits or has had no answer is due now. Starts none by itself. */
 void authentication_hurry(struct identity_state *identity);
 /* A record was taken after all: what was only due for doubt is not needed. */

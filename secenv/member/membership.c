@@ -448,6 +448,9 @@ enum result membership_take_left(struct identity_state *identity, const Groupsea
         GUARD(relay_unpublish(membership, why));
     }
     GUARD(membership_drop(membership, why));
+    if (identity->membership_count == 0) {
+        authentication_ask_later(identity);
+    }
     GUARD(event_departed(identity, left->group, "the authority has taken this member out of the group"));
     return event_notice(identity, GROUPSEAL__SECENV__SEVERITY__INFO, "left group %.64s: its keys are wiped",
                         left->group);

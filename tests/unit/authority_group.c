@@ -22,6 +22,7 @@
 #define DOOR_2 "//sp.example/Sdoor2"
 #define MN_2 "//sp.example/mn-2"
 #define OK GROUPSEAL__SECENV__CODE__OK
+#define LEFT GROUPSEAL__ENVELOPE__RECORD_BODY__CONTENT_LEFT
 #define PACKAGE GROUPSEAL__ENVELOPE__RECORD_BODY__CONTENT_PACKAGE
 #define CHANGE GROUPSEAL__ENVELOPE__RECORD_BODY__CONTENT_CHANGE
 #define DELTA GROUPSEAL__ENVELOPE__RECORD_BODY__CONTENT_ROSTER_DELTA
@@ -176,7 +177,8 @@ static void eviction_is_announced_for_the_overlap(void **state)
     assert_int_equal(change->announcement->evicted[0]->serial, serial);
     assert_int_equal(change->announcement->evicted[0]->incarnation, change->announcement->incarnation);
     assert_false(change->announcement->overlap_ended);
-    assert_int_equal(world->door_2->body_count, given); /* it gets nothing more */
+    assert_int_equal(world->door_2->body_count, given + 1); /* that it has left, and nothing more */
+    assert_string_equal(hand_last(world->door_2, LEFT)->left->group, "doors");
     /* The next announcement after the overlap is without it. */
     site_advance(world->site, 31000);
     assert_true(hand_authenticate(world->door_1));

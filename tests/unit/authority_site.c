@@ -196,6 +196,9 @@ static void evicted_member_is_out(void **state)
     assert_int_equal(members, 2);
     assert_true(is_at(site_find(site, DOOR_1), after));
     assert_false(is_at(site_find(site, DOOR_2), after));
+    /* It was told, and has wiped the group's keys; who stays was told nothing. */
+    assert_non_null(site_last_event(site_find(site, DOOR_2), GROUPSEAL__SECENV__EVENT__CONTENT_DEPARTED));
+    assert_null(site_last_event(site_find(site, DOOR_1), GROUPSEAL__SECENV__EVENT__CONTENT_DEPARTED));
     /* The MN-CSE's roster is without it. */
     const Groupseal__Secenv__Event *event =
         site_last_event(site_find(site, SITE_MN_CSE), GROUPSEAL__SECENV__EVENT__CONTENT_ROSTER);

@@ -49,13 +49,39 @@ bool json_set(cJSON *object, const char *name, cJSON *value)
     return done;
 }
 
+/* What a text holds, counted from its brackets and commas outside of quotes. */
+struct text_count {
+    unsigned depth;
+    unsigned members; /* of the outermost object */
+    unsigned values;  /* in all */
+};
+
+/* A comma announces one more value of its object or array, an opening bracket a first one. False: over a
+ * limit. */
+static bool byte_count(struct text_count *count, char byte)
+{
+    if (byte == '{' || byte == '[') {
+        count->depth++;
+    } else if (byte == '}' || byte == ']') {
+        count->depth -= count->depth > 0;
+        return true;
+    } else if (byte != ',') {
+        return true;
+    }
+    count->members += count->depth == 1;
+    count->values++;
+    return count->depth <= DEPTH_LIMIT && count->members <= ONEM2M_MEMBERS_LIMIT &&
+           count->values <= ONEM2M_VALUES_LIMIT;
+}
+
 /*
- * Looks at the bytes before cJSON does, for what cJSON would let pass: nesting over the limit, and NUL in
- * text (raw or as an escape), which would make one text read differently by two readers.
+ * Looks at the bytes before cJSON does, for what cJSON would let pass: nesting over the limit, more members
+ * and values than a primitive has use for, and NUL in text (raw or as an escape), which would make one text
+ * read differently by two readers.
  */
 static bool text_bounded(const char *json, size_t length)
 {
-    unsigned depth = 0;
+    struct text_count count = {0, 0, 0};
     bool quoted = false;
     for (size_t i = 0; i < length; i++) {
         char byte = json[i];
@@ -69,10 +95,8 @@ static bool text_bounded(const char *json, size_t length)
             i++;
         } else if (byte == '"') {
             quoted = !quoted;
-        } else if (!quoted && (byte == '{' || byte == '[') && ++depth > DEPTH_LIMIT) {
+        } else if (!quoted && !byte_count(&count, byte)) {
             return false;
-        } else if (!quoted && (byte == '}' || byte == ']') && depth > 0) {
-            depth--;
         }
     }
     return true;

@@ -7,11 +7,13 @@
 
 /*
  * TS-0004 request and response primitives in JSON with short names (8.2.2, 8.4): as much as Groupseal uses,
- * the rest kept as it came. Parsing is bounded (ONEM2M_PRIMITIVE_LIMIT bytes, depth 16) and lenient (integral
- * doubles, duplicate members, unknown members, missing rqi in answers, `ri` for `rqi`); printing is strict.
- * cJSON inside; no I/O.
+ * the rest kept as it came. Parsing is bounded (the limits below, depth 16) and lenient (integral doubles,
+ * duplicate members, unknown members, missing rqi in answers, `ri` for `rqi`); printing is strict. cJSON
+ * inside; no I/O.
  */
 #define ONEM2M_PRIMITIVE_LIMIT 98304u /* 96 KiB */
+#define ONEM2M_MEMBERS_LIMIT 64u      /* of the primitive's own object */
+#define ONEM2M_VALUES_LIMIT 4096u     /* in all: members and items of whatever it holds */
 #define ONEM2M_RQI_LIMIT 200u
 
 enum onem2m_operation { ONEM2M_CREATE = 1, ONEM2M_RETRIEVE, ONEM2M_UPDATE, ONEM2M_DELETE, ONEM2M_NOTIFY };

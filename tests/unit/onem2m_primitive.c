@@ -199,6 +199,41 @@ static void size_and_depth_are_bounded(void **state)
     onem2m_free(request);
 }
 
+/* A request with so many members, or a member with an array of so many items. */
+static bool taken_with(size_t count, bool array)
+{
+    size_t size = 32 + count * 16;
+    char *json = malloc(size);
+    assert_non_null(json);
+    size_t length = (size_t)snprintf(json, size, array ? "{\"op\":5,\"x\":[0" : "{\"op\":5");
+    for (size_t i = 1; i < count; i++) {
+        length += array ? (size_t)snprintf(json + length, size - length, ",[]")
+                        : (size_t)snprintf(json + length, size - length, ",\"x%zu\":0", i);
+    }
+    length += (size_t)snprintf(json + length, size - length, array ? "]}" : "}");
+    struct onem2m_primitive *primitive = onem2m_parse(json, length);
+    free(json);
+    onem2m_free(primitive);
+    return primitive != NULL;
+}
+
+/* Each member is compared with each, and each value takes memory: few bytes must not make much work. */
+static void members_and_values_are_bounded(void **state)
+{
+    (void)state;
+    assert_true(taken_with(ONEM2M_MEMBERS_LIMIT, false));
+    assert_false(taken_with(ONEM2M_MEMBERS_LIMIT + 1, false));
+    assert_false(taken_with(6000, false));
+    /* Two members, the array's first item, and then a comma and a bracket each. */
+    assert_true(taken_with((ONEM2M_VALUES_LIMIT - 3) / 2 + 1, true));
+    assert_false(taken_with((ONEM2M_VALUES_LIMIT - 3) / 2 + 2, true));
+    struct onem2m_primitive *quoted =
+        parse("{\"op\":5,\"x\":\",,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,"
+              ",,,,,,,,,,,,,,,,,,,,,,,,,,,,,,\",\"y\":[1,2,3,{\"z\":[],\"a\":1}]}");
+    assert_non_null(quoted);
+    onem2m_free(quoted);
+}
+
 static void printing_is_bounded(void **state)
 {
     (void)state;
@@ -326,6 +361,7 @@ int main(void)
         cmocka_unit_test(forwarding_keeps_the_rest),
         cmocka_unit_test(what_is_no_primitive),
         cmocka_unit_test(size_and_depth_are_bounded),
+        cmocka_unit_test(members_and_values_are_bounded),
         cmocka_unit_test(printing_is_bounded),
         cmocka_unit_test(malformed_seci),
         cmocka_unit_test(expiry),

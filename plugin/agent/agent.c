@@ -209,10 +209,10 @@ static enum agent_answer group_message(struct agent *agent, const struct identit
                                        const void *payload, size_t length)
 {
     struct group_topic topic;
-    if (!group_topic_parse(text, &topic) || length > AGENT_PAYLOAD_LIMIT) {
+    if (!group_topic_parse(text, &topic) || length > AGENT_OBJECT_LIMIT) {
         agent_note(agent, AGENT_COUNT_MALFORMED, AGENT_WARNING,
                    "a message of %s on %s is larger than %u bytes and is dropped", client->id, text,
-                   AGENT_PAYLOAD_LIMIT);
+                   AGENT_OBJECT_LIMIT);
         return AGENT_DENIED;
     }
     link_hear(agent, client, &topic, payload, length);

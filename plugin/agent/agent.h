@@ -16,7 +16,7 @@
  */
 struct agent;
 
-#define AGENT_PAYLOAD_LIMIT 61440u /* 60 KiB, of a message on a group topic */
+#define AGENT_OBJECT_LIMIT 49152u /* 48 KiB: an end-to-end object, a message on a group topic */
 
 struct agent_settings {
     const char *cse_id;   /* absolute id of this MN-CSE, such as //sp.example/mn-1 */

@@ -56,6 +56,9 @@ void relay_request(struct agent *agent, const struct identity *client, const str
 void relay_response(struct agent *agent, const struct identity *client, const void *payload, size_t length);
 /* Publishes a response without content to the asker. */
 void relay_answer(struct agent *agent, const struct exchange_asker *asker, enum onem2m_rsc rsc);
+/* The same for a request, counted, with the reason in the log. */
+void relay_refuse(struct agent *agent, const struct request *request, enum onem2m_rsc rsc,
+                  const char *reason);
 /* Publishes the response, and ends the exchange with it. */
 void relay_finish(struct agent *agent, struct exchange *exchange, const struct onem2m_primitive *response);
 void relay_finish_code(struct agent *agent, struct exchange *exchange, enum onem2m_rsc rsc);

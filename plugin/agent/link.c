@@ -217,8 +217,9 @@ void link_receive(struct agent *agent, const struct request *request)
     uint8_t *object = NULL;
     size_t length = 0;
 
-    if (!onem2m_get_seci(request->primitive, &object, &length)) {
-        relay_answer(agent, &request->asker, ONEM2M_BAD_REQUEST);
+    if (!onem2m_get_seci(request->primitive, &object, &length) || length > AGENT_OBJECT_LIMIT) {
+        relay_refuse(agent, request, ONEM2M_BAD_REQUEST, "it holds no object, or one of more than 48 KiB");
+        free(object);
         return;
     }
     uint64_t tag = call_tag(agent, CALL_RECEIVED);

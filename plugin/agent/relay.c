@@ -59,8 +59,7 @@ void relay_finish_code(struct agent *agent, struct exchange *exchange, enum onem
     onem2m_free(response);
 }
 
-static void request_refuse(struct agent *agent, const struct request *request, enum onem2m_rsc rsc,
-                           const char *reason)
+void relay_refuse(struct agent *agent, const struct request *request, enum onem2m_rsc rsc, const char *reason)
 {
     agent_note(agent, AGENT_COUNT_REQUESTS_REFUSED, AGENT_WARNING, "request %s of %s is answered %d: %s",
                request->asker.rqi, request->client->id, (int)rsc, reason);
@@ -89,7 +88,7 @@ static bool duplicate_take(struct agent *agent, const struct request *request)
         return false; /* after its response an rqi is free again (TS-0001 7.1.7) */
     }
     if (before->asker.fingerprint != request->asker.fingerprint) {
-        request_refuse(agent, request, ONEM2M_CONFLICT, "another request with this rqi is under way");
+        relay_refuse(agent, request, ONEM2M_CONFLICT, "another request with this rqi is under way");
         return true;
     }
     agent_count(agent, AGENT_COUNT_REQUESTS_DUPLICATE);
@@ -209,13 +208,13 @@ static void request_forward(struct agent *agent, const struct request *request, 
     struct exchange *exchange = exchange_add(&agent->exchanges, EXCHANGE_FORWARDED, &request->asker,
                                              &request->peer->waiting, target, rqi, deadline);
     if (exchange == NULL) {
-        request_refuse(agent, request, ONEM2M_TARGET_NOT_REACHABLE, "too many requests are under way");
+        relay_refuse(agent, request, ONEM2M_TARGET_NOT_REACHABLE, "too many requests are under way");
         return;
     }
     exchange->rqet = rqet;
     if (!request_publish(agent, request, target_level, rqi)) {
         exchange_remove(&agent->exchanges, exchange);
-        request_refuse(agent, request, ONEM2M_INTERNAL_SERVER_ERROR, "it cannot be sent on");
+        relay_refuse(agent, request, ONEM2M_INTERNAL_SERVER_ERROR, "it cannot be sent on");
         return;
     }
     agent_count(agent, AGENT_COUNT_REQUESTS_FORWARDED);
@@ -240,10 +239,10 @@ static void request_forward_to_ae(struct agent *agent, const struct request *req
 static void request_own(struct agent *agent, const struct request *request)
 {
     if (onem2m_op(request->primitive) != ONEM2M_NOTIFY) {
-        request_refuse(agent, request, ONEM2M_NOT_IMPLEMENTED, "this MN-CSE holds no resources");
+        relay_refuse(agent, request, ONEM2M_NOT_IMPLEMENTED, "this MN-CSE holds no resources");
     } else if (request->client->role != ROLE_IN_CSE) {
-        request_refuse(agent, request, ONEM2M_ORIGINATOR_HAS_NO_PRIVILEGE,
-                       "only the IN-CSE speaks to this MN-CSE's secure environment");
+        relay_refuse(agent, request, ONEM2M_ORIGINATOR_HAS_NO_PRIVILEGE,
+                     "only the IN-CSE speaks to this MN-CSE's secure environment");
     } else {
         link_receive(agent, request);
     }
@@ -256,7 +255,7 @@ static void request_route(struct agent *agent, const struct request *request)
     const struct identity *client = request->client;
 
     if (!target_find(agent, onem2m_to(request->primitive), target, sizeof(target), &exact)) {
-        request_refuse(agent, request, ONEM2M_NOT_FOUND, "its `to` is no identifier");
+        relay_refuse(agent, request, ONEM2M_NOT_FOUND, "its `to` is no identifier");
     } else if (strcmp(target, agent->rule.cse_id) == 0) {
         request_own(agent, request);
     } else if (client->role == ROLE_AE && is_behind_in_cse(agent, target)) {
@@ -267,7 +266,7 @@ static void request_route(struct agent *agent, const struct request *request)
     } else if (client->role == ROLE_IN_CSE && exact && identity_is_local_ae(&agent->rule, target)) {
         request_forward_to_ae(agent, request, target);
     } else {
-        request_refuse(agent, request, ONEM2M_NOT_FOUND, "this MN-CSE has no way to its `to`");
+        relay_refuse(agent, request, ONEM2M_NOT_FOUND, "this MN-CSE has no way to its `to`");
     }
 }
 
@@ -276,18 +275,18 @@ static void request_decide(struct agent *agent, const struct request *request)
     unsigned limit = request->client->role == ROLE_IN_CSE ? CSE_WAITING_LIMIT : AE_WAITING_LIMIT;
 
     if (!is_registration(request) && onem2m_fr(request->primitive)[0] == '\0') {
-        request_refuse(agent, request, ONEM2M_BAD_REQUEST, "`fr` is missing");
+        relay_refuse(agent, request, ONEM2M_BAD_REQUEST, "`fr` is missing");
     } else if (!originator_proven(agent, request)) {
-        request_refuse(agent, request, ONEM2M_ORIGINATOR_NOT_AUTHENTICATED,
-                       "its `fr` is not who the connection has proven to be");
+        relay_refuse(agent, request, ONEM2M_ORIGINATOR_NOT_AUTHENTICATED,
+                     "its `fr` is not who the connection has proven to be");
     } else if (onem2m_expired(request->primitive, agent->ports.wall_ms(agent->ports.context))) {
-        request_refuse(agent, request, ONEM2M_REQUEST_TIMEOUT, "its expiration time has passed");
+        relay_refuse(agent, request, ONEM2M_REQUEST_TIMEOUT, "its expiration time has passed");
     } else if (request->peer->waiting >= limit) {
-        request_refuse(agent, request, ONEM2M_TARGET_NOT_REACHABLE, "too many of its requests are under way");
+        relay_refuse(agent, request, ONEM2M_TARGET_NOT_REACHABLE, "too many of its requests are under way");
     } else if (is_registration(request)) {
         registrar_create(agent, request);
     } else if (request->asker.answer_tree == ONEM2M_REG_RESP) {
-        request_refuse(agent, request, ONEM2M_OPERATION_NOT_ALLOWED, "only registrations come on reg_req");
+        relay_refuse(agent, request, ONEM2M_OPERATION_NOT_ALLOWED, "only registrations come on reg_req");
     } else {
         request_route(agent, request);
     }
@@ -319,8 +318,8 @@ void relay_request(struct agent *agent, const struct identity *client, const str
     asker_fill(&request.asker, client, topic, onem2m_rqi(request.primitive), fingerprint_of(payload, length));
     request.peer = peer_meet(&agent->peers, client->id, client->level);
     if (request.peer == NULL) {
-        request_refuse(agent, &request, ONEM2M_INTERNAL_SERVER_ERROR,
-                       "this MN-CSE knows as many entities as it can hold");
+        relay_refuse(agent, &request, ONEM2M_INTERNAL_SERVER_ERROR,
+                     "this MN-CSE knows as many entities as it can hold");
         goto out;
     }
     if (topic->tree == ONEM2M_REQ) {
@@ -346,8 +345,9 @@ static void response_to_secenv(struct agent *agent, const struct exchange *excha
     if (onem2m_rsc_of(response) != ONEM2M_OK) {
         snprintf(failure, sizeof(failure), "%s answered %d", exchange->target, onem2m_rsc_of(response));
         link_answer(agent, exchange->token, NULL, 0, failure);
-    } else if (!onem2m_get_seci(response, &object, &length)) {
-        snprintf(failure, sizeof(failure), "%s answered without an object", exchange->target);
+    } else if (!onem2m_get_seci(response, &object, &length) || length > AGENT_OBJECT_LIMIT) {
+        snprintf(failure, sizeof(failure), "%s answered without an object, or with one of more than 48 KiB",
+                 exchange->target);
         link_answer(agent, exchange->token, NULL, 0, failure);
     } else {
         link_answer(agent, exchange->token, object, length, NULL);

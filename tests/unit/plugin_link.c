@@ -138,6 +138,40 @@ static void test_object_refused(void **state)
     site_free(site);
 }
 
+/* {"op"|"rsc":code,…} with an object of so many bytes; to be freed. */
+static char *with_object(bool request, const char *rqi, size_t length)
+{
+    uint8_t *object = calloc(1, length);
+    assert_non_null(object);
+    struct onem2m_primitive *primitive = request ? onem2m_request(ONEM2M_NOTIFY, SITE_MN, SITE_IN, rqi)
+                                                 : onem2m_response(ONEM2M_OK, rqi, SITE_MN, SITE_IN);
+    assert_true(onem2m_set_seci(primitive, object, length));
+    char *printed = onem2m_print(primitive, &length);
+    assert_non_null(printed);
+    onem2m_free(primitive);
+    free(object);
+    return printed;
+}
+
+/* What no end-to-end object can be is not queued. */
+static void test_object_too_large(void **state)
+{
+    struct site *site = site_connected();
+    (void)state;
+    wake(site);
+    char *large = with_object(true, "q1", AGENT_OBJECT_LIMIT + 1);
+    say_in(site, large);
+    site_expect_response(site, RESP_IN, ONEM2M_BAD_REQUEST, "q1");
+    site_expect_idle(site);
+    char *full = with_object(true, "q2", AGENT_OBJECT_LIMIT);
+    say_in(site, full);
+    const struct site_request *asked = site_requested(site, GROUPSEAL__SECENV__TO_SECENV__REQUEST_RECEIVED);
+    assert_int_equal(asked->request->received->object.len, AGENT_OBJECT_LIMIT);
+    free(large);
+    free(full);
+    site_free(site);
+}
+
 static void test_secenv_down(void **state)
 {
     struct site *site = site_connected();
@@ -291,6 +325,20 @@ static void test_send(void **state)
     assert_string_not_equal(answered(site, 9)->failure, "");
     send_object(site, 10, SITE_IN);
     sent(site, rqi, sizeof(rqi));
+    char *large = with_object(false, rqi, AGENT_OBJECT_LIMIT + 1);
+    site_say(site, "in-cse", FROM_IN, "%s", large);
+    free(large);
+    answer = answered(site, 10);
+    assert_int_equal(answer->object.len, 0);
+    assert_string_not_equal(answer->failure, "");
+    send_object(site, 12, SITE_IN);
+    sent(site, rqi, sizeof(rqi));
+    char *full = with_object(false, rqi, AGENT_OBJECT_LIMIT);
+    site_say(site, "in-cse", FROM_IN, "%s", full);
+    free(full);
+    assert_int_equal(answered(site, 12)->object.len, AGENT_OBJECT_LIMIT);
+    send_object(site, 10, SITE_IN);
+    sent(site, rqi, sizeof(rqi));
     site_forward(site, 9900);
     site_expect_idle(site);
     site_forward(site, 200);
@@ -401,10 +449,10 @@ static void test_heard(void **state)
     assert_int_equal(site_say(site, "Sdoor1", G "epoch", "abc"), AGENT_DENIED);
     assert_int_equal(site_say(site, "in-cse", G "cmd", "abc"), AGENT_DENIED);
     assert_int_equal(site_say(site, NULL, G "cmd", "abc"), AGENT_DENIED);
-    assert_int_equal(site_say(site, "Sdoor1", G "msg/Sdoor1", "%*s", (int)AGENT_PAYLOAD_LIMIT + 1, "x"),
+    assert_int_equal(site_say(site, "Sdoor1", G "msg/Sdoor1", "%*s", (int)AGENT_OBJECT_LIMIT + 1, "x"),
                      AGENT_DENIED);
     site_expect_idle(site);
-    assert_int_equal(site_say(site, "Sdoor1", G "msg/Sdoor1", "%*s", (int)AGENT_PAYLOAD_LIMIT, "x"),
+    assert_int_equal(site_say(site, "Sdoor1", G "msg/Sdoor1", "%*s", (int)AGENT_OBJECT_LIMIT, "x"),
                      AGENT_ALLOWED);
     site_requested(site, GROUPSEAL__SECENV__TO_SECENV__REQUEST_HEARD);
     /* With secenv gone members still hear each other. */
@@ -586,6 +634,7 @@ int main(void)
         cmocka_unit_test(test_object_in_and_answer),
         cmocka_unit_test(test_object_without_answer),
         cmocka_unit_test(test_object_refused),
+        cmocka_unit_test(test_object_too_large),
         cmocka_unit_test(test_secenv_down),
         cmocka_unit_test(test_secenv_silent_and_queue_full),
         cmocka_unit_test(test_wrong_secenv),

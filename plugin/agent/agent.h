@@ -34,15 +34,23 @@ struct agent_publication {
     bool retain;
 };
 
+/* Whose requests wait for secenv: each has room that those before it cannot take. */
+enum agent_rank {
+    AGENT_RANK_MEMBER, /* what a device said on a group topic */
+    AGENT_RANK_IN_CSE, /* what the IN-CSE sends */
+    AGENT_RANK_OWN,    /* what secenv waits for */
+};
+
 struct agent_ports {
     void *context;
     uint64_t (*monotonic_ms)(void *context);
     uint64_t (*wall_ms)(void *context);
     bool (*publish)(void *context, const struct agent_publication *publication);
     /* Hands a request to secenv without waiting; its id is set on the way. False: secenv is down, or the
-     * queue is full; an `urgent` one (of those secenv waits for) has room kept for it. Every request that was
-     * taken gets exactly one agent_secenv_reply with its tag. */
-    bool (*request)(void *context, uint64_t tag, const Groupseal__Secenv__ToSecenv *request, bool urgent);
+     * queue has no room for this rank. Every request that was taken gets exactly one agent_secenv_reply with
+     * its tag. */
+    bool (*request)(void *context, uint64_t tag, const Groupseal__Secenv__ToSecenv *request,
+                    enum agent_rank rank);
     void (*log)(void *context, enum agent_severity severity, const char *text);
 };
 
@@ -110,6 +118,7 @@ void agent_tick(struct agent *agent);
     X(MESSAGES_HEARD, "messages_heard")                                                                      \
     X(MESSAGES_REFUSED, "messages_refused")                                                                  \
     X(MESSAGES_LOST, "messages_lost")                                                                        \
+    X(MESSAGES_CROWDING, "messages_crowding")                                                                \
     X(MESSAGE_EVENTS, "message_events")                                                                      \
     X(PUBLICATIONS, "publications")                                                                          \
     X(PUBLICATIONS_FAILED, "publications_failed")                                                            \

@@ -14,7 +14,9 @@
 #define SILENCE_MS 30000u /* after which a message of the IN-CSE says that it is back */
 #define SWEEP_MS 10000u   /* for secenv to tell every group again after a new connection */
 
-/* A tag is the call's kind in its top byte and a number below. */
+#define HEARD_LIMIT 64u /* of one member, under way to secenv */
+
+/* A tag is the call's kind in its top byte and a number below: the peer's for CALL_HEARD. */
 enum call { CALL_HELLO = 1, CALL_ONLINE, CALL_RECEIVED, CALL_HEARD, CALL_ANSWERED };
 #define CALL_SHIFT 56u
 
@@ -25,9 +27,9 @@ static uint64_t call_tag(struct agent *agent, enum call call)
     return ((uint64_t)call << CALL_SHIFT) | (++agent->sequence & ((UINT64_C(1) << CALL_SHIFT) - 1));
 }
 
-static bool call_send(struct agent *agent, uint64_t tag, const to_secenv *request, bool urgent)
+static bool call_send(struct agent *agent, uint64_t tag, const to_secenv *request, enum agent_rank rank)
 {
-    return agent->ports.request(agent->ports.context, tag, request, urgent);
+    return agent->ports.request(agent->ports.context, tag, request, rank);
 }
 
 /* protobuf-c's strings are not const; nothing writes to them. */
@@ -53,7 +55,7 @@ static void online_say(struct agent *agent)
     request.request_case = GROUPSEAL__SECENV__TO_SECENV__REQUEST_ONLINE;
     request.online = &online;
     agent->kicked_ms = agent_now(agent);
-    agent->kick_due = !call_send(agent, call_tag(agent, CALL_ONLINE), &request, true);
+    agent->kick_due = !call_send(agent, call_tag(agent, CALL_ONLINE), &request, AGENT_RANK_OWN);
 }
 
 static void kick(struct agent *agent)
@@ -123,7 +125,7 @@ void agent_secenv_up(struct agent *agent)
     request.hello = &hello;
     agent->secenv_ready = false;
     sent_drop(agent);
-    if (!call_send(agent, call_tag(agent, CALL_HELLO), &request, true)) {
+    if (!call_send(agent, call_tag(agent, CALL_HELLO), &request, AGENT_RANK_OWN)) {
         agent_log(agent, AGENT_ALARM, "secenv cannot be greeted: the queue to it is full");
     }
 }
@@ -242,7 +244,7 @@ void link_receive(struct agent *agent, const struct request *request)
         received_refuse(agent, &request->asker, "has too many requests before it");
         goto out;
     }
-    if (!call_send(agent, tag, &to, false)) {
+    if (!call_send(agent, tag, &to, AGENT_RANK_IN_CSE)) {
         exchange_remove(&agent->exchanges, exchange);
         received_refuse(agent, &request->asker, "is not reachable, or has too many requests before it");
         goto out;
@@ -320,7 +322,7 @@ void link_answer(struct agent *agent, uint64_t token, uint8_t *object, size_t le
     answered.failure = text_of(failure == NULL ? "" : failure);
     request.request_case = GROUPSEAL__SECENV__TO_SECENV__REQUEST_ANSWERED;
     request.answered = &answered;
-    if (!call_send(agent, call_tag(agent, CALL_ANSWERED), &request, true)) {
+    if (!call_send(agent, call_tag(agent, CALL_ANSWERED), &request, AGENT_RANK_OWN)) {
         agent_note(agent, AGENT_COUNT_SECENV_UNREACHABLE, AGENT_WARNING,
                    "secenv does not hear what became of an object it sent");
     }
@@ -370,8 +372,8 @@ static void event_send(struct agent *agent, const Groupseal__Secenv__Send *send)
 
 /* ---- group topics ---- */
 
-void link_hear(struct agent *agent, const struct identity *client, const struct group_topic *topic,
-               const void *payload, size_t length)
+static bool heard_send(struct agent *agent, const struct identity *client, struct peer *peer,
+                       const struct group_topic *topic, ProtobufCBinaryData payload)
 {
     Groupseal__Secenv__Heard heard = GROUPSEAL__SECENV__HEARD__INIT;
     to_secenv request = GROUPSEAL__SECENV__TO_SECENV__INIT;
@@ -382,10 +384,26 @@ void link_hear(struct agent *agent, const struct identity *client, const struct 
     heard.kind = topic->kind == GROUP_ACK ? GROUPSEAL__SECENV__TOPIC_KIND__TOPIC_ACK
                                           : GROUPSEAL__SECENV__TOPIC_KIND__TOPIC_MESSAGE;
     heard.sender = text_of(client->id);
-    heard.payload = data_of(payload, length);
+    heard.payload = payload;
     request.request_case = GROUPSEAL__SECENV__TO_SECENV__REQUEST_HEARD;
     request.heard = &heard;
-    if (!agent->secenv_ready || !call_send(agent, call_tag(agent, CALL_HEARD), &request, false)) {
+    return call_send(agent, ((uint64_t)CALL_HEARD << CALL_SHIFT) | peer->number, &request, AGENT_RANK_MEMBER);
+}
+
+void link_hear(struct agent *agent, const struct identity *client, const struct group_topic *topic,
+               const void *payload, size_t length)
+{
+    struct peer *peer = peer_meet(&agent->peers, client->id, client->level);
+
+    if (peer != NULL && peer->heard >= HEARD_LIMIT) {
+        agent_note(agent, AGENT_COUNT_MESSAGES_CROWDING, AGENT_WARNING,
+                   "%s sends group messages faster than the secure environment takes them: it does not hear "
+                   "one for group %s",
+                   client->id, topic->group);
+        return;
+    }
+    if (peer == NULL || !agent->secenv_ready ||
+        !heard_send(agent, client, peer, topic, data_of(payload, length))) {
         agent_note(
             agent, AGENT_COUNT_MESSAGES_LOST, AGENT_ALARM,
             "the secure environment does not hear a message of %s for group %s: it is not reachable, or "
@@ -393,17 +411,23 @@ void link_hear(struct agent *agent, const struct identity *client, const struct 
             client->id, topic->group);
         return;
     }
+    peer->heard++;
     agent_count(agent, AGENT_COUNT_MESSAGES_HEARD);
 }
 
-static void heard_replied(struct agent *agent, const Groupseal__Secenv__Reply *reply)
+static void heard_replied(struct agent *agent, uint64_t tag, const Groupseal__Secenv__Reply *reply)
 {
+    struct peer *peer = peer_numbered(&agent->peers, (uint32_t)tag);
+
+    if (peer != NULL && peer->heard > 0) {
+        peer->heard--;
+    }
     if (reply == NULL) {
         agent_note(agent, AGENT_COUNT_MESSAGES_LOST, AGENT_ALARM,
                    "the secure environment went away before it took a group message");
     } else if (reply->code != GROUPSEAL__SECENV__CODE__OK) {
-        agent_note(agent, AGENT_COUNT_MESSAGES_REFUSED, AGENT_WARNING, "secenv refuses a group message: %s",
-                   reply->reason);
+        agent_note(agent, AGENT_COUNT_MESSAGES_REFUSED, AGENT_WARNING,
+                   "secenv refuses a group message of %s: %s", peer == NULL ? "" : peer->id, reply->reason);
     }
 }
 
@@ -517,7 +541,7 @@ void agent_secenv_reply(struct agent *agent, uint64_t tag, const Groupseal__Sece
         received_replied(agent, tag, reply);
         break;
     case CALL_HEARD:
-        heard_replied(agent, reply);
+        heard_replied(agent, tag, reply);
         break;
     case CALL_ANSWERED:
         break;

@@ -18,14 +18,19 @@ struct peer {
     char level[ONEM2M_LEVEL_LIMIT + 1]; /* as it last wrote itself in a request's topic */
     bool registered;
     unsigned waiting; /* its requests that are not answered yet */
+    unsigned heard;   /* its group messages that secenv has not taken yet */
+    uint32_t number;  /* key: for calls about it */
     struct table_link link;
+    struct table_link by_number;
 };
 
 struct peers {
     struct table table;
+    struct table by_number;
 };
 
 struct peer *peer_find(const struct peers *peers, const char *id); /* NULL: not heard of */
+struct peer *peer_numbered(const struct peers *peers, uint32_t number);
 /* Finds or makes; NULL: the table is full, or out of memory. */
 struct peer *peer_meet(struct peers *peers, const char *id, const char *level);
 void peers_clear(struct peers *peers);

@@ -227,10 +227,23 @@ static struct call *call_new(uint64_t tag, const Groupseal__Secenv__ToSecenv *re
     return call;
 }
 
-bool courier_request(struct courier *courier, uint64_t tag, const Groupseal__Secenv__ToSecenv *request,
-                     bool urgent)
+static bool room_for(const struct calls *requests, size_t size, enum courier_rank rank)
 {
-    size_t limit = urgent ? COURIER_REQUESTS_LIMIT : COURIER_REQUESTS_LIMIT - COURIER_URGENT_ROOM;
+    static const struct {
+        size_t count;
+        size_t bytes;
+    } limits[] = {
+        [COURIER_RANK_LOW] = {COURIER_REQUESTS_LIMIT - 2 * COURIER_RANK_ROOM,
+                              COURIER_REQUESTS_BYTES_LIMIT / 2},
+        [COURIER_RANK_MIDDLE] = {COURIER_REQUESTS_LIMIT - COURIER_RANK_ROOM, COURIER_REQUESTS_BYTES_LIMIT},
+        [COURIER_RANK_HIGH] = {COURIER_REQUESTS_LIMIT, SIZE_MAX},
+    };
+    return requests->count < limits[rank].count && requests->bytes + size <= limits[rank].bytes;
+}
+
+bool courier_request(struct courier *courier, uint64_t tag, const Groupseal__Secenv__ToSecenv *request,
+                     enum courier_rank rank)
+{
     struct call *call = call_new(tag, request);
     if (call == NULL) {
         return false;
@@ -238,8 +251,7 @@ bool courier_request(struct courier *courier, uint64_t tag, const Groupseal__Sec
     pthread_mutex_lock(&courier->mutex);
     /* What was meant for a connection before must not be the first that a new secenv hears. */
     bool taken = courier->connection != 0 && courier->announced == courier->connection &&
-                 courier->requests.count < limit &&
-                 (urgent || courier->requests.bytes + call->size <= COURIER_REQUESTS_BYTES_LIMIT);
+                 room_for(&courier->requests, call->size, rank);
     if (taken) {
         calls_push(&courier->requests, call);
     }

@@ -18,7 +18,7 @@ struct courier;
 
 #define COURIER_REQUESTS_LIMIT 4096u
 #define COURIER_REQUESTS_BYTES_LIMIT 8388608u /* 8 MiB */
-#define COURIER_URGENT_ROOM 1024u             /* of the requests, kept for the urgent ones */
+#define COURIER_RANK_ROOM 1024u               /* of the requests, kept for each rank above the lowest */
 #define COURIER_RESULTS_LIMIT 4096u           /* then secenv's socket is not read until there is room */
 
 /* The settings are copied. Sets the handler of SIGURG (it does nothing) until courier_stop. */
@@ -27,10 +27,13 @@ struct courier *courier_start(const struct secenv_client_settings *settings, cha
 /* Closes the connection and waits for the thread. NULL is allowed. */
 void courier_stop(struct courier *courier);
 
-/* False: secenv is not connected, or courier_next has not told of its connection yet, or the queue is full.
- * Else a result of kind COURIER_REPLY follows. */
+/* Who asks; the higher have room, in number and in bytes, that the lower cannot take. */
+enum courier_rank { COURIER_RANK_LOW, COURIER_RANK_MIDDLE, COURIER_RANK_HIGH };
+
+/* False: secenv is not connected, or courier_next has not told of its connection yet, or the queue has no
+ * room for this rank. Else a result of kind COURIER_REPLY follows. */
 bool courier_request(struct courier *courier, uint64_t tag, const Groupseal__Secenv__ToSecenv *request,
-                     bool urgent) __attribute__((warn_unused_result));
+                     enum courier_rank rank) __attribute__((warn_unused_result));
 
 enum courier_kind {
     COURIER_UP,

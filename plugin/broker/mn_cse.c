@@ -66,10 +66,14 @@ static bool port_publish(void *context, const struct agent_publication *publicat
     return compat_publish(publication);
 }
 
-static bool port_request(void *context, uint64_t tag, const Groupseal__Secenv__ToSecenv *request, bool urgent)
+static bool port_request(void *context, uint64_t tag, const Groupseal__Secenv__ToSecenv *request,
+                         enum agent_rank rank)
 {
+    static const enum courier_rank ranks[] = {[AGENT_RANK_MEMBER] = COURIER_RANK_LOW,
+                                              [AGENT_RANK_IN_CSE] = COURIER_RANK_MIDDLE,
+                                              [AGENT_RANK_OWN] = COURIER_RANK_HIGH};
     const struct plugin *plugin = context;
-    return courier_request(plugin->courier, tag, request, urgent);
+    return courier_request(plugin->courier, tag, request, ranks[rank]);
 }
 
 static void port_log(void *context, enum agent_severity severity, const char *text)

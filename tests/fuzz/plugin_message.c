@@ -26,11 +26,12 @@ static bool publish(void *context, const struct agent_publication *publication)
     return true;
 }
 
-static bool request(void *context, uint64_t tag, const Groupseal__Secenv__ToSecenv *asked, bool urgent)
+static bool request(void *context, uint64_t tag, const Groupseal__Secenv__ToSecenv *asked,
+                    enum agent_rank rank)
 {
     (void)context;
     (void)tag;
-    (void)urgent;
+    (void)rank;
     return groupseal__secenv__to_secenv__get_packed_size(asked) <= 65536;
 }
 

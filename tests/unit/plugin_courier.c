@@ -113,13 +113,13 @@ static void connected(struct fake *fake)
     }
 }
 
-static bool ask(struct fake *fake, uint64_t tag, bool urgent)
+static bool ask(struct fake *fake, uint64_t tag, enum courier_rank rank)
 {
     Groupseal__Secenv__Status status = GROUPSEAL__SECENV__STATUS__INIT;
     Groupseal__Secenv__ToSecenv request = GROUPSEAL__SECENV__TO_SECENV__INIT;
     request.request_case = GROUPSEAL__SECENV__TO_SECENV__REQUEST_STATUS;
     request.status = &status;
-    return courier_request(fake->courier, tag, &request, urgent);
+    return courier_request(fake->courier, tag, &request, rank);
 }
 
 static uint64_t fake_receive(struct fake *fake)
@@ -166,11 +166,11 @@ static void test_requests_and_replies(void **state)
 {
     struct fake *fake = fake_new();
     (void)state;
-    assert_false(ask(fake, 1, true)); /* not connected */
+    assert_false(ask(fake, 1, COURIER_RANK_HIGH)); /* not connected */
     fake_listen(fake);
     connected(fake);
     for (uint64_t tag = 1; tag <= 100; tag++) { /* pipelined */
-        assert_true(ask(fake, tag, false));
+        assert_true(ask(fake, tag, COURIER_RANK_LOW));
     }
     for (uint64_t tag = 1; tag <= 100; tag++) {
         fake_reply(fake, fake_receive(fake));
@@ -196,7 +196,7 @@ static void test_loss(void **state)
     (void)state;
     fake_listen(fake);
     connected(fake);
-    assert_true(ask(fake, 7, false) && ask(fake, 8, false));
+    assert_true(ask(fake, 7, COURIER_RANK_LOW) && ask(fake, 8, COURIER_RANK_LOW));
     fake_reply(fake, fake_receive(fake));
     struct courier_result *replied = result_of(fake, COURIER_REPLY);
     assert_int_equal(replied->tag, 7);
@@ -211,7 +211,7 @@ static void test_loss(void **state)
     assert_string_not_equal(down->why, "");
     courier_result_free(down);
     connected(fake);
-    assert_true(ask(fake, 9, false));
+    assert_true(ask(fake, 9, COURIER_RANK_LOW));
     fake_reply(fake, fake_receive(fake));
     expect(fake, COURIER_REPLY);
     fake_free(fake);
@@ -225,18 +225,18 @@ static void test_not_before_it_is_told(void **state)
     (void)state;
     fake_listen(fake);
     connected(fake);
-    assert_true(ask(fake, 1, true));
+    assert_true(ask(fake, 1, COURIER_RANK_HIGH));
     fake_receive(fake);
     close(fake->connection);
     fake->connection = accept(fake->listener, NULL, NULL); /* it is open again, and nobody took a result */
     assert_true(fake->connection >= 0);
     usleep(100 * 1000);
-    assert_false(ask(fake, 2, true));
+    assert_false(ask(fake, 2, COURIER_RANK_HIGH));
     expect(fake, COURIER_REPLY);
     expect(fake, COURIER_DOWN);
-    assert_false(ask(fake, 3, true));
+    assert_false(ask(fake, 3, COURIER_RANK_HIGH));
     expect(fake, COURIER_UP);
-    assert_true(ask(fake, 4, true));
+    assert_true(ask(fake, 4, COURIER_RANK_HIGH));
     fake_free(fake);
 }
 
@@ -258,20 +258,31 @@ static void test_nonsense(void **state)
     fake_free(fake);
 }
 
-/* The queue is bounded while secenv does not read; urgent requests have room of their own. */
+static size_t asked_until_full(struct fake *fake, size_t tag, enum courier_rank rank)
+{
+    while (ask(fake, tag + 1, rank)) {
+        tag++;
+        assert_true(tag < 100000);
+    }
+    return tag;
+}
+
+/* The queue is bounded while secenv does not read; who has a higher rank has room of its own. */
 static void test_full(void **state)
 {
     struct fake *fake = fake_new();
-    size_t taken = 0;
     (void)state;
     fake_listen(fake);
     connected(fake);
-    while (ask(fake, ++taken, false)) {
-        assert_true(taken < 100000);
-    }
-    taken--;
-    assert_true(taken >= COURIER_REQUESTS_LIMIT - COURIER_URGENT_ROOM);
-    assert_true(ask(fake, ++taken, true));
+    size_t low = asked_until_full(fake, 0, COURIER_RANK_LOW);
+    usleep(50 * 1000); /* what the socket still took is out of the queue */
+    low = asked_until_full(fake, low, COURIER_RANK_LOW);
+    assert_true(low >= COURIER_REQUESTS_LIMIT - 2 * COURIER_RANK_ROOM);
+    size_t middle = asked_until_full(fake, low, COURIER_RANK_MIDDLE);
+    assert_int_equal(middle - low, COURIER_RANK_ROOM);
+    assert_false(ask(fake, middle + 1, COURIER_RANK_LOW));
+    size_t taken = asked_until_full(fake, middle, COURIER_RANK_HIGH);
+    assert_int_equal(taken - middle, COURIER_RANK_ROOM);
     for (size_t i = 0; i < taken; i++) {
         fake_reply(fake, fake_receive(fake));
         struct courier_result *result = result_of(fake, COURIER_REPLY);

@@ -56,6 +56,7 @@ static void test_object_in_and_answer(void **state)
     say_in(site, FOR_ME("q1"));
     const struct site_request *asked = site_requested(site, GROUPSEAL__SECENV__TO_SECENV__REQUEST_RECEIVED);
     const Groupseal__Secenv__Received *received = asked->request->received;
+    assert_int_equal(asked->rank, AGENT_RANK_IN_CSE);
     assert_string_equal(received->identity, SITE_MN);
     assert_string_equal(received->from, SITE_IN);
     assert_string_equal(received->hop, SITE_IN);
@@ -287,7 +288,7 @@ static void sent(struct site *site, char *rqi, size_t size)
 static const Groupseal__Secenv__Answered *answered(struct site *site, uint64_t token)
 {
     const struct site_request *asked = site_requested(site, GROUPSEAL__SECENV__TO_SECENV__REQUEST_ANSWERED);
-    assert_true(asked->urgent);
+    assert_int_equal(asked->rank, AGENT_RANK_OWN);
     assert_string_equal(asked->request->answered->identity, SITE_MN);
     assert_int_equal(asked->request->answered->token, token);
     return asked->request->answered;
@@ -459,6 +460,45 @@ static void test_heard(void **state)
     agent_secenv_down(site->agent, "for a test");
     assert_int_equal(site_say(site, "Sdoor1", G "msg/Sdoor1", "abc"), AGENT_ALLOWED);
     assert_int_equal(agent_counter(site->agent, AGENT_COUNT_MESSAGES_LOST), 1);
+    site_expect_idle(site);
+    site_free(site);
+}
+
+/* A member that floods is not heard any more, until some of it is taken; the others are. */
+static void test_one_member_crowds_out_nobody(void **state)
+{
+    struct site *site = site_connected();
+    uint64_t tag = 0;
+    (void)state;
+    site_roster(site, "doors", 3, doors);
+    for (unsigned i = 0; i < 1000; i++) {
+        assert_int_equal(site_say(site, "Sdoor1", G "msg/Sdoor1", "abc"), AGENT_ALLOWED);
+    }
+    for (unsigned i = 0; i < 64; i++) {
+        const struct site_request *asked = site_requested(site, GROUPSEAL__SECENV__TO_SECENV__REQUEST_HEARD);
+        assert_int_equal(asked->rank, AGENT_RANK_MEMBER);
+        tag = asked->tag;
+    }
+    site_expect_idle(site);
+    assert_int_equal(agent_counter(site->agent, AGENT_COUNT_MESSAGES_CROWDING), 1000 - 64);
+    assert_non_null(strstr(site->log, "//sp.example/Sdoor1"));
+    unsigned lines = site->log_lines;
+    assert_int_equal(site_say(site, "Sdoor1", G "ack/Sdoor1", "abc"), AGENT_ALLOWED);
+    assert_int_equal(site->log_lines, lines);
+    site_expect_idle(site);
+    assert_int_equal(site_say(site, "Sdoor2", G "msg/Sdoor2", "abc"), AGENT_ALLOWED);
+    const struct site_request *other = site_requested(site, GROUPSEAL__SECENV__TO_SECENV__REQUEST_HEARD);
+    assert_string_equal(other->request->heard->sender, "//sp.example/Sdoor2");
+    site_reply(site, other->tag, GROUPSEAL__SECENV__CODE__OK);
+    assert_int_equal(site_say(site, "Sdoor1", G "msg/Sdoor1", "abc"), AGENT_ALLOWED);
+    site_expect_idle(site);
+    site_reply(site, tag, GROUPSEAL__SECENV__CODE__REFUSED); /* taken, though refused */
+    agent_secenv_reply(site->agent, tag, NULL);              /* or lost */
+    for (unsigned i = 0; i < 3; i++) {
+        assert_int_equal(site_say(site, "Sdoor1", G "msg/Sdoor1", "abc"), AGENT_ALLOWED);
+    }
+    site_requested(site, GROUPSEAL__SECENV__TO_SECENV__REQUEST_HEARD);
+    site_requested(site, GROUPSEAL__SECENV__TO_SECENV__REQUEST_HEARD);
     site_expect_idle(site);
     site_free(site);
 }
@@ -642,6 +682,7 @@ int main(void)
         cmocka_unit_test(test_send_over_a_loss),
         cmocka_unit_test(test_publish),
         cmocka_unit_test(test_heard),
+        cmocka_unit_test(test_one_member_crowds_out_nobody),
         cmocka_unit_test(test_roster_pages),
         cmocka_unit_test(test_roster_after_a_new_connection),
         cmocka_unit_test(test_foreign_events),

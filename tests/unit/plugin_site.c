@@ -36,7 +36,8 @@ static bool publish(void *context, const struct agent_publication *publication)
     return true;
 }
 
-static bool request(void *context, uint64_t tag, const Groupseal__Secenv__ToSecenv *asked, bool urgent)
+static bool request(void *context, uint64_t tag, const Groupseal__Secenv__ToSecenv *asked,
+                    enum agent_rank rank)
 {
     struct site *site = context;
     if (site->queue_full) {
@@ -48,7 +49,7 @@ static bool request(void *context, uint64_t tag, const Groupseal__Secenv__ToSece
     assert_non_null(packed);
     groupseal__secenv__to_secenv__pack(asked, packed);
     struct site_request *kept = &site->requests[site->requests_end++];
-    *kept = (struct site_request){tag, urgent, groupseal__secenv__to_secenv__unpack(NULL, size, packed)};
+    *kept = (struct site_request){tag, rank, groupseal__secenv__to_secenv__unpack(NULL, size, packed)};
     assert_non_null(kept->request);
     free(packed);
     return true;

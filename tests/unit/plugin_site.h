@@ -31,7 +31,7 @@ struct site_publication {
 
 struct site_request {
     uint64_t tag;
-    bool urgent;
+    enum agent_rank rank;
     Groupseal__Secenv__ToSecenv *request; /* a copy */
 };
 

@@ -8,7 +8,7 @@ import subprocess
 
 import pytest
 
-from harness.processes import REPOSITORY, Failure, run, wait_until
+from harness.processes import REPOSITORY, run, wait_until
 
 COMPOSE_FILE = REPOSITORY / "docker" / "compose.yaml"
 DOORS = ("//sp.example/Sdoor1", "//sp.example/Sdoor2", "//sp.example/Sdoor3")
@@ -72,10 +72,9 @@ def test_site_works(site):
 
     def all_close():
         result = site.operator("send", "doors", "close", check=False)
-        try:
-            rows = {row["name"]: row for row in json.loads(result.stdout)["members"]}
-        except ValueError as error:
-            raise Failure(result.stderr) from error
+        if not result.stdout:
+            return False  # no device has a key yet
+        rows = {row["name"]: row for row in json.loads(result.stdout)["members"]}
         return set(rows) == set(DOORS) and all(row["outcome"] == "done" and row["detail"] == "close: done"
                                                for row in rows.values())
 

@@ -17,13 +17,15 @@ struct agent {
     uint64_t sequence; /* numbers forwarded requests and calls; starts at the clock, so a broker that was
                         * restarted takes no late response for one of its own */
 
-    bool secenv_ready;  /* it has said that it holds this MN-CSE's identity */
-    uint64_t sweep_ms;  /* monotonic: groups that secenv has not told again by then are dropped; 0: none */
-    uint64_t kicked_ms; /* monotonic: Online was said last; 0: never */
-    bool kick_due;      /* say it again when the second is over */
-    uint64_t in_cse_seen_ms; /* monotonic; 0: never */
-    bool in_cse_away;        /* it has not subscribed since the start, or since its connection ended */
-    uint64_t ticked_ms;      /* monotonic */
+    bool secenv_ready; /* it has said that it holds this MN-CSE's identity */
+    uint64_t sweep_ms; /* monotonic: groups that secenv has not told again by then are dropped; 0: none */
+    bool rosters_due;  /* one was told in part only: secenv has to tell them all again */
+    uint64_t rosters_asked_ms; /* monotonic: when it was last asked to; 0: never */
+    uint64_t kicked_ms;        /* monotonic: Online was said last; 0: never */
+    bool kick_due;             /* say it again when the second is over */
+    uint64_t in_cse_seen_ms;   /* monotonic; 0: never */
+    bool in_cse_away;          /* it has not subscribed since the start, or since its connection ended */
+    uint64_t ticked_ms;        /* monotonic */
 
     uint64_t counters[AGENT_COUNTERS_END];
     uint64_t told[AGENT_COUNTERS_END];    /* the counter's value when a line was last logged for it */

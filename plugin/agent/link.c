@@ -12,7 +12,8 @@
 #define SENT_TIMEOUT_MS 10000u
 #define KICK_INTERVAL_MS 1000u
 #define SILENCE_MS 30000u /* after which a message of the IN-CSE says that it is back */
-#define SWEEP_MS 10000u   /* for secenv to tell every group again after a new connection */
+#define SWEEP_MS 10000u   /* without a roster, after which secenv has told every group again */
+#define ROSTERS_AGAIN_MS 30000u
 
 #define HEARD_LIMIT 64u /* of one member, under way to secenv */
 
@@ -45,17 +46,32 @@ static ProtobufCBinaryData data_of(const void *bytes, size_t length)
 
 /* ---- greeting and presence ---- */
 
-static void online_say(struct agent *agent)
+static bool online_send(struct agent *agent, bool is_online)
 {
     Groupseal__Secenv__Online online = GROUPSEAL__SECENV__ONLINE__INIT;
     to_secenv request = GROUPSEAL__SECENV__TO_SECENV__INIT;
 
     online.identity = agent->rule.cse_id;
-    online.online = true;
+    online.online = is_online;
     request.request_case = GROUPSEAL__SECENV__TO_SECENV__REQUEST_ONLINE;
     request.online = &online;
+    return call_send(agent, call_tag(agent, CALL_ONLINE), &request, AGENT_RANK_OWN);
+}
+
+static void online_say(struct agent *agent)
+{
     agent->kicked_ms = agent_now(agent);
-    agent->kick_due = !call_send(agent, call_tag(agent, CALL_ONLINE), &request, AGENT_RANK_OWN);
+    agent->kick_due = !online_send(agent, true);
+}
+
+/* Online said while online publishes nothing again: so it goes offline for a moment. */
+static void rosters_ask(struct agent *agent, uint64_t now)
+{
+    agent->rosters_asked_ms = now == 0 ? 1 : now;
+    agent->rosters_due = false;
+    if (online_send(agent, false)) {
+        online_say(agent);
+    }
 }
 
 static void kick(struct agent *agent)
@@ -89,20 +105,28 @@ void link_in_cse_seen(struct agent *agent, bool subscribes)
     kick(agent);
 }
 
+static void sweep(struct agent *agent, uint64_t now)
+{
+    size_t dropped = rosters_sweep(agent->rosters);
+    if (dropped > 0) {
+        agent_log(agent, AGENT_WARNING,
+                  "secenv no longer knows %zu groups that it knew before: their topics are denied", dropped);
+    }
+    agent->sweep_ms = rosters_have_stale(agent->rosters) ? now + SWEEP_MS : 0;
+}
+
 void link_tick(struct agent *agent)
 {
     uint64_t now = agent_now(agent);
     if (agent->secenv_ready && agent->kick_due && now - agent->kicked_ms >= KICK_INTERVAL_MS) {
         online_say(agent);
     }
+    if (agent->secenv_ready && agent->rosters_due &&
+        (agent->rosters_asked_ms == 0 || now - agent->rosters_asked_ms >= ROSTERS_AGAIN_MS)) {
+        rosters_ask(agent, now);
+    }
     if (agent->sweep_ms != 0 && now >= agent->sweep_ms) {
-        agent->sweep_ms = 0;
-        size_t dropped = rosters_sweep(agent->rosters);
-        if (dropped > 0) {
-            agent_log(agent, AGENT_WARNING,
-                      "secenv no longer knows %zu groups that it knew before: their topics are denied",
-                      dropped);
-        }
+        sweep(agent, now);
     }
 }
 
@@ -178,6 +202,7 @@ static void hello_replied(struct agent *agent, const Groupseal__Secenv__Reply *r
         return;
     }
     agent->secenv_ready = true;
+    agent->rosters_due = false;
     rosters_mark(agent->rosters);
     agent_log(agent, AGENT_INFO, "the secure environment of %s is connected", agent->rule.cse_id);
     online_say(agent);
@@ -496,6 +521,9 @@ static void event_roster(struct agent *agent, const Groupseal__Secenv__RosterEve
                    "secenv tells the roster of another site: %s", roster->site);
         return;
     }
+    if (agent->sweep_ms != 0) {
+        agent->sweep_ms = agent_now(agent) + SWEEP_MS; /* it is still telling */
+    }
     if (roster->deleted) {
         rosters_delete(agent->rosters, roster->group);
         agent_log(agent, AGENT_INFO, "group %s is no more", roster->group);
@@ -506,6 +534,7 @@ static void event_roster(struct agent *agent, const Groupseal__Secenv__RosterEve
         agent_note(agent, AGENT_COUNT_EVENTS_REFUSED, AGENT_ALARM,
                    "the roster of group %s cannot be taken (page %u of %u): the one before stays in force",
                    roster->group, roster->page, roster->pages);
+        agent->rosters_due = true;
         return;
     }
     if (complete) {

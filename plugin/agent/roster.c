@@ -64,6 +64,12 @@ static void group_free(struct rosters *rosters, struct group *group)
     free(group);
 }
 
+static void pages_forget(struct group *group)
+{
+    members_free(&group->coming);
+    group->pages = group->next_page = 0;
+}
+
 static struct group *group_find(const struct rosters *rosters, const char *name)
 {
     return table_find_text(&rosters->groups, name);
@@ -141,8 +147,7 @@ bool rosters_page(struct rosters *rosters, const char *name, uint32_t page, uint
         return false;
     }
     if (!page_due(group, page, pages) || !page_take(group, members, count)) {
-        members_free(&group->coming);
-        group->pages = group->next_page = 0;
+        pages_forget(group);
         if (!group->in_force) {
             group_free(rosters, group);
         }
@@ -174,6 +179,7 @@ void rosters_mark(struct rosters *rosters)
     for (struct group *group = table_first(&rosters->groups); group != NULL;
          group = table_next(&group->link)) {
         group->stale = true;
+        pages_forget(group); /* the rest of them was the last connection's */
     }
 }
 
@@ -184,12 +190,23 @@ size_t rosters_sweep(struct rosters *rosters)
 
     for (struct group *group = table_first(&rosters->groups); group != NULL; group = next) {
         next = table_next(&group->link);
-        if (group->stale) {
+        if (group->stale && group->next_page == 0) {
             group_free(rosters, group);
             dropped++;
         }
     }
     return dropped;
+}
+
+bool rosters_have_stale(const struct rosters *rosters)
+{
+    for (const struct group *group = table_first(&rosters->groups); group != NULL;
+         group = table_next(&group->link)) {
+        if (group->stale) {
+            return true;
+        }
+    }
+    return false;
 }
 
 bool rosters_has(const struct rosters *rosters, const char *name, const char *id)

@@ -25,9 +25,12 @@ bool rosters_page(struct rosters *rosters, const char *name, uint32_t page, uint
                   char *const *members, size_t count, bool *complete);
 void rosters_delete(struct rosters *rosters, const char *name);
 
-/* After a new connection to secenv: what was not told again between the two calls is gone. */
+/* After a new connection to secenv: what was not told again between the two calls is gone, but for groups
+ * whose pages are still coming. */
 void rosters_mark(struct rosters *rosters);
 size_t rosters_sweep(struct rosters *rosters); /* how many groups were dropped */
+/* A group that was marked has neither been told again nor dropped yet. */
+bool rosters_have_stale(const struct rosters *rosters);
 
 bool rosters_has(const struct rosters *rosters, const char *name, const char *id);
 size_t rosters_members(const struct rosters *rosters, const char *name); /* 0: no such group */

@@ -588,6 +588,70 @@ static void test_roster_after_a_new_connection(void **state)
     site_free(site);
 }
 
+static void reconnect(struct site *site)
+{
+    agent_secenv_down(site->agent, "for a test");
+    agent_secenv_up(site->agent);
+    site_welcome(site, site_requested(site, GROUPSEAL__SECENV__TO_SECENV__REQUEST_HELLO)->tag, "member",
+                 SITE_MN, SITE_IN);
+    site_reply(site, site_requested(site, GROUPSEAL__SECENV__TO_SECENV__REQUEST_ONLINE)->tag,
+               GROUPSEAL__SECENV__CODE__OK);
+}
+
+/* A list whose pages come slowly is not dropped in the midst of them; one that is not told at all is. */
+static void test_slow_pages_are_waited_for(void **state)
+{
+    struct site *site = site_connected();
+    (void)state;
+    site_roster(site, "doors", 3, doors);
+    site_roster(site, "sensors", 3, doors);
+    reconnect(site);
+    roster_page(site, 0, 3, 1, doors);
+    site_forward(site, 9000);
+    roster_page(site, 1, 3, 1, doors + 1);
+    site_forward(site, 9000);
+    assert_int_equal(site_may(site, "Sdoor1", AGENT_READ, "groupseal/v1/mn-1/sensors/cmd"), AGENT_ALLOWED);
+    site_forward(site, 9000); /* for longer than secenv takes from one to the next */
+    assert_int_equal(site_may(site, "Sdoor1", AGENT_READ, "groupseal/v1/mn-1/sensors/cmd"), AGENT_DENIED);
+    assert_true(reads(site, "Sdoor1") && reads(site, "Sdoor2"));
+    roster_page(site, 2, 3, 0, doors);
+    site_forward(site, 20000);
+    assert_true(reads(site, "Sdoor1") && reads(site, "Sdoor2"));
+    /* Pages that a lost connection ended are waited for no more. */
+    reconnect(site);
+    roster_page(site, 0, 2, 1, doors);
+    reconnect(site);
+    site_forward(site, 11000);
+    assert_false(reads(site, "Sdoor1"));
+    site_free(site);
+}
+
+static void expect_asked_again(struct site *site)
+{
+    assert_false(site_requested(site, GROUPSEAL__SECENV__TO_SECENV__REQUEST_ONLINE)->request->online->online);
+    assert_true(site_requested(site, GROUPSEAL__SECENV__TO_SECENV__REQUEST_ONLINE)->request->online->online);
+    site_expect_idle(site);
+}
+
+/* A list that came in part is asked for again, at most every 30 seconds. */
+static void test_refused_page_is_asked_for_again(void **state)
+{
+    struct site *site = site_connected();
+    (void)state;
+    roster_page(site, 0, 2, 1, doors);
+    site_forward(site, 1000);
+    site_expect_idle(site);
+    roster_page(site, 0, 0, 1, doors);
+    site_forward(site, 1000);
+    expect_asked_again(site);
+    roster_page(site, 3, 5, 1, doors);
+    site_forward(site, 29000);
+    site_expect_idle(site);
+    site_forward(site, 1000);
+    expect_asked_again(site);
+    site_free(site);
+}
+
 static void test_foreign_events(void **state)
 {
     struct site *site = site_connected();
@@ -685,6 +749,8 @@ int main(void)
         cmocka_unit_test(test_one_member_crowds_out_nobody),
         cmocka_unit_test(test_roster_pages),
         cmocka_unit_test(test_roster_after_a_new_connection),
+        cmocka_unit_test(test_slow_pages_are_waited_for),
+        cmocka_unit_test(test_refused_page_is_asked_for_again),
         cmocka_unit_test(test_foreign_events),
         cmocka_unit_test(test_presence),
         cmocka_unit_test(test_sent_before_the_in_cse_came),

@@ -9,8 +9,8 @@
 
 /*
  * End-to-end authentication at the authority (docs/protocol.md section 4): handshakes in memory between
- * flight 1 and 3, few for each originator, for each hop and in all, a rate for each hop; and the associations that come of
- * them.
+ * flight 1 and 3, few for each originator, for each hop and in all, a rate for each hop; and the associations
+ * that come of them.
  */
 #define ADMISSION_SLOTS 1024u
 #define ADMISSION_SLOTS_EACH 4u

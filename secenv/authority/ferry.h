@@ -44,9 +44,9 @@ enum result ferry_received(struct engine *engine, const Groupseal__Secenv__Recei
 enum result ferry_answered(struct engine *engine, const Groupseal__Secenv__Answered *request,
                            struct arena *arena, struct reason *why) MUST_USE;
 /*
- * Tells a member that is about to be evicted that it has LEFT each of its groups, so that it wipes their keys:
- * once, as far as it is in reach. Nothing rests on it, for the change of the groups follows. The association
- * lives until the eviction drops it.
+ * Tells a member that is about to be evicted that it has LEFT each of its groups, so that it wipes their
+ * keys: once, as far as it is in reach. Nothing rests on it, for the change of the groups follows. The
+ * association lives until the eviction drops it.
  */
 enum result ferry_farewell(struct engine *engine, const char *name, struct arena *arena,
                            struct reason *why) MUST_USE;

@@ -58,6 +58,13 @@ static struct dispatch *dispatch_find(const struct relay *relay, struct bytes id
     return dispatch;
 }
 
+/* Something of one of them may be due by then. */
+static void due_by(struct relay *relay, uint64_t due_us)
+{
+    relay->dispatches.due_us = due_us < relay->dispatches.due_us ? due_us : relay->dispatches.due_us;
+    identity_state_touch(relay->membership->identity);
+}
+
 static void dispatch_free(struct dispatch *dispatch)
 {
     if (dispatch != NULL) {
@@ -74,6 +81,7 @@ void dispatch_clear(struct dispatches *dispatches)
         dispatch_free(dispatch);
     }
     dispatches->count = 0;
+    dispatches->due_us = NEVER;
 }
 
 static struct dispatch_target *target_find(const struct dispatch *dispatch, const char *name)
@@ -114,6 +122,7 @@ static bool is_expired(const struct relay *relay, const struct dispatch *dispatc
 enum result dispatch_load(struct relay *relay, struct reason *why)
 {
     uint64_t now = now_us(relay);
+    relay->dispatches.due_us = 0;
     GUARD(dispatch_store_load(relay, why));
     for (struct dispatch *dispatch = relay->dispatches.first; dispatch != NULL; dispatch = dispatch->next) {
         dispatch->seal_due_us = NEVER;
@@ -182,7 +191,7 @@ static void seal_ask(struct relay *relay, struct dispatch *dispatch, uint64_t du
     uint64_t earliest = dispatch->sealed_us == 0 ? 0 : dispatch->sealed_us + SEAL_GAP_US;
     due_us = due_us > earliest ? due_us : earliest;
     dispatch->seal_due_us = due_us < dispatch->seal_due_us ? due_us : dispatch->seal_due_us;
-    identity_state_touch(relay->membership->identity);
+    due_by(relay, dispatch->seal_due_us);
 }
 
 void dispatch_seal_all(struct relay *relay)
@@ -325,7 +334,7 @@ static enum result dispatch_begin(struct relay *relay, const OrderRequest *reque
     dispatch->next = relay->dispatches.first;
     relay->dispatches.first = dispatch;
     relay->dispatches.count++;
-    identity_state_touch(relay->membership->identity);
+    due_by(relay, 0); /* the first look finds out when */
     return RESULT_OK;
 }
 
@@ -400,7 +409,7 @@ static void report_ask(struct relay *relay, struct dispatch *dispatch)
     } else if (dispatch->revision > 0 && dispatch->report_due_us == NEVER) {
         dispatch->report_due_us = now + COLLECT_US;
     }
-    identity_state_touch(relay->membership->identity);
+    due_by(relay, dispatch->report_due_us);
 }
 
 enum result dispatch_receipt(struct relay *relay, const struct roster_member *member,
@@ -473,22 +482,35 @@ static enum result seal_turn(struct relay *relay, struct dispatch *dispatch, boo
     return RESULT_OK;
 }
 
-static void due_lower(uint64_t *next, uint64_t due)
+static uint64_t earlier(uint64_t a, uint64_t b)
 {
-    *next = due < *next ? due : *next;
+    return a < b ? a : b;
 }
 
+/* When it expires, or is forgotten, by whichever clock is first; counted from now. */
+static uint64_t end_due_us(const struct relay *relay, const struct dispatch *dispatch, bool expired,
+                           uint64_t clock_ms)
+{
+    uint64_t wall_ms = clock_wall_ms(relay->membership->identity->engine->setup.clock);
+    uint64_t left_ms = 0;
+    if (!expired) {
+        left_ms = earlier(dispatch->seal_expires_ms - clock_ms, dispatch->expires_ms - wall_ms);
+    } else if (clock_ms < dispatch->seal_expires_ms + KEPT_MS) {
+        left_ms = dispatch->seal_expires_ms + KEPT_MS - clock_ms;
+    }
+    return now_us(relay) + 1000u * left_ms;
+}
+
+/* Lowers `*due`. A seal that is due waits for key and policy; what brings them asks again. */
 static enum result dispatch_step(struct relay *relay, struct dispatch *dispatch, uint64_t clock_ms,
-                                 uint64_t *next, struct reason *why)
+                                 uint64_t *due, struct reason *why)
 {
     bool expired = is_expired(relay, dispatch, clock_ms);
     GUARD(seal_turn(relay, dispatch, expired, why));
     GUARD(report_turn(relay, dispatch, expired, why));
-    due_lower(next, dispatch->seal_due_us);
-    due_lower(next, dispatch->report_due_us);
-    if (!expired) {
-        due_lower(next, now_us(relay) + 1000u * (dispatch->seal_expires_ms - clock_ms));
-    }
+    *due = earlier(*due, membership_ready(relay->membership) ? dispatch->seal_due_us : NEVER);
+    *due = earlier(*due, dispatch->report_due_us);
+    *due = earlier(*due, end_due_us(relay, dispatch, expired, clock_ms));
     return RESULT_OK;
 }
 
@@ -519,19 +541,33 @@ static void epoch_watch(struct relay *relay)
             dispatch_seal_all(relay);
         }
         relay->epoch_sealed = epoch;
+        due_by(relay, 0);
     }
+}
+
+static enum result dispatches_look(struct relay *relay, struct reason *why)
+{
+    uint64_t clock_ms = 0;
+    uint64_t due = NEVER;
+    GUARD(command_clock_ms(relay, &clock_ms, why));
+    GUARD(dispatch_forget(relay, clock_ms, why));
+    for (struct dispatch *dispatch = relay->dispatches.first; dispatch != NULL; dispatch = dispatch->next) {
+        GUARD(dispatch_step(relay, dispatch, clock_ms, &due, why));
+    }
+    relay->dispatches.due_us = due;
+    return RESULT_OK;
 }
 
 enum result dispatch_turn(struct relay *relay, uint64_t *next, struct reason *why)
 {
-    uint64_t clock_ms = 0;
     epoch_watch(relay);
     if (relay->dispatches.first == NULL) {
+        relay->dispatches.due_us = NEVER;
         return RESULT_OK;
     }
-    GUARD(command_clock_ms(relay, &clock_ms, why));
-    for (struct dispatch *dispatch = relay->dispatches.first; dispatch != NULL; dispatch = dispatch->next) {
-        GUARD(dispatch_step(relay, dispatch, clock_ms, next, why));
+    if (relay->dispatches.due_us <= now_us(relay)) {
+        GUARD(dispatches_look(relay, why));
     }
-    return dispatch_forget(relay, clock_ms, why);
+    *next = earlier(*next, relay->dispatches.due_us);
+    return RESULT_OK;
 }

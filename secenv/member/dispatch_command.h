@@ -43,6 +43,7 @@ struct dispatch {
 struct dispatches {
     struct dispatch *first;
     size_t count;
+    uint64_t due_us; /* monotonic: nothing of any of them is due earlier */
 };
 
 extern const char dispatch_schema[];

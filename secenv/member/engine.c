@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "secenv/audit.h"
+#include "secenv/log.h"
 #include "secenv/member/ack.h"
 #include "secenv/member/command.h"
 #include "secenv/member/command_table.h"
@@ -26,6 +27,7 @@ typedef Groupseal__Secenv__ToSecenv ToSecenv;
 typedef Groupseal__Secenv__Reply Reply;
 
 #define HELLO_VERSION 1u
+#define OUTBOX_PUT_OFF_US 10000000u
 
 /* ---- identities ---- */
 
@@ -276,18 +278,37 @@ static enum result member_request(struct engine *engine, const struct engine_cal
 
 /* ---- turn ---- */
 
-static enum result identities_turn(struct engine *engine, uint64_t *next, struct reason *why)
+/* Each that is due, once. */
+static enum result identities_turn(struct engine *engine, struct reason *why)
 {
-    uint64_t now = engine_now_us(engine);
-    for (size_t i = 0; i < engine->identity_count; i++) {
-        struct identity_state *identity = engine->identities[i];
-        if (identity->stale) {
-            GUARD(identity_state_reload(identity, why));
+    struct agenda *agenda = &engine->agenda;
+    enum result result = RESULT_OK;
+    size_t count = agenda_take(agenda, engine_now_us(engine));
+    for (size_t i = 0; i < count; i++) {
+        if (result == RESULT_OK) {
+            result = identity_state_turn(agenda->taken[i], why);
         }
-        if (identity->due_us <= now) {
-            GUARD(identity_state_turn(identity, why));
+        if (result != RESULT_OK) {
+            agenda_move(agenda, agenda->taken[i], 0);
         }
-        *next = identity->due_us < *next ? identity->due_us : *next;
+        agenda_put(agenda, agenda->taken[i]);
+    }
+    return result;
+}
+
+static enum result outbox_turn(struct engine *engine, uint64_t *next, struct reason *why)
+{
+    why->text[0] = '\0';
+    enum result result = outbox_run(engine->outbox, record_outbox_send, engine, engine->scratch, why);
+    arena_reset(engine->scratch);
+    if (result == RESULT_STORE || result == RESULT_INTERNAL) {
+        return result;
+    }
+    *next = outbox_next(engine->outbox);
+    if (result != RESULT_OK) { /* of one item */
+        log_line(LOG_LEVEL_WARNING, "outbox: %s; it is tried again",
+                 why->text[0] == '\0' ? result_word(result) : why->text);
+        *next = engine_now_us(engine) + OUTBOX_PUT_OFF_US;
     }
     return RESULT_OK;
 }
@@ -295,11 +316,10 @@ static enum result identities_turn(struct engine *engine, uint64_t *next, struct
 static enum result member_turn(struct engine *engine, struct arena *arena, uint64_t *next, struct reason *why)
 {
     (void)arena;
-    *next = NEVER;
-    GUARD(identities_turn(engine, next, why));
-    GUARD(outbox_run(engine->outbox, record_outbox_send, engine, engine->scratch, why));
-    uint64_t outbox = outbox_next(engine->outbox);
-    *next = outbox < *next ? outbox : *next;
+    GUARD(identities_turn(engine, why));
+    GUARD(outbox_turn(engine, next, why));
+    uint64_t identity = agenda_next(&engine->agenda);
+    *next = identity < *next ? identity : *next;
     return RESULT_OK;
 }
 
@@ -322,6 +342,7 @@ static void member_close(struct engine *engine)
         identity_state_free(engine->identities[i]);
     }
     free(engine->identities);
+    agenda_close(&engine->agenda);
     outbox_close(engine->outbox);
     arena_free(engine->scratch);
     free(engine);
@@ -378,7 +399,8 @@ static enum result engine_load(struct engine *engine, struct reason *why)
     if (engine->identity_count > 1) {
         qsort(engine->identities, engine->identity_count, sizeof(struct identity_state *), identity_compare);
     }
-    return association_load(store, ASSOCIATION_MEMBER, association_take, engine, why);
+    GUARD(association_load(store, ASSOCIATION_MEMBER, association_take, engine, why));
+    return agenda_open(&engine->agenda, engine->identities, engine->identity_count);
 }
 
 enum result member_engine_open(const struct engine_setup *setup, struct engine **out, struct reason *why)

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "secenv/log.h"
 #include "secenv/member/command_table.h"
 #include "secenv/member/membership.h"
 #include "secenv/member/relay.h"
@@ -14,6 +15,7 @@ const char member_key_schema[] = "CREATE TABLE IF NOT EXISTS member_key ("
                                  " authority_time_ms INTEGER NOT NULL) WITHOUT ROWID;";
 
 #define PURPOSE_SIZE 200u
+#define PUT_OFF_US 60000000u /* of what went wrong with one identity alone */
 
 static void seed_purpose(const struct identity_state *identity, char out[PURPOSE_SIZE])
 {
@@ -90,6 +92,7 @@ enum result identity_state_open(struct engine *engine, struct identity *identity
         return result_fail(why, RESULT_INTERNAL, "no memory for identity %s", identity->name);
     }
     state->engine = engine;
+    state->agenda_place = AGENDA_OUT;
     state->identity = *identity;
     authentication_init(&state->authentication);
     enum result result = handshake_context_new(&state->identity, engine->setup.clock, &state->tls, why);
@@ -232,18 +235,58 @@ void identity_state_disconnected(struct identity_state *identity, uint64_t conne
 
 /* ---- turn ---- */
 
-enum result identity_state_turn(struct identity_state *identity, struct reason *why)
+void identity_state_touch(struct identity_state *identity)
 {
-    uint64_t next = NEVER;
+    agenda_move(&identity->engine->agenda, identity, 0);
+}
+
+/* A failed turn ends the process, with all its identities: no single one's problem may do that. */
+static enum result problem_put_off(struct identity_state *identity, enum result result,
+                                   const struct reason *problem, uint64_t *next)
+{
+    uint64_t now = engine_now_us(identity->engine);
+    if (result == RESULT_OK || result == RESULT_STORE || result == RESULT_INTERNAL) {
+        return result;
+    }
+    arena_reset(identity->engine->scratch);
+    if (identity->problem_told_us == 0 || identity->problem_told_us + PUT_OFF_US <= now) {
+        identity->problem_told_us = now;
+        log_line(LOG_LEVEL_WARNING, "%s: %s; it is tried again", identity->identity.name,
+                 problem->text[0] == '\0' ? result_word(result) : problem->text);
+    }
+    *next = now + PUT_OFF_US < *next ? now + PUT_OFF_US : *next;
+    return RESULT_OK;
+}
+
+static enum result identity_steps(struct identity_state *identity, uint64_t *next, struct reason *why)
+{
+    why->text[0] = '\0';
+    if (identity->stale) {
+        GUARD(problem_put_off(identity, identity_state_reload(identity, why), why, next));
+    }
+    if (identity->stale) {
+        return RESULT_OK;
+    }
     if (identity->owner_lost) {
         GUARD(owner_loss(identity, why));
     }
-    GUARD(authentication_turn(identity, &next, why));
+    GUARD(problem_put_off(identity, authentication_turn(identity, next, why), why, next));
     for (struct membership *membership = identity->memberships; membership != NULL;
          membership = membership->next) {
-        GUARD(membership_turn(membership, &next, why));
+        why->text[0] = '\0';
+        GUARD(problem_put_off(identity, membership_turn(membership, next, why), why, next));
     }
-    identity->due_us = next;
+    return RESULT_OK;
+}
+
+enum result identity_state_turn(struct identity_state *identity, struct reason *why)
+{
+    uint64_t next = NEVER;
+    agenda_move(&identity->engine->agenda, identity, NEVER);
+    GUARD(identity_steps(identity, &next, why));
+    if (next < identity->due_us) { /* else a step has touched it for another one */
+        agenda_move(&identity->engine->agenda, identity, next);
+    }
     return RESULT_OK;
 }
 

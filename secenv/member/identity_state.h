@@ -28,7 +28,9 @@ struct identity_state {
     struct membership *memberships;
     size_t membership_count;
     uint64_t due_us; /* monotonic: the next turn that it needs; 0: this one */
-    bool stale;      /* memory may be ahead of the store: read again before use */
+    size_t agenda_place;
+    uint64_t problem_told_us; /* 0: never */
+    bool stale;               /* memory may be ahead of the store: read again before use */
 };
 
 #define MEMBERSHIPS_LIMIT 64u /* groups of one identity */
@@ -55,14 +57,12 @@ enum result identity_state_owned(struct identity_state *identity, uint64_t conne
 /* That connection is gone: if it was the owner's, the next turn takes the identity offline. */
 void identity_state_disconnected(struct identity_state *identity, uint64_t connection);
 
-/* Everything that is due. Sets due_us. */
+/* Everything that is due. Sets due_us. What goes wrong with this identity or one of its groups alone is
+ * logged and put off: the result is OK, RESULT_STORE or RESULT_INTERNAL. */
 enum result identity_state_turn(struct identity_state *identity, struct reason *why) MUST_USE;
 
-/* It needs this batch's turn. */
-static inline void identity_state_touch(struct identity_state *identity)
-{
-    identity->due_us = 0;
-}
+/* It needs this batch's turn, or the next where this one is under way. */
+void identity_state_touch(struct identity_state *identity);
 
 static inline bool identity_is_relay(const struct identity_state *identity)
 {

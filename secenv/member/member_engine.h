@@ -3,6 +3,7 @@
 #define GROUPSEAL_SECENV_MEMBER_MEMBER_ENGINE_H
 
 #include "secenv/engine.h"
+#include "secenv/member/agenda.h"
 #include "secenv/member/command_clock.h"
 #include "secenv/outbox.h"
 
@@ -19,6 +20,7 @@ struct engine {
     struct command_clock command_clock;
     struct identity_state **identities; /* in byte order of their names */
     size_t identity_count;
+    struct agenda agenda;
     uint64_t next_token; /* of Send events */
 };
 

@@ -83,8 +83,8 @@ struct membership {
     uint64_t overdue_asked_us; /* resubscribed for it */
     bool overdue_told;
 
-    struct counter seal_counter;
     bool waiting_due; /* key or policy came: those that wait can be looked at again */
+    struct counter seal_counter;
     struct waiting_room waiting_commands;
     struct waiting_room waiting_messages;
 

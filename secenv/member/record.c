@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "secenv/log.h"
 #include "secenv/member/dispatch_command.h"
 #include "secenv/member/event.h"
 #include "secenv/member/relay.h"
@@ -338,16 +339,22 @@ static enum result silence_tell(struct identity_state *identity, unsigned attemp
 enum result record_outbox_send(void *context, const char *owner, const char *peer, const char *slot,
                                Groupseal__Envelope__RecordBody *body, unsigned attempts)
 {
-    (void)slot;
     struct engine *engine = context;
     struct identity_state *identity = engine_identity(engine, owner);
     if (identity == NULL || strcmp(peer, identity->identity.authority) != 0) {
         return RESULT_NOT_READY;
     }
-    struct reason why;
+    struct reason why = {""};
     enum result result = record_send(identity, body, engine->scratch, &why);
     arena_reset(engine->scratch);
-    return result == RESULT_OK ? silence_tell(identity, attempts) : result;
+    if (result == RESULT_OK) {
+        return silence_tell(identity, attempts);
+    }
+    if (result == RESULT_NOT_READY || result == RESULT_STORE || result == RESULT_INTERNAL) {
+        return result;
+    }
+    log_line(LOG_LEVEL_WARNING, "%s: %s waits: %s", owner, slot, why.text);
+    return RESULT_NOT_READY; /* no reason to keep the others' records */
 }
 
 enum result record_put(struct identity_state *identity, const char *slot,

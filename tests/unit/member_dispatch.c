@@ -264,6 +264,28 @@ static void restarts_between_all_steps(void **state)
     play_free(play);
 }
 
+/* Nobody looks at a command before something of it is due: its end, then the end of its remembrance. */
+static void commands_are_looked_at_when_due(void **state)
+{
+    (void)state;
+    struct play *play = play_new(1);
+    uint8_t id[COMMAND_ID_SIZE];
+    play_order(play, "close", PLAY_DOOR, 600000, id);
+    assert_int_equal(play_finish(play->door, id, true, ""), GROUPSEAL__SECENV__CODE__OK);
+    site_advance(play->site, 5000);
+    const struct dispatches *dispatches = &play_membership(play->mn, PLAY_GROUP)->relay->dispatches;
+    uint64_t now = clock_monotonic_us(site_clock(play->site));
+    assert_in_range(dispatches->due_us - now, UINT64_C(590000000), UINT64_C(596000000));
+    site_advance(play->site, 600000);
+    now = clock_monotonic_us(site_clock(play->site));
+    assert_in_range(dispatches->due_us - now, UINT64_C(3590000000), UINT64_C(3600000000));
+    assert_int_equal(dispatches->count, 1);
+    site_advance(play->site, 3601000);
+    assert_int_equal(dispatches->count, 0);
+    assert_true(dispatches->due_us == UINT64_MAX);
+    play_free(play);
+}
+
 /* ---- receipts ---- */
 
 /* A receipt of the first door, as it was heard; to be sent again by hand. */
@@ -452,6 +474,7 @@ int main(void)
         cmocka_unit_test(order_is_executed_once_and_reported),
         cmocka_unit_test(only_the_target_executes),
         cmocka_unit_test(slow_application_answers_twice),
+        cmocka_unit_test(commands_are_looked_at_when_due),
         cmocka_unit_test(outcome_is_told_whatever_waits),
         cmocka_unit_test(interrupted_command_is_unknown),
         cmocka_unit_test(command_of_a_lost_owner_is_unknown),

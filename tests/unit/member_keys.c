@@ -414,6 +414,40 @@ static void overdue_news_raise_an_alarm(void **state)
     play_free(play);
 }
 
+/* ---- problems ---- */
+
+static bool door_is_synchronised(struct play *play, const char *group)
+{
+    return play_membership(play->door, group)->sites[0].synchronised;
+}
+
+/* A counter is used up in one group: the turn, which is everybody's, goes on. */
+static void own_problem_ends_no_turn(void **state)
+{
+    (void)state;
+    struct play *play = play_new(1);
+    site_group(play->site, "others", "door", SITE_MN_CSE);
+    site_advance(play->site, 1000);
+    for (unsigned broken = 0; broken < 2; broken++) {
+        struct counter *counter = &play_membership(play->door, PLAY_GROUP)->seal_counter;
+        if (broken == 1) {
+            counter->next = (uint64_t)INT64_MAX;
+            counter->reserved = (uint64_t)INT64_MAX;
+        }
+        site_online(play->door, false);
+        play_membership(play->door, PLAY_GROUP)->sites[0].synchronised = false;
+        play_membership(play->door, "others")->sites[0].synchronised = false;
+        site_online(play->door, true);
+        site_advance(play->site, 40000);
+        assert_int_equal(door_is_synchronised(play, PLAY_GROUP), broken == 0);
+        assert_true(door_is_synchronised(play, "others"));
+    }
+    (void)site_join(play->site, PLAY_DOOR_2, IDENTITY_ADN_AE, CREDENTIALS_PSK, SITE_MN_CSE, "door");
+    site_advance(play->site, 1000);
+    same_key(play->mn, play->door, true);
+    play_free(play);
+}
+
 /* ---- objects ---- */
 
 static bool is_refusal(struct bytes object)
@@ -517,7 +551,7 @@ static void absent_authority_costs_no_new_key(void **state)
     assert_int_equal(play_finish(play->door, id, true, ""), CODE(OK));
     site_advance(play->site, 600000);
     site_online(site_authority(play->site), true);
-    site_advance(play->site, 70000);
+    site_advance(play->site, 80000);
     assert_int_equal(play_outcome(play, id, PLAY_DOOR, NULL), GROUPSEAL__SECENV__OUTCOME__DONE);
     assert_int_equal(audit_value(AUDIT_HANDSHAKES_STARTED), started);
     assert_int_equal(play_membership(play->door, PLAY_GROUP)->current.epoch, epoch);
@@ -693,6 +727,7 @@ int main(void)
         cmocka_unit_test(missing_policy_is_asked_for),
         cmocka_unit_test(resubscribing_is_rate_limited),
         cmocka_unit_test(overdue_news_raise_an_alarm),
+        cmocka_unit_test(own_problem_ends_no_turn),
         cmocka_unit_test(foreign_objects_are_refused),
         cmocka_unit_test(absent_authority_costs_no_new_key),
         cmocka_unit_test(doubt_is_cleared_by_a_record_that_is_taken),

@@ -6,4 +6,6 @@ if(TARGET secenv_member AND TARGET secenv_authority)
     unit_test(member_${part} SOURCES ${CMAKE_CURRENT_SOURCE_DIR}/unit/member_${part}.c ${member_play}
               LIBS secenv_member secenv_authority secenv_secret_note)
   endforeach()
+  unit_test(member_many SOURCES ${CMAKE_CURRENT_SOURCE_DIR}/unit/member_many.c
+            LIBS secenv_member secenv_secret_note)
 endif()

@@ -3,7 +3,7 @@ if(TARGET test_site)
   add_library(test_attack STATIC ${CMAKE_CURRENT_SOURCE_DIR}/attack/attack.c
               ${CMAKE_CURRENT_SOURCE_DIR}/unit/member_play.c)
   target_link_libraries(test_attack PUBLIC test_site)
-  foreach(part group broker carriage)
+  foreach(part group broker carriage identity)
     add_executable(attack_${part} ${CMAKE_CURRENT_SOURCE_DIR}/attack/${part}.c)
     target_link_libraries(attack_${part} PRIVATE groupseal_flags test_attack secenv_secret_note)
     add_test(NAME attack/${part} COMMAND attack_${part})
@@ -14,7 +14,7 @@ if(TARGET test_site)
 endif()
 
 # Attacks on real processes, as the integration tests are run.
-foreach(part host)
+foreach(part host identity)
   add_test(NAME attack/${part}_processes
     COMMAND /usr/bin/python3 -m pytest -q -p no:cacheprovider ${CMAKE_CURRENT_SOURCE_DIR}/attack/test_${part}.py)
   set_tests_properties(attack/${part}_processes PROPERTIES

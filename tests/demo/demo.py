@@ -64,6 +64,8 @@ class Demo:
         self.folder.mkdir()
         self.relay_ports = dict(zip(("cert", "psk"), free_ports(2)))
         self.site = Site(self.folder, build, DEVICES, tap=True, ports=self.relay_ports)
+        # Else the client with the stolen key and the device that it was stolen from push each other off.
+        self.site.broker.one_client = False
         self.observer = None
 
     def plan(self):

@@ -27,6 +27,7 @@ class Broker:
         self.plugin = plugin
         self.tap = tap
         self.foreign_lines = list(foreign_lines)
+        self.one_client = True  # a name is one client: whose client id it uses is not for it to choose
         self.certificate_port, self.psk_port = free_ports(2)
         self.process = None
 
@@ -37,6 +38,7 @@ class Broker:
     def write(self):
         database = self.folder / "data"
         database.mkdir(exist_ok=True)
+        one_client = ["use_username_as_clientid true"] if self.one_client else []
         lines = ["per_listener_settings false", "allow_anonymous false", "log_type all", "log_dest stderr",
                  "set_tcp_nodelay true", "persistence true", f"persistence_location {database}/"]
         if os.getuid() == 0:
@@ -52,9 +54,9 @@ class Broker:
                   f"cafile {self.pki.hop_ca}", f"crlfile {self.pki.folder}/hop/crl.pem",
                   f"certfile {self.pki.file(self.cse, 'broker.pem')}",
                   f"keyfile {self.pki.file(self.cse, 'broker.key')}",
-                  "require_certificate true", "use_identity_as_username true",
+                  "require_certificate true", "use_identity_as_username true", *one_client,
                   "", f"listener {self.psk_port} 127.0.0.1", "psk_hint groupseal",
-                  "use_identity_as_username true", ""]
+                  "use_identity_as_username true", *one_client, ""]
         self.configuration.write_text("\n".join(lines))
 
     def start(self):

@@ -29,11 +29,11 @@ GROUP = "groupseal/v1/mn-1/doors"
 class Client:
     """An MQTT client with a certificate of the hop's CA."""
 
-    def __init__(self, broker, pki, name, will=None):
+    def __init__(self, broker, pki, name, will=None, client_id=None, clean=True):
         self.name = name
         self.received = queue.Queue()
         self.granted = queue.Queue()
-        self.client = mqtt.Client(client_id=name, clean_session=True, protocol=mqtt.MQTTv311)
+        self.client = mqtt.Client(client_id=client_id or name, clean_session=clean, protocol=mqtt.MQTTv311)
         self.client.tls_set(ca_certs=str(pki.hop_ca), certfile=str(pki.file(name, "hop.pem")),
                             keyfile=str(pki.file(name, "hop.key")), tls_version=ssl.PROTOCOL_TLS_CLIENT)
         self.client.on_message = lambda _client, _data, message: self.received.put(message)
@@ -257,6 +257,28 @@ def test_forwarding_both_ways(in_cse, door):
     assert (forwarded["to"], forwarded["fr"], forwarded["pc"]) == (DOOR, IN_CSE, seci(b"down"))
     door.publish("/oneM2M/resp/mn-1/Sdoor1/json", json.dumps({"rsc": 2000, "rqi": forwarded["rqi"], "fr": DOOR}))
     assert in_cse.primitive("/oneM2M/resp/in-cse/mn-1/json")["rqi"] == "q2"
+
+
+def test_client_id_of_another_pushes_nobody_off(connect):
+    """`use_username_as_clientid true`: the broker goes by the name that is proven."""
+    in_cse = connect("in-cse", client_id="C::in-cse")
+    door = connect("Sdoor1", client_id="A::Sdoor1", clean=False)
+    assert in_cse.subscribe("/oneM2M/req/+/in-cse/#") and door.subscribe("/oneM2M/req/+/Sdoor1/#")
+    ends = []
+    for one in (in_cse, door):
+        one.client.on_disconnect = lambda *_arguments: ends.append(_arguments)
+    for client_id in ("C::in-cse", "in-cse", "A::Sdoor1", "Sdoor1"):
+        spy = connect("Sspy1", client_id=client_id)
+        assert spy.subscribe("sensors/#")
+        spy.stop()
+    in_cse.request("q1", DOOR, IN_CSE, pc=seci(b"down"))
+    assert door.primitive("/oneM2M/req/mn-1/Sdoor1/json")["rqi"].startswith("in-cse/")
+    assert ends == []
+    # The session of this name goes on under whatever client id.
+    door.vanish()
+    in_cse.request("q2", DOOR, IN_CSE, pc=seci(b"down"))
+    again = connect("Sdoor1", client_id="A::Sdoor1", clean=False)
+    assert again.primitive("/oneM2M/req/mn-1/Sdoor1/json")["pc"] == seci(b"down")
 
 
 def test_another_originator_is_refused(in_cse, door, connect):

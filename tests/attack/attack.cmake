@@ -14,7 +14,7 @@ if(TARGET test_site)
 endif()
 
 # Attacks on real processes, as the integration tests are run.
-foreach(part host identity)
+foreach(part broker host identity)
   add_test(NAME attack/${part}_processes
     COMMAND /usr/bin/python3 -m pytest -q -p no:cacheprovider ${CMAKE_CURRENT_SOURCE_DIR}/attack/test_${part}.py)
   set_tests_properties(attack/${part}_processes PROPERTIES

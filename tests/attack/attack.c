@@ -3,6 +3,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -32,10 +33,12 @@ void insider_take(struct play *play, struct site_node *node, const char *group, 
     *out = (struct insider){.epoch_key = membership->current.secret,
                             .aead = (enum aead)membership_policy(membership)->aead,
                             .signing = membership->identity->signing};
+    (void)snprintf(out->site, sizeof(out->site), "%s", membership->sites[0].site);
+    (void)snprintf(out->name, sizeof(out->name), "%s", site_name(node));
     out->context = (struct seal_context){.incarnation = membership->incarnation,
-                                         .site = membership->sites[0].site,
+                                         .site = out->site,
                                          .kind = KIND(MESSAGE),
-                                         .ae = membership->identity->identity.name,
+                                         .ae = out->name,
                                          .epoch = membership->current.epoch,
                                          .serial = membership->serial,
                                          .counter = clock_wall_us(site_clock(play->site)) + 1000000u};

@@ -26,7 +26,9 @@ struct insider {
     struct secret epoch_key;
     enum aead aead;
     struct signing_key signing;
-    struct seal_context context; /* as it would seal a member message now */
+    char site[SITE_LIMIT + 1];
+    char name[NAME_LIMIT + 1];
+    struct seal_context context; /* as it would seal a member message now; views site and name: do not copy */
 };
 
 /* Copies it out of a node. `epoch_key` and context stay of this epoch, whatever the node does later. */

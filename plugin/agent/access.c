@@ -91,8 +91,8 @@ static enum agent_answer topic_decide(const struct access_view *view, const stru
 
     if (onem2m_topic_touches(attempt->topic)) {
         if (onem2m_topic_parse(attempt->topic, &primitive)) {
-            allowed =
-                write ? primitive_write(view, client, &primitive) : primitive_read(view, client, &primitive);
+            allowed = write ? !attempt->retain && primitive_write(view, client, &primitive)
+                            : primitive_read(view, client, &primitive);
         }
     } else if (group_topic_touches(attempt->topic)) {
         if (group_topic_parse(attempt->topic, &group)) {

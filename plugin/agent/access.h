@@ -14,8 +14,9 @@
  *   read        req/me/X   resp/X/me   reg_resp/<X>/me       cmd  msg/<any>  epoch  tree/<any>  policy
  *   subscribe   filters that lie within what X may read, where the other party may be "+" and the rest "#"
  *
- * Requests and responses to this MN-CSE have no reader. A filter with a wildcard where the name of our trees
- * stands ("#", "+/…") reaches outside too: it is foreign, and reading protects. Pure, no allocation.
+ * Nothing that clients publish is retained. Requests and responses to this MN-CSE have no reader. A filter
+ * with a wildcard where the name of our trees stands ("#", "+/…") reaches outside too: it is foreign, and
+ * reading protects. Pure, no allocation.
  */
 struct access_view {
     const struct identity_rule *rule;

@@ -243,6 +243,30 @@ enum agent_answer agent_message(struct agent *agent, const char *name, const cha
     return AGENT_ALLOWED;
 }
 
+bool agent_client_id_fits(struct agent *agent, const char *name, const char *client_id)
+{
+    struct identity client;
+
+    if (client_id == NULL || client_id[0] == '\0' || client_id[1] != ':') {
+        return true; /* asked for each reader of each message: nobody's id costs nothing */
+    }
+    identity_find(&agent->rule, name, &client);
+    if (identity_fits_client_id(&agent->rule, &client, client_id)) {
+        return true;
+    }
+    agent_note(agent, AGENT_COUNT_CLIENT_IDS_TAKEN, AGENT_ALARM,
+               "%s has connected under the client id %s, which is not its own, and is thrown off: write "
+               "`use_username_as_clientid true` for each listener, else it can end connections of others and "
+               "delete what waits for them",
+               name == NULL ? "a client without a proven name" : name, client_id);
+    return false;
+}
+
+bool agent_settled(const struct agent *agent)
+{
+    return agent->settled;
+}
+
 void agent_gone(struct agent *agent, const char *name)
 {
     struct identity client;

@@ -87,6 +87,10 @@ enum agent_answer agent_allows(struct agent *agent, const struct agent_attempt *
 enum agent_answer agent_message(struct agent *agent, const char *name, const char *topic, const void *payload,
                                 size_t length);
 
+/* True where the connection may have this MQTT client id; false, counted and logged: the broker has given it
+ * the session of somebody else. `name` as in struct agent_attempt. */
+bool agent_client_id_fits(struct agent *agent, const char *name, const char *client_id);
+
 /* A client's connection has ended. */
 void agent_gone(struct agent *agent, const char *name);
 
@@ -97,6 +101,9 @@ void agent_secenv_down(struct agent *agent, const char *why);
 void agent_secenv_reply(struct agent *agent, uint64_t tag,
                         const Groupseal__Secenv__Reply *reply); /* NULL: lost with the connection */
 void agent_secenv_event(struct agent *agent, const Groupseal__Secenv__Event *event);
+
+/* True once secenv has told all its groups after its last connection, or has made clear that it will not. */
+bool agent_settled(const struct agent *agent);
 
 /* Time passes: expiry of requests. At least once a second. */
 void agent_tick(struct agent *agent);
@@ -113,6 +120,7 @@ void agent_tick(struct agent *agent);
     X(RESPONSES_UNSOLICITED, "responses_unsolicited")                                                        \
     X(MALFORMED, "malformed")                                                                                \
     X(DENIED, "denied")                                                                                      \
+    X(CLIENT_IDS_TAKEN, "client_ids_taken")                                                                  \
     X(OBJECTS_RECEIVED, "objects_received")                                                                  \
     X(OBJECTS_SENT, "objects_sent")                                                                          \
     X(MESSAGES_HEARD, "messages_heard")                                                                      \

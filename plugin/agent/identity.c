@@ -87,6 +87,16 @@ bool identity_is_local_ae(const struct identity_rule *rule, const char *id)
            identity_means(rule, level, id);
 }
 
+bool identity_fits_client_id(const struct identity_rule *rule, const struct identity *client,
+                             const char *client_id)
+{
+    bool ae = strncmp(client_id, "A::", 3) == 0;
+    if (!ae && strncmp(client_id, "C::", 3) != 0) {
+        return true;
+    }
+    return onem2m_id_is_ae(client->id) == ae && identity_means(rule, client_id + 3, client->id);
+}
+
 /* The name as a Credential-ID level: "/" becomes ":" (TS-0010 6.4.4); "" where it cannot be one. */
 static void credential_set(const char *name, char *out, size_t size)
 {

@@ -41,6 +41,11 @@ void identity_find(const struct identity_rule *rule, const char *name, struct id
 /* True where the topic level or the primitive's text means the id (absolute): stem and full form are one. */
 bool identity_means(const struct identity_rule *rule, const char *text, const char *id);
 
+/* True where the client may connect under this MQTT client id: A::<AE-ID> and C::<CSE-ID> are their owner's
+ * (TS-0010 6.3.3), all others anybody's. */
+bool identity_fits_client_id(const struct identity_rule *rule, const struct identity *client,
+                             const char *client_id);
+
 /* True where the id (absolute) is an AE that topics of this MN-CSE can name. */
 bool identity_is_local_ae(const struct identity_rule *rule, const char *id);
 

@@ -18,6 +18,7 @@ struct agent {
                         * restarted takes no late response for one of its own */
 
     bool secenv_ready; /* it has said that it holds this MN-CSE's identity */
+    bool settled;      /* it has told its groups, or will not */
     uint64_t sweep_ms; /* monotonic: groups that secenv has not told again by then are dropped; 0: none */
     bool rosters_due;  /* one was told in part only: secenv has to tell them all again */
     uint64_t rosters_asked_ms; /* monotonic: when it was last asked to; 0: never */

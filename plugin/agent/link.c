@@ -18,7 +18,7 @@
 #define HEARD_LIMIT 64u /* of one member, under way to secenv */
 
 /* A tag is the call's kind in its top byte and a number below: the peer's for CALL_HEARD. */
-enum call { CALL_HELLO = 1, CALL_ONLINE, CALL_RECEIVED, CALL_HEARD, CALL_ANSWERED };
+enum call { CALL_HELLO = 1, CALL_ONLINE, CALL_RECEIVED, CALL_HEARD, CALL_ANSWERED, CALL_STATUS };
 #define CALL_SHIFT 56u
 
 typedef Groupseal__Secenv__ToSecenv to_secenv;
@@ -147,7 +147,7 @@ void agent_secenv_up(struct agent *agent)
     hello.version = SOCKET_VERSION;
     request.request_case = GROUPSEAL__SECENV__TO_SECENV__REQUEST_HELLO;
     request.hello = &hello;
-    agent->secenv_ready = false;
+    agent->secenv_ready = agent->settled = false;
     sent_drop(agent);
     if (!call_send(agent, call_tag(agent, CALL_HELLO), &request, AGENT_RANK_OWN)) {
         agent_log(agent, AGENT_ALARM, "secenv cannot be greeted: the queue to it is full");
@@ -156,7 +156,7 @@ void agent_secenv_up(struct agent *agent)
 
 void agent_secenv_down(struct agent *agent, const char *why)
 {
-    agent->secenv_ready = false;
+    agent->secenv_ready = agent->settled = false;
     agent->sweep_ms = 0;
     sent_drop(agent);
     agent_note(
@@ -196,9 +196,11 @@ static void hello_replied(struct agent *agent, const Groupseal__Secenv__Reply *r
     if (reply->code != GROUPSEAL__SECENV__CODE__OK ||
         reply->content_case != GROUPSEAL__SECENV__REPLY__CONTENT_WELCOME) {
         agent_log(agent, AGENT_ALARM, "secenv refuses the connection: %s", reply->reason);
+        agent->settled = true;
         return;
     }
     if (!welcome_fits(agent, reply->welcome)) {
+        agent->settled = true;
         return;
     }
     agent->secenv_ready = true;
@@ -208,6 +210,19 @@ static void hello_replied(struct agent *agent, const Groupseal__Secenv__Reply *r
     online_say(agent);
 }
 
+/* Replies come in order, and behind the events of the requests before: with this one all groups are told. */
+static void status_ask(struct agent *agent)
+{
+    Groupseal__Secenv__Status status = GROUPSEAL__SECENV__STATUS__INIT;
+    to_secenv request = GROUPSEAL__SECENV__TO_SECENV__INIT;
+
+    request.request_case = GROUPSEAL__SECENV__TO_SECENV__REQUEST_STATUS;
+    request.status = &status;
+    if (!call_send(agent, call_tag(agent, CALL_STATUS), &request, AGENT_RANK_OWN)) {
+        agent->settled = true;
+    }
+}
+
 static void online_replied(struct agent *agent, const Groupseal__Secenv__Reply *reply)
 {
     if (reply == NULL) {
@@ -215,10 +230,14 @@ static void online_replied(struct agent *agent, const Groupseal__Secenv__Reply *
     }
     if (reply->code != GROUPSEAL__SECENV__CODE__OK) {
         agent_log(agent, AGENT_WARNING, "secenv does not go online: %s", reply->reason);
+        agent->settled = true;
         return;
     }
     if (agent->sweep_ms == 0) {
         agent->sweep_ms = agent_now(agent) + SWEEP_MS;
+    }
+    if (!agent->settled) {
+        status_ask(agent);
     }
 }
 
@@ -571,6 +590,9 @@ void agent_secenv_reply(struct agent *agent, uint64_t tag, const Groupseal__Sece
         break;
     case CALL_HEARD:
         heard_replied(agent, tag, reply);
+        break;
+    case CALL_STATUS:
+        agent->settled = reply != NULL;
         break;
     case CALL_ANSWERED:
         break;

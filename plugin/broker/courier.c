@@ -55,6 +55,7 @@ struct courier {
     uint64_t announced;    /* number of the one that the main thread has been told of */
     struct calls requests;
     struct results results;
+    pthread_cond_t result_came; /* for courier_await */
 
     /* the courier's own thread */
     char *texts[5]; /* what the settings point to */
@@ -132,6 +133,7 @@ static void results_push(struct courier *courier, struct courier_result *result)
     courier->results.last = &result->next;
     courier->results.count++;
     atomic_store(&courier->results_wait, true);
+    pthread_cond_signal(&courier->result_came);
     pthread_mutex_unlock(&courier->mutex);
 }
 
@@ -173,6 +175,20 @@ void courier_result_free(struct courier_result *result)
 bool courier_waiting(const struct courier *courier)
 {
     return atomic_load(&courier->results_wait);
+}
+
+bool courier_await(struct courier *courier, uint64_t deadline_ms)
+{
+    const struct timespec deadline = {.tv_sec = (time_t)(deadline_ms / 1000),
+                                      .tv_nsec = (long)(deadline_ms % 1000) * 1000000};
+    int error = 0;
+    pthread_mutex_lock(&courier->mutex);
+    while (courier->results.first == NULL && error != ETIMEDOUT) {
+        error = pthread_cond_timedwait(&courier->result_came, &courier->mutex, &deadline);
+    }
+    bool came = courier->results.first != NULL;
+    pthread_mutex_unlock(&courier->mutex);
+    return came;
 }
 
 struct courier_result *courier_next(struct courier *courier)
@@ -544,8 +560,19 @@ static void courier_free(struct courier *courier)
     if (courier->bell >= 0) {
         close(courier->bell);
     }
+    pthread_cond_destroy(&courier->result_came);
     pthread_mutex_destroy(&courier->mutex);
     free(courier);
+}
+
+static void queue_locks_init(struct courier *courier)
+{
+    pthread_condattr_t monotonic;
+    pthread_mutex_init(&courier->mutex, NULL);
+    pthread_condattr_init(&monotonic);
+    pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
+    pthread_cond_init(&courier->result_came, &monotonic);
+    pthread_condattr_destroy(&monotonic);
 }
 
 struct courier *courier_start(const struct secenv_client_settings *settings, char *why, size_t why_size)
@@ -555,7 +582,7 @@ struct courier *courier_start(const struct secenv_client_settings *settings, cha
         snprintf(why, why_size, "out of memory");
         return NULL;
     }
-    pthread_mutex_init(&courier->mutex, NULL);
+    queue_locks_init(courier);
     calls_init(&courier->requests);
     calls_init(&courier->sent);
     courier->results.last = &courier->results.first;

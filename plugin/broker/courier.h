@@ -12,7 +12,7 @@
  * (SIGURG) every millisecond, so that the broker's wait ends and a callback takes them. A secenv that is
  * lost, or silent for too long, is opened again by a jittered back-off.
  *
- * All functions are the main thread's.
+ * All functions are the main thread's; none waits but courier_await and courier_stop.
  */
 struct courier;
 
@@ -52,6 +52,8 @@ struct courier_result {
 
 /* Cheap: whether courier_next would find something. */
 bool courier_waiting(const struct courier *courier);
+/* Waits, for the start only, until there is something; false: not before `deadline_ms` (CLOCK_MONOTONIC). */
+bool courier_await(struct courier *courier, uint64_t deadline_ms);
 /* The oldest result, or NULL; freed with courier_result_free. */
 struct courier_result *courier_next(struct courier *courier);
 void courier_result_free(struct courier_result *result);

@@ -2,31 +2,44 @@
 #include "plugin/broker/compat.h"
 #include "plugin/broker/configuration.h"
 #include "plugin/broker/courier.h"
+#include "plugin/broker/kicks.h"
+#include "plugin/broker/leaving.h"
+#include "plugin/broker/watchdog.h"
 
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
 /*
  * mn_cse.so: the group agent inside a Mosquitto broker. All callbacks run in the broker's main thread and
- * never wait; each first takes what the courier has brought from secenv.
+ * never wait; each first takes what the courier has brought from secenv. A line for the log may come back as
+ * a question, where clients read the broker's log: a callback within another answers, and does no more.
  */
 #define PLUGIN_NAME "mn_cse"
 #define PLUGIN_VERSION "0.1.0"
 #define API_VERSION 5
-#define TICK_ALARM_MS 5000u
+#define TICK_ALARM_MS 10000u /* starting bridges may take its time before the first */
+#define START_WAIT_MS 3000u
 #define RESULTS_A_TURN 1024u
 
 #define EXPORTED __attribute__((visibility("default")))
+
+static const char no_ticks[] =
+    "this broker sends no ticks, so answers and commands wait for other traffic: write "
+    "`per_listener_settings false` before all other lines of mosquitto.conf, or use Mosquitto 2.0.15 or "
+    "later";
 
 struct plugin {
     mosquitto_plugin_id_t *identifier;
     struct configuration configuration;
     struct agent *agent;
     struct courier *courier;
-    const struct mosquitto
-        *leaving;        /* its DISCONNECT was the last event: what it still publishes is its will */
-    uint64_t started_ms; /* monotonic */
+    struct watchdog *watchdog;
+    struct leaving leaving;
+    struct kicks kicks;
+    bool busy;           /* a callback is under way */
+    uint64_t started_ms; /* monotonic: from then on ticks are expected */
     bool ticked;
     bool tick_alarmed;
 };
@@ -115,17 +128,14 @@ static void results_drain(struct plugin *plugin)
     }
 }
 
-/* 2.0.11 to 2.0.14 send no TICK under per_listener_settings true: then answers wait for traffic. */
+/* 2.0.11 to 2.0.14 send no TICK under per_listener_settings true. The watchdog has said it where it could; a
+ * callback that comes all the same says it in the broker's log. */
 static void tick_check(struct plugin *plugin)
 {
     if (!plugin->ticked && !plugin->tick_alarmed &&
         clock_ms(CLOCK_MONOTONIC) - plugin->started_ms > TICK_ALARM_MS) {
         plugin->tick_alarmed = true;
-        compat_log(
-            AGENT_ALARM,
-            "this broker sends no ticks, so answers and commands wait for other traffic: write "
-            "`per_listener_settings false` before all other lines of mosquitto.conf, or use Mosquitto 2.0.15 "
-            "or later");
+        compat_log(AGENT_ALARM, no_ticks);
     }
 }
 
@@ -138,6 +148,19 @@ static void turn(struct plugin *plugin)
 
 /* ---- callbacks ---- */
 
+/* False: within another callback. Else it is to be left again. */
+static bool callback_enter(struct plugin *plugin)
+{
+    bool outermost = !plugin->busy;
+    plugin->busy = true;
+    return outermost;
+}
+
+static void callback_leave(struct plugin *plugin, bool outermost)
+{
+    plugin->busy = !outermost;
+}
+
 /* $CONTROL administers the broker: never given away with `foreign allow`. */
 static int foreign_result(const struct plugin *plugin, const char *topic)
 {
@@ -149,25 +172,42 @@ static int foreign_result(const struct plugin *plugin, const char *topic)
     return MOSQ_ERR_PLUGIN_DEFER;
 }
 
-static int on_acl_check(int event, void *data, void *userdata)
+/* Who has taken another's client id may do nothing, and is thrown off with the next tick. Not where it is
+ * asked about as a reader: its session may be offline. */
+static bool client_id_fits(struct plugin *plugin, const struct mosquitto *client, bool connected)
 {
-    const struct mosquitto_evt_acl_check *check = data;
-    struct plugin *plugin = userdata;
-    bool write = check->access == MOSQ_ACL_WRITE;
-    (void)event;
+    const char *client_id = mosquitto_client_id(client);
+    if (!agent_client_id_fits(plugin->agent, mosquitto_client_username(client), client_id)) {
+        if (connected) {
+            kicks_add(&plugin->kicks, client_id);
+        }
+        return false;
+    }
+    if (plugin->kicks.count > 0 && client_id != NULL) {
+        kicks_drop(&plugin->kicks, client_id);
+    }
+    return true;
+}
 
-    if (check->access == MOSQ_ACL_READ) {
-        results_drain(plugin); /* asked for each reader of each message: no more than this */
-    } else {
-        turn(plugin);
+static int acl_check(struct plugin *plugin, const struct mosquitto_evt_acl_check *check)
+{
+    bool write = check->access == MOSQ_ACL_WRITE;
+    const char *name = mosquitto_client_username(check->client);
+
+    if (!write) {
+        leaving_clear(&plugin->leaving);
     }
     const struct agent_attempt attempt = {
-        .name = mosquitto_client_username(check->client),
+        .name = name,
         .access = (enum agent_access)check->access,
         .topic = check->topic,
         .retain = write && check->retain,
-        .will = write && check->client == plugin->leaving,
+        .will =
+            write && leaving_is(&plugin->leaving, check->client, mosquitto_client_id(check->client), name),
     };
+    if (!client_id_fits(plugin, check->client, check->access != MOSQ_ACL_READ && !attempt.will)) {
+        return MOSQ_ERR_ACL_DENIED;
+    }
     switch (agent_allows(plugin->agent, &attempt)) {
     case AGENT_ALLOWED:
         return MOSQ_ERR_SUCCESS;
@@ -179,22 +219,35 @@ static int on_acl_check(int event, void *data, void *userdata)
     return MOSQ_ERR_ACL_DENIED;
 }
 
-/* The name that the connection has proven. What comes in over a bridge of this broker's own passes no ACL,
- * and proves nothing. */
-static const char *publisher_name(const struct mosquitto *client)
+static int on_acl_check(int event, void *data, void *userdata)
 {
-    return mosquitto_client_address(client) == NULL ? NULL : mosquitto_client_username(client);
-}
-
-static int on_message(int event, void *data, void *userdata)
-{
-    struct mosquitto_evt_message *message = data;
+    const struct mosquitto_evt_acl_check *check = data;
     struct plugin *plugin = userdata;
     (void)event;
 
-    turn(plugin);
-    switch (agent_message(plugin->agent, publisher_name(message->client), message->topic,
-                          message->payload == NULL ? "" : message->payload, message->payloadlen)) {
+    bool outermost = callback_enter(plugin);
+    if (outermost && check->access == MOSQ_ACL_READ) {
+        results_drain(plugin); /* asked for each reader of each message: no more than this */
+    } else if (outermost) {
+        turn(plugin);
+    }
+    int result = acl_check(plugin, check);
+    callback_leave(plugin, outermost);
+    return result;
+}
+
+static int message_check(struct plugin *plugin, struct mosquitto_evt_message *message)
+{
+    /* What comes in over a bridge of this broker's own passes no ACL, and proves nothing. */
+    bool bridge = mosquitto_client_address(message->client) == NULL;
+
+    leaving_clear(&plugin->leaving);
+    if (!bridge && !client_id_fits(plugin, message->client, true)) {
+        return MOSQ_ERR_ACL_DENIED;
+    }
+    switch (agent_message(plugin->agent, bridge ? NULL : mosquitto_client_username(message->client),
+                          message->topic, message->payload == NULL ? "" : message->payload,
+                          message->payloadlen)) {
     case AGENT_ALLOWED:
         message->retain = false;
         return MOSQ_ERR_SUCCESS;
@@ -206,15 +259,37 @@ static int on_message(int event, void *data, void *userdata)
     return MOSQ_ERR_ACL_DENIED;
 }
 
+static int on_message(int event, void *data, void *userdata)
+{
+    struct plugin *plugin = userdata;
+    (void)event;
+
+    bool outermost = callback_enter(plugin);
+    if (outermost) {
+        turn(plugin);
+    }
+    int result = message_check(plugin, data);
+    callback_leave(plugin, outermost);
+    return result;
+}
+
 static int on_tick(int event, void *data, void *userdata)
 {
     struct plugin *plugin = userdata;
     (void)event;
     (void)data; /* asking for a time of its own makes 2.1 lose ticks */
 
-    plugin->ticked = true;
-    plugin->leaving = NULL;
-    turn(plugin);
+    if (!plugin->ticked) {
+        plugin->ticked = true;
+        watchdog_feed(plugin->watchdog);
+    }
+    leaving_clear(&plugin->leaving);
+    bool outermost = callback_enter(plugin);
+    if (outermost) {
+        turn(plugin);
+        kicks_do(&plugin->kicks);
+    }
+    callback_leave(plugin, outermost);
     return MOSQ_ERR_SUCCESS;
 }
 
@@ -222,20 +297,29 @@ static int on_disconnect(int event, void *data, void *userdata)
 {
     const struct mosquitto_evt_disconnect *disconnect = data;
     struct plugin *plugin = userdata;
+    const char *name = mosquitto_client_username(disconnect->client);
+    const char *client_id = mosquitto_client_id(disconnect->client);
     (void)event;
 
-    plugin->leaving = disconnect->client;
-    agent_gone(plugin->agent, mosquitto_client_username(disconnect->client));
+    bool outermost = callback_enter(plugin);
+    leaving_set(&plugin->leaving, disconnect->client, client_id, name);
+    if (client_id != NULL) {
+        kicks_drop(&plugin->kicks, client_id);
+    }
+    agent_gone(plugin->agent, name);
+    callback_leave(plugin, outermost);
     return MOSQ_ERR_SUCCESS;
 }
 
 static int on_reload(int event, void *data, void *userdata)
 {
-    const struct plugin *plugin = userdata;
+    struct plugin *plugin = userdata;
     (void)event;
     (void)data;
 
+    bool outermost = callback_enter(plugin);
     agent_counters_log(plugin->agent);
+    callback_leave(plugin, outermost);
     return compat_reload_result();
 }
 
@@ -256,8 +340,10 @@ static void plugin_free(struct plugin *plugin)
         mosquitto_callback_unregister(plugin->identifier, (int)callbacks[i].event, callbacks[i].callback,
                                       NULL);
     }
+    watchdog_stop(plugin->watchdog);
     courier_stop(plugin->courier);
     agent_free(plugin->agent);
+    kicks_clear(&plugin->kicks);
     free(plugin);
 }
 
@@ -276,7 +362,6 @@ static bool plugin_start(struct plugin *plugin, const struct mosquitto_opt *opti
     }
     const struct agent_settings settings = configuration_agent(&plugin->configuration);
     const struct secenv_client_settings secenv = configuration_secenv(&plugin->configuration);
-    plugin->started_ms = clock_ms(CLOCK_MONOTONIC);
     plugin->agent = agent_new(&settings, &ports, why, why_size);
     if (plugin->agent == NULL) {
         return false;
@@ -294,6 +379,52 @@ static int callbacks_register(struct plugin *plugin)
         }
     }
     return MOSQ_ERR_SUCCESS;
+}
+
+/* The broker handles these only once it listens: before that they would end it in the wait below. */
+static const int early_signals[] = {SIGHUP, SIGUSR1, SIGUSR2};
+#define EARLY_SIGNALS (sizeof(early_signals) / sizeof(early_signals[0]))
+
+static void signal_pass(int number)
+{
+    (void)number; /* a handler, since what is ignored stays so in an embedded secenv */
+}
+
+static void signals_hold(struct sigaction *before)
+{
+    struct sigaction pass = {.sa_handler = signal_pass, .sa_flags = SA_RESTART};
+    sigemptyset(&pass.sa_mask);
+    for (size_t i = 0; i < EARLY_SIGNALS; i++) {
+        sigaction(early_signals[i], &pass, &before[i]);
+    }
+}
+
+static void signals_release(const struct sigaction *before)
+{
+    for (size_t i = 0; i < EARLY_SIGNALS; i++) {
+        sigaction(early_signals[i], &before[i], NULL);
+    }
+}
+
+/* A broker that comes back finds sessions and queued messages, and asks at once who may have them: so it
+ * takes nobody in before secenv has told its groups, but for a while only. */
+static void secenv_await(struct plugin *plugin)
+{
+    uint64_t deadline = clock_ms(CLOCK_MONOTONIC) + START_WAIT_MS;
+    struct sigaction before[EARLY_SIGNALS];
+
+    signals_hold(before);
+    bool outermost = callback_enter(plugin);
+    while (!agent_settled(plugin->agent) && clock_ms(CLOCK_MONOTONIC) < deadline &&
+           courier_await(plugin->courier, deadline)) {
+        results_drain(plugin);
+    }
+    callback_leave(plugin, outermost);
+    signals_release(before);
+    if (!agent_settled(plugin->agent)) {
+        compat_log(AGENT_WARNING,
+                   "secenv has not told its groups yet: until it does their topics are denied");
+    }
 }
 
 int mosquitto_plugin_version(int supported_version_count, const int *supported_versions)
@@ -336,6 +467,9 @@ int mosquitto_plugin_init(mosquitto_plugin_id_t *identifier, void **userdata, st
     instance = plugin;
     *userdata = plugin;
     compat_log(AGENT_INFO, "version " PLUGIN_VERSION " started");
+    secenv_await(plugin);
+    plugin->started_ms = clock_ms(CLOCK_MONOTONIC);
+    plugin->watchdog = watchdog_start(TICK_ALARM_MS, no_ticks);
     return MOSQ_ERR_SUCCESS;
 }
 

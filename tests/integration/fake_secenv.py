@@ -10,6 +10,7 @@ import socket
 import subprocess
 import sys
 import threading
+import time
 from pathlib import Path
 
 PROTO = Path(__file__).resolve().parents[2] / "proto"
@@ -35,6 +36,8 @@ class FakeSecenv:
         self.authority = authority
         self.answer = b"answer"
         self.deaf = False  # takes requests and answers nothing
+        self.delay = 0  # seconds before it greets
+        self.groups = {}  # told when it goes online
         self.requests = queue.Queue()
         self.connected = threading.Event()
         self.connection = None
@@ -90,6 +93,7 @@ class FakeSecenv:
         message.reply.id = request.id
         kind = request.WhichOneof("request")
         if kind == "hello":
+            time.sleep(self.delay)
             message.reply.welcome.profile = "member"
             message.reply.welcome.identities.append(self.identity)
             message.reply.welcome.authority = self.authority
@@ -97,6 +101,8 @@ class FakeSecenv:
             message.reply.answer.object = self.answer
         self.connection.send(message.SerializeToString())
         if kind == "online":
+            for group, members in self.groups.items():
+                self.roster(group, members)
             self.connected.set()
 
     def event(self, **content):

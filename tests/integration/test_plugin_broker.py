@@ -9,7 +9,6 @@ import re
 import shutil
 import signal
 import ssl
-import subprocess
 import tempfile
 import time
 from pathlib import Path
@@ -17,7 +16,7 @@ from pathlib import Path
 import paho.mqtt.client as mqtt
 import pytest
 from fake_secenv import FakeSecenv
-from harness.broker import Broker
+from harness.broker import Broker, accepts
 from harness.processes import REPOSITORY, free_ports, run, wait_until
 
 IN_CSE = "//sp.example/in-cse"
@@ -211,6 +210,16 @@ def test_right_options_start(processes, tmp_path, build):
     assert process.running()
 
 
+def test_reload_while_it_starts_ends_nothing(processes, tmp_path, build):
+    """While the plugin waits for secenv the broker has no handlers yet."""
+    process, port = start_with(processes, tmp_path, build, options("/tmp/nobody.sock"), "early")
+    wait_until(lambda: "started" in process.text(), 5, "the plugin waits")
+    for number in (signal.SIGURG, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2, signal.SIGHUP):
+        process.popen.send_signal(number)
+    wait_until(lambda: accepts(port) or not process.running(), 10, "it listens")
+    assert process.running()
+
+
 def test_second_instance_is_refused(processes, tmp_path, build):
     lines = [f"plugin {build}/lib/mn_cse.so"] + [f"plugin_opt_{key} {value}"
                                                 for key, value in options("/tmp/nobody.sock").items()]
@@ -220,12 +229,21 @@ def test_second_instance_is_refused(processes, tmp_path, build):
 
 
 def test_missing_ticks_are_told(processes, tmp_path, build):
+    """Without a tick and without a client nothing of the plugin is called; it is said all the same."""
     process, port = start_with(processes, tmp_path, build, options("/tmp/nobody.sock"), "ticks",
                                ["per_listener_settings true"])
-    wait_until(lambda: "started" in process.text(), 5, "it starts")
-    time.sleep(5.2)
-    subprocess.run(["mosquitto_pub", "-p", str(port), "-t", "x", "-m", "x"], check=True, timeout=10)
-    wait_until(lambda: "write `per_listener_settings false`" in process.text(), 5, "it says what to write")
+    line = "write `per_listener_settings false`"
+    wait_until(lambda: line in process.text(), 20, "the watchdog says what to write")
+    time.sleep(0.5)
+    run(["mosquitto_pub", "-p", port, "-t", "x", "-m", "x"])
+    wait_until(lambda: process.text().count(line) == 2, 5, "the broker's log says it too")
+
+
+def test_ticks_are_not_missed(processes, tmp_path, build):
+    process, _ = start_with(processes, tmp_path, build, options("/tmp/nobody.sock"), "ticks")
+    wait_until(lambda: "not told its groups" in process.text(), 10, "it starts")
+    time.sleep(11)
+    assert "no ticks" not in process.text()
 
 
 # -- oneM2M -----------------------------------------------------------------------------------------------------
@@ -281,6 +299,35 @@ def test_client_id_of_another_pushes_nobody_off(connect):
     assert again.primitive("/oneM2M/req/mn-1/Sdoor1/json")["pc"] == seci(b"down")
 
 
+def test_taken_client_id_is_thrown_off(processes, tmp_path, credentials, build, secenv):
+    """A broker that leaves client ids to the clients: the taker gets nothing, and its owner comes back."""
+    made = Broker(processes, tmp_path / "broker", credentials, "mn-1", build, options(secenv.path))
+    made.one_client = False
+    made.start()
+    ends = []
+    clients = []
+
+    def start(name):
+        clients.append(Client(made, credentials, name, client_id="A::Sdoor1"))
+        clients[-1].client.on_disconnect = lambda *_arguments: ends.append(name)
+        clients[-1].client.reconnect_delay_set(60, 60)
+        return clients[-1]
+
+    try:
+        start("Sdoor1")
+        spy = start("Sspy1")
+        wait_until(lambda: ends == ["Sdoor1"], 5, "the id is taken")
+        assert not spy.subscribe("x")
+        wait_until(lambda: ends == ["Sdoor1", "Sspy1"], 5, "its taker is thrown off")
+        assert "Sspy1 has connected under the client id A::Sdoor1" in made.process.text()
+        assert start("Sdoor1").subscribe("x")
+        time.sleep(0.5)
+        assert len(ends) == 2 and made.process.running()
+    finally:
+        for one in clients:
+            one.stop()
+
+
 def test_another_originator_is_refused(in_cse, door, connect):
     door.request("q1", IN_CSE, "//sp.example/Sdoor2", pc=seci(b"up"))
     assert door.primitive("/oneM2M/resp/Sdoor1/mn-1/json")["rsc"] == 4106
@@ -289,10 +336,12 @@ def test_another_originator_is_refused(in_cse, door, connect):
     assert in_cse.silent() and door.silent()
 
 
-def test_retained_request_is_not_kept(in_cse, door):
-    door.publish("/oneM2M/req/Sdoor1/mn-1/json", json.dumps({"op": 5, "to": IN_CSE, "fr": DOOR, "rqi": "q1"}), True)
+def test_retained_request_is_refused(in_cse, door):
+    request = json.dumps({"op": 5, "to": IN_CSE, "fr": DOOR, "rqi": "q1"})
+    door.publish("/oneM2M/req/Sdoor1/mn-1/json", request, True)
+    assert in_cse.silent()
+    door.publish("/oneM2M/req/Sdoor1/mn-1/json", request)
     assert in_cse.primitive("/oneM2M/req/mn-1/in-cse/json")["fr"] == DOOR
-    assert not in_cse.received.qsize()
 
 
 # -- the secure environment ---------------------------------------------------------------------------------------
@@ -474,6 +523,31 @@ def test_reload_and_end(in_cse, broker, secenv):
     assert in_cse.primitive("/oneM2M/resp/in-cse/mn-1/json")["rsc"] == 2000
     broker.process.popen.terminate()
     assert broker.process.popen.wait(5) == 0
+
+
+def test_broker_that_comes_back_denies_nothing_of_before(processes, tmp_path, credentials, build, secenv):
+    """Queued messages are judged when their reader comes: the roster has to be there first."""
+    made = Broker(processes, tmp_path / "broker", credentials, "mn-1", build, options(secenv.path))
+    made.start()
+    secenv.roster("doors", [DOOR])
+    door = Client(made, credentials, "Sdoor1", clean=False)
+    wait_until(lambda: door.subscribe(f"{GROUP}/cmd"), 5, "the roster is taken")
+    door.stop()
+    time.sleep(0.3)
+    secenv.publish(secenv.pb.TOPIC_COMMAND, b"command")
+    time.sleep(0.3)
+    made.process.popen.terminate()
+    assert made.process.popen.wait(5) == 0
+    secenv.stop()
+    secenv.groups = {"doors": [DOOR]}
+    secenv.delay = 1  # it starts with the broker, or has much to tell
+    secenv.start()
+    made.start()
+    door = Client(made, credentials, "Sdoor1", clean=False)
+    try:
+        assert door.next(f"{GROUP}/cmd").payload == b"command"
+    finally:
+        door.stop()
 
 
 def test_psk_client(broker, credentials, in_cse):

@@ -241,13 +241,61 @@ static void test_wills_and_retained(void **state)
     struct site *site = site_with_doors();
     (void)state;
     assert_int_equal(write_with(site, "/oneM2M/req/Sdoor1/mn-1/json", false, false), AGENT_ALLOWED);
-    assert_int_equal(write_with(site, "/oneM2M/req/Sdoor1/mn-1/json", true, false),
-                     AGENT_ALLOWED); /* taken away */
+    assert_int_equal(write_with(site, "/oneM2M/req/Sdoor1/mn-1/json", true, false), AGENT_DENIED);
     assert_int_equal(write_with(site, "/oneM2M/req/Sdoor1/mn-1/json", false, true), AGENT_DENIED);
     assert_int_equal(write_with(site, G "msg/Sdoor1", false, false), AGENT_ALLOWED);
     assert_int_equal(write_with(site, G "msg/Sdoor1", true, false), AGENT_DENIED);
     assert_int_equal(write_with(site, G "msg/Sdoor1", false, true), AGENT_DENIED);
     assert_int_equal(write_with(site, "sensors/1", true, true), AGENT_FOREIGN);
+    site_free(site);
+}
+
+/* TS-0010 6.3.3 gives each entity a client id; with another's one could end its connections. */
+static void test_client_ids(void **state)
+{
+    static const struct {
+        const char *name;
+        const char *client_id;
+        bool fits;
+    } cases[] = {
+        {"Sdoor1", "A::Sdoor1", true},
+        {"Sdoor1", "A::/Sdoor1", true},
+        {"Sdoor1", "A://sp.example/Sdoor1", true}, /* nobody's: one colon */
+        {"mn-1/Cdoor1", "A::Cdoor1", true},
+        {"mn-1/Cdoor1", "A::mn-1:Cdoor1", true},
+        {"in-cse", "C::in-cse", true},
+        {"mn-2", "C::mn-2", true},
+        {"Sdoor1", "Sdoor1", true},
+        {"Sdoor1", "in-cse", true},
+        {NULL, "auto-1234", true},
+        {"anybody", "A:", true},
+        {"Sdoor2", "A::Sdoor1", false},
+        {"Sdoor1", "C::Sdoor1", false},
+        {"Sdoor1", "C::in-cse", false},
+        {"in-cse", "A::in-cse", false},
+        {"in-cse", "A::Sdoor1", false},
+        {"mn-2/Cdoor1", "A::Cdoor1", false},
+        {"anybody", "A::Sdoor1", false},
+        {"", "A::Sdoor1", false},
+        {NULL, "A::Sdoor1", false},
+        {NULL, "C::in-cse", false},
+        {"Sdoor1", "A::", false},
+        {"Sdoor1", "A::Sdoor1 ", false},
+    };
+    struct site *site = site_connected();
+    uint64_t taken = 0;
+    (void)state;
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        if (agent_client_id_fits(site->agent, cases[i].name, cases[i].client_id) != cases[i].fits) {
+            fail_msg("%s under %s", cases[i].name == NULL ? "(no name)" : cases[i].name, cases[i].client_id);
+        }
+        taken += !cases[i].fits;
+    }
+    assert_true(agent_client_id_fits(site->agent, "Sdoor1", NULL));
+    assert_int_equal(agent_counter(site->agent, AGENT_COUNT_CLIENT_IDS_TAKEN), taken);
+    assert_int_equal(site->log_lines, 2); /* that secenv is connected, and the first of these */
+    assert_int_equal(site->log_severity, AGENT_ALARM);
+    assert_non_null(strstr(site->log, "use_username_as_clientid"));
     site_free(site);
 }
 
@@ -357,6 +405,7 @@ int main(void)
         cmocka_unit_test(test_exact_filters_follow_reading),
         cmocka_unit_test(test_foreign),
         cmocka_unit_test(test_wills_and_retained),
+        cmocka_unit_test(test_client_ids),
         cmocka_unit_test(test_forms_of_one_ae),
         cmocka_unit_test(test_roster_decides),
         cmocka_unit_test(test_rules),

@@ -346,6 +346,33 @@ static void test_wakes_the_main_thread(void **state)
     fake_free(fake);
 }
 
+/* The start's wait ends with what comes, and else at its deadline. */
+static void test_await(void **state)
+{
+    struct fake *fake = fake_new();
+    (void)state;
+    fake_listen(fake);
+    connected(fake);
+    uint64_t start = now_ms();
+    assert_false(courier_await(fake->courier, start + 200));
+    assert_true(now_ms() >= start + 200);
+    assert_true(now_ms() < start + 2000);
+    assert_false(courier_await(fake->courier, start)); /* long ago */
+    pid_t child = fork();
+    assert_true(child >= 0);
+    if (child == 0) {
+        usleep(100 * 1000);
+        fake_event(fake);
+        _exit(0);
+    }
+    start = now_ms();
+    assert_true(courier_await(fake->courier, start + 10000));
+    assert_true(now_ms() < start + 5000);
+    assert_true(courier_await(fake->courier, start)); /* it is there */
+    expect(fake, COURIER_EVENT);
+    fake_free(fake);
+}
+
 /* Nothing is there to connect to: it says why, tries again ever more seldom, and ends when told to. */
 static void test_nobody_there(void **state)
 {
@@ -368,6 +395,7 @@ int main(void)
         cmocka_unit_test(test_full),
         cmocka_unit_test(test_results_wait),
         cmocka_unit_test(test_wakes_the_main_thread),
+        cmocka_unit_test(test_await),
         cmocka_unit_test(test_nobody_there),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -579,8 +579,7 @@ static void test_roster_after_a_new_connection(void **state)
     agent_secenv_up(site->agent);
     site_welcome(site, site_requested(site, GROUPSEAL__SECENV__TO_SECENV__REQUEST_HELLO)->tag, "member",
                  SITE_MN, SITE_IN);
-    site_reply(site, site_requested(site, GROUPSEAL__SECENV__TO_SECENV__REQUEST_ONLINE)->tag,
-               GROUPSEAL__SECENV__CODE__OK);
+    site_go_online(site);
     site_roster(site, "doors", 3, doors);
     site_forward(site, 11000);
     assert_true(reads(site, "Sdoor1"));
@@ -594,8 +593,7 @@ static void reconnect(struct site *site)
     agent_secenv_up(site->agent);
     site_welcome(site, site_requested(site, GROUPSEAL__SECENV__TO_SECENV__REQUEST_HELLO)->tag, "member",
                  SITE_MN, SITE_IN);
-    site_reply(site, site_requested(site, GROUPSEAL__SECENV__TO_SECENV__REQUEST_ONLINE)->tag,
-               GROUPSEAL__SECENV__CODE__OK);
+    site_go_online(site);
 }
 
 /* A list whose pages come slowly is not dropped in the midst of them; one that is not told at all is. */
@@ -649,6 +647,32 @@ static void test_refused_page_is_asked_for_again(void **state)
     site_expect_idle(site);
     site_forward(site, 1000);
     expect_asked_again(site);
+    site_free(site);
+}
+
+/* What the start of a broker waits for: that all groups are told, or that they will not be. */
+static void test_settled(void **state)
+{
+    struct site *site = site_connected(); /* told, as site_go_online asserts */
+    (void)state;
+    agent_secenv_down(site->agent, "for a test");
+    assert_false(agent_settled(site->agent));
+    agent_secenv_up(site->agent);
+    assert_false(agent_settled(site->agent));
+    uint64_t hello = site_requested(site, GROUPSEAL__SECENV__TO_SECENV__REQUEST_HELLO)->tag;
+    site_reply(site, hello, GROUPSEAL__SECENV__CODE__REFUSED);
+    assert_true(agent_settled(site->agent));
+    agent_secenv_up(site->agent);
+    hello = site_requested(site, GROUPSEAL__SECENV__TO_SECENV__REQUEST_HELLO)->tag;
+    site_welcome(site, hello, "member", SITE_IN, SITE_IN);
+    assert_true(agent_settled(site->agent));
+    agent_secenv_up(site->agent);
+    hello = site_requested(site, GROUPSEAL__SECENV__TO_SECENV__REQUEST_HELLO)->tag;
+    site_welcome(site, hello, "member", SITE_MN, SITE_IN);
+    assert_false(agent_settled(site->agent));
+    uint64_t online = site_requested(site, GROUPSEAL__SECENV__TO_SECENV__REQUEST_ONLINE)->tag;
+    site_reply(site, online, GROUPSEAL__SECENV__CODE__REFUSED);
+    assert_true(agent_settled(site->agent));
     site_free(site);
 }
 
@@ -751,6 +775,7 @@ int main(void)
         cmocka_unit_test(test_roster_after_a_new_connection),
         cmocka_unit_test(test_slow_pages_are_waited_for),
         cmocka_unit_test(test_refused_page_is_asked_for_again),
+        cmocka_unit_test(test_settled),
         cmocka_unit_test(test_foreign_events),
         cmocka_unit_test(test_presence),
         cmocka_unit_test(test_sent_before_the_in_cse_came),

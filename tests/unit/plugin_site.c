@@ -77,14 +77,25 @@ struct site *site_new(void)
     return site;
 }
 
+void site_go_online(struct site *site)
+{
+    const struct site_request *online = site_requested(site, GROUPSEAL__SECENV__TO_SECENV__REQUEST_ONLINE);
+    assert_true(online->request->online->online);
+    site_reply(site, online->tag, GROUPSEAL__SECENV__CODE__OK);
+    const struct site_request *status = site_requested(site, GROUPSEAL__SECENV__TO_SECENV__REQUEST_STATUS);
+    assert_int_equal(status->rank, AGENT_RANK_OWN);
+    assert_false(agent_settled(site->agent));
+    site_reply(site, status->tag, GROUPSEAL__SECENV__CODE__OK);
+    assert_true(agent_settled(site->agent));
+}
+
 struct site *site_connected(void)
 {
     struct site *site = site_new();
     agent_secenv_up(site->agent);
     const struct site_request *hello = site_requested(site, GROUPSEAL__SECENV__TO_SECENV__REQUEST_HELLO);
     site_welcome(site, hello->tag, "member", SITE_MN, SITE_IN);
-    const struct site_request *online = site_requested(site, GROUPSEAL__SECENV__TO_SECENV__REQUEST_ONLINE);
-    site_reply(site, online->tag, GROUPSEAL__SECENV__CODE__OK);
+    site_go_online(site);
     site_forward(site, 20000);
     site_expect_idle(site);
     return site;

@@ -74,6 +74,8 @@ const struct site_request *site_requested(struct site *site,
                                           Groupseal__Secenv__ToSecenv__RequestCase request);
 void site_expect_idle(struct site *site); /* nothing is asked of secenv */
 void site_reply(struct site *site, uint64_t tag, Groupseal__Secenv__Code code);
+/* Takes Online and answers it, and what then asks whether all groups are told. */
+void site_go_online(struct site *site);
 void site_welcome(struct site *site, uint64_t tag, const char *profile, const char *identity,
                   const char *authority);
 /* An event of SITE_MN, with its content and case set by the caller. */

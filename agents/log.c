@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "agents/log.h"
 
+#include <poll.h>
 #include <stdarg.h>
+#include <stdatomic.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <string.h>
@@ -39,6 +41,29 @@ static void clean(char *text)
     }
 }
 
+/* One write, so that lines of several threads do not mix; shorter than PIPE_BUF, so that a pipe that polls
+ * writable takes it without blocking. A log that nobody reads stops nothing: lines are dropped, and counted.
+ */
+static void line_write(const char *level, const char *text)
+{
+    static atomic_ullong missed;
+    char line[LINE_LIMIT + 256];
+    struct pollfd probe = {.fd = STDERR_FILENO, .events = POLLOUT};
+    if (poll(&probe, 1, 0) <= 0) {
+        atomic_fetch_add(&missed, 1);
+        return;
+    }
+    unsigned long long before = atomic_exchange(&missed, 0);
+    int length = 0;
+    if (before > 0) {
+        length = snprintf(line, sizeof(line),
+                          "%s: warning: the log was not read: %llu lines are missing here\n", name, before);
+    }
+    length += snprintf(line + length, sizeof(line) - (size_t)length, "%s: %s: %s\n", name, level, text);
+    ssize_t written = write(STDERR_FILENO, line, (size_t)length);
+    (void)written;
+}
+
 void agent_log(enum agent_log_level level, const char *format, ...)
 {
     if (level < lowest) {
@@ -51,11 +76,5 @@ void agent_log(enum agent_log_level level, const char *format, ...)
     va_end(arguments);
     clean(text);
 
-    char line[LINE_LIMIT + 64];
-    int length = snprintf(line, sizeof(line), "%s: %s: %s\n", name, words[level], text);
-    if (length > 0) {
-        /* One write, so that lines of several threads do not mix; a log that nobody reads stops nothing. */
-        ssize_t written = write(STDERR_FILENO, line, (size_t)length);
-        (void)written;
-    }
+    line_write(words[level], text);
 }

@@ -7,7 +7,8 @@
 /*
  * The log of in-cse and adn-ae: one line a call to standard error, `adn-ae: warning: text`, control
  * characters replaced (texts come from peers too). No payloads, ever: names, numbers and reasons only.
- * Any thread may log once agent_log_open has returned.
+ * Any thread may log once agent_log_open has returned. It never waits: lines that nobody reads are dropped,
+ * and their number is said with the next line that is taken.
  */
 enum agent_log_level { AGENT_LOG_DEBUG, AGENT_LOG_INFO, AGENT_LOG_WARNING, AGENT_LOG_ALARM };
 

@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <systemd/sd-daemon.h>
+#include <unistd.h>
 
 #define EXIT_ERROR 1
 #define EXIT_USAGE 2
@@ -70,13 +71,14 @@ struct program {
     struct device *device;
     struct runner *runner; /* NULL: no command program */
     struct message_source *source;
+    struct output *output;
 };
 
 static void command_finished(void *context, const char *group, const uint8_t id[DEVICE_COMMAND_ID_SIZE],
                              bool done, const char *detail)
 {
     struct program *program = context;
-    output_command(group, id, done, detail);
+    output_command(program->output, group, id, done, detail);
     if (!device_finish(program->device, group, id, done, detail)) {
         agent_log(AGENT_LOG_WARNING, "the result of a command in %s is lost: out of memory", group);
     }
@@ -95,26 +97,31 @@ static void on_command(void *context, const struct device_command *command)
 
 static void on_message(void *context, const struct device_message *message)
 {
-    (void)context;
-    output_message(message);
+    const struct program *program = context;
+    output_message(program->output, message);
 }
 
 static void on_joined(void *context, const char *group)
 {
-    (void)context;
-    output_joined(group);
+    const struct program *program = context;
+    output_joined(program->output, group);
 }
 
 static void on_departed(void *context, const char *group, const char *reason)
 {
-    (void)context;
-    output_departed(group, reason);
+    const struct program *program = context;
+    output_departed(program->output, group, reason);
 }
 
 static bool program_open(struct program *program, sd_event *loop, const struct settings *settings,
                          bool standard_input, char *why, size_t why_size)
 {
     static const struct device_callbacks callbacks = {on_command, on_message, on_joined, on_departed};
+    program->output = output_open(loop, STDOUT_FILENO);
+    if (program->output == NULL) {
+        snprintf(why, why_size, "out of memory");
+        return false;
+    }
     if (settings->command_program != NULL) {
         /* Before the device: the program gets the environment as it is now. */
         program->runner =
@@ -138,6 +145,7 @@ static void program_close(struct program *program)
     runner_free(program->runner);
     device_free(program->device);
     message_source_close(program->source);
+    output_close(program->output);
 }
 
 static int run(const struct settings *settings, bool standard_input)

@@ -16,7 +16,8 @@
 
 struct message_source;
 
-/* `path` NULL: no socket. A socket at `path` on which nobody listens is replaced. NULL: `why` says what is wrong. */
+/* `path` NULL: no socket. A socket at `path` on which nobody listens is replaced. NULL: `why` says what is
+ * wrong. */
 struct message_source *message_source_open(sd_event *loop, struct device *device, const char *path,
                                            bool standard_input, char *why, size_t why_size);
 /* After device_free, which gives the answers that are due. */

@@ -5,6 +5,7 @@ MN-CSE a test client on a listener of its own."""
 
 import base64
 import json
+import os
 import queue
 import shutil
 import socket
@@ -536,6 +537,41 @@ def test_messages_heard(bench):
     assert output(device, "message") == [
         {"event": "message", "group": "doors", "sender": "//sp.example/Sdoor2", "proven": False, "text": "heiß"},
         {"event": "message", "group": "doors", "sender": "//sp.example/Sdoor2", "proven": True, "base64": "/wA="}]
+
+
+def test_output_that_nobody_reads(bench):
+    """It stops nothing; what is missing is said, and later events are written again."""
+    bench.broker.start()
+    bench.mn = Mn(bench.broker.test_port)
+    bench.secenv.start()
+    bench.configure("psk")
+    device = bench.start_device(stdout=subprocess.PIPE)
+    bench.mn.register(seconds=10)
+    assert bench.secenv.connected.wait(5)
+    pb = bench.secenv.pb
+    body = b"x" * 16000
+    count = 120
+    for number in range(count):
+        bench.secenv.event(message=pb.MessageEvent(group="doors", sender="//sp.example/Sdoor2", body=body))
+    bench.secenv.event(command=pb.CommandEvent(group="doors", command_id=b"i" * 16, remaining_ms=1000))
+    assert not bench.secenv.requested("finished", 10).done  # it was taken, all the same
+    wait_said(device, "standard output is not read", 5)
+    os.set_blocking(device.popen.stdout.fileno(), False)
+    read = bytearray()
+
+    def reads(condition):
+        def step():
+            read.extend(device.popen.stdout.read() or b"")
+            return condition()
+        return step
+
+    wait_until(reads(lambda: said(device, "is read again")), 10, "it goes on", every=0.001)
+    missing = int(device.text().split("is read again; ")[1].split()[0])
+    bench.secenv.event(message=pb.MessageEvent(group="doors", sender="//sp.example/Sdoor2", body=b"last"))
+    wait_until(reads(lambda: read.endswith(b'"last"}\n')), 10, "the last event", every=0.001)
+    lines = read.splitlines()
+    assert all(json.loads(line)["event"] in ("message", "command") for line in lines)  # whole ones
+    assert 1024 * 1024 // 17000 < len(lines) < count and len(lines) + missing == count + 2
 
 
 class Local:

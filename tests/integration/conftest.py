@@ -20,7 +20,7 @@ def build():
     folder = os.environ.get("GROUPSEAL_BUILD")
     if not folder:
         pytest.fail("GROUPSEAL_BUILD must name the build folder to test; ctest sets it")
-    return Path(folder)
+    return Path(folder).resolve()
 
 
 @pytest.fixture

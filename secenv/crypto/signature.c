@@ -60,10 +60,26 @@ enum result signature_make(const struct signing_key *key, const struct fields *l
     return good ? RESULT_OK : RESULT_INTERNAL;
 }
 
+/* RFC 8032 5.1.7: S, the second half, is below the group's order. wolfSSL 5.5 looks at its highest byte
+ * only: of one signature in 16 anybody could make a second one, of S plus the order. */
+static bool scalar_canonical(const uint8_t signature[SIGNATURE_SIZE])
+{
+    static const uint8_t order[32] = {0xed, 0xd3, 0xf5, 0x5c, 0x1a, 0x63, 0x12, 0x58, 0xd6, 0x9c, 0xf7,
+                                      0xa2, 0xde, 0xf9, 0xde, 0x14, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00,
+                                      0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x10};
+    for (size_t i = sizeof(order); i-- > 0;) {
+        if (signature[32 + i] != order[i]) {
+            return signature[32 + i] < order[i];
+        }
+    }
+    return false;
+}
+
 enum result signature_check(struct bytes public_key, const struct fields *list, struct bytes signature)
 {
     GUARD(fields_done(list));
-    if (public_key.length != VERIFY_KEY_SIZE || signature.length != SIGNATURE_SIZE) {
+    if (public_key.length != VERIFY_KEY_SIZE || signature.length != SIGNATURE_SIZE ||
+        !scalar_canonical(signature.data)) {
         return RESULT_REFUSED;
     }
     struct bytes message = fields_bytes(list);

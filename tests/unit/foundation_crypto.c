@@ -191,6 +191,29 @@ static void signature_vector(void **state)
     signing_key_wipe(&key);
 }
 
+/* RFC 8032 5.1.7 takes one S only. wolfSSL looks at its highest byte, so the message is one with a small S.
+ */
+static void signature_has_one_form(void **state)
+{
+    (void)state;
+    struct secret seed = secret_of("c5aa8df43f9f837bedb7442f31dcb7b166d38535076f094b85ce3a2e0b4458f7");
+    struct signing_key key;
+    static const uint8_t message[] = {0xaf, 0x82, 2};
+    struct fields list;
+    uint8_t signature[SIGNATURE_SIZE];
+    assert_int_equal(signing_key_from_seed(&seed, &key), RESULT_OK);
+    fields_init(&list);
+    fields_fix(&list, BYTES_OF(message), sizeof(message));
+    assert_int_equal(signature_make(&key, &list, signature), RESULT_OK);
+    assert_int_equal(signature_check(BYTES_OF(key.public_key), &list, BYTES_OF(signature)), RESULT_OK);
+    /* The same S, plus the order of the group. */
+    assert_int_equal(
+        unhex("cc201e561b571f41c3e90152a7415992801e78742e1a54a18178ce552a5ff810", signature + 32, 32), 32);
+    assert_int_equal(signature_check(BYTES_OF(key.public_key), &list, BYTES_OF(signature)), RESULT_REFUSED);
+    fields_clear(&list);
+    signing_key_wipe(&key);
+}
+
 static void random_keys_differ(void **state)
 {
     (void)state;
@@ -218,6 +241,7 @@ int main(void)
         cmocka_unit_test(aead_opens_only_what_was_sealed),
         cmocka_unit_test(keywrap_vector),
         cmocka_unit_test(signature_vector),
+        cmocka_unit_test(signature_has_one_form),
         cmocka_unit_test(random_keys_differ),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

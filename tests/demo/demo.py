@@ -108,12 +108,12 @@ class Demo:
         site.start_authority()
         site.add_members()
         site.create_groups(GROUPS)
+        if self.without != "mn-secenv":
+            site.start_secenv("mn")
         site.start_broker()
         self.observer.ask("listen")
         if self.without != "in-cse":
             site.start_in_cse()
-        if self.without != "mn-secenv":
-            site.start_secenv("mn")
         for stem in site.devices:
             if not (self.without == "device" and stem == "Sdoor2"):
                 site.start_device(stem)

@@ -150,10 +150,10 @@ class Site:
         self.start_authority()
         self.add_members()
         self.create_groups(groups)
-        self.start_broker()
-        self.start_in_cse()
         if not self.embedded_mn:
             self.start_secenv("mn")
+        self.start_broker()
+        self.start_in_cse()
         for stem in stems or self.devices:
             self.start_device(stem)
         self.wait_ready(*stems)
@@ -229,13 +229,16 @@ class Site:
         lines = file.read_text().splitlines() if file.exists() else []
         return sum(1 for line in lines if line.split(" ", 2)[2] == payload)
 
-    def say(self, stem, group, text):
-        """Lets a device send a member message; its answer, "ok" or "error …"."""
+    def say(self, stem, group, text, seconds=70):
+        """Lets a device send a member message; its answer, "ok" or "error …", or "" where there is none in time."""
         with socket.socket(socket.AF_UNIX) as local:
-            local.settimeout(70)
+            local.settimeout(seconds)
             local.connect(str(self.socket(f"{stem}-say")))
             local.sendall(f"{group} {text}\n".encode())
-            return local.recv(4096).decode().strip()
+            try:
+                return local.recv(4096).decode().strip()
+            except TimeoutError:
+                return ""
 
     def heard(self, stem):
         """The member messages that a device was given."""

@@ -62,7 +62,8 @@ def test_evicted_member_is_out(make_site):
     assert site.done("Sdoor2", "close") == 0 and site.done("Sdoor1", "close") == 1
     # It got no further, whatever it still has.
     assert site.groups_of("Sdoor2").get("doors", {"epoch": before})["epoch"] == before
-    assert site.say("Sdoor2", "doors", "let me in").startswith("error") or not site.heard("Sdoor1")
+    assert site.say("Sdoor2", "doors", "let me in", seconds=3) != "ok"
+    assert not site.heard("Sdoor1") and not site.heard("Sdoor3")
 
 
 def test_sleeper_acts_when_it_comes_back(make_site):

@@ -386,8 +386,12 @@ static void subscription_answered(struct connection *connection, size_t number, 
         if (s->refusals >= FIRST_REFUSALS) {
             agent_log(AGENT_LOG_INFO, "the broker now grants the subscription of %s", s->filter);
         }
+        bool was_refused = s->refusals > 0;
         s->refusals = 0;
         backoff_reset(&s->backoff);
+        if (was_refused) {
+            connection_retry_refused(connection); /* the others, most likely, would be granted now too */
+        }
         if (connection->callbacks.granted != NULL) {
             connection->callbacks.granted(connection->context);
         }

@@ -375,7 +375,7 @@ static enum result open_body(const struct association *association, const Groups
     GUARD_OUT(record_key(association, receiving(association), arena_view(record->boot), &key));
     GUARD_OUT(aead_open(AEAD_CHACHA20_POLY1305_CIPHER, &key, record->counter, fields_bytes(&aad),
                         arena_view(record->ciphertext), &plaintext));
-    *out = groupseal__envelope__record_body__unpack(arena_allocator(arena), plaintext.length, plaintext.data);
+    *out = object_unpack(&groupseal__envelope__record_body__descriptor, buffer_bytes(&plaintext), arena);
     result = *out == NULL ? RESULT_INVALID : RESULT_OK;
 out:
     secret_wipe(&key);

@@ -44,7 +44,7 @@ enum result carriage_parse(struct bytes object, struct arena *arena, Groupseal__
                            object.length, OBJECT_LIMIT);
     }
     Groupseal__Envelope__EndToEnd *parsed =
-        groupseal__envelope__end_to_end__unpack(arena_allocator(arena), object.length, object.data);
+        object_unpack(&groupseal__envelope__end_to_end__descriptor, object, arena);
     if (parsed == NULL) {
         return result_fail(why, RESULT_INVALID, "end-to-end object cannot be parsed");
     }

@@ -51,8 +51,7 @@ static enum result ack_open(struct ack_hearing *hearing, struct arena *arena, st
     struct buffer plaintext = BUFFER_EMPTY(OBJECT_LIMIT);
     enum result result = group_open(hearing->membership, &hearing->opening, &plaintext, why);
     if (result == RESULT_OK) {
-        hearing->ack =
-            groupseal__envelope__ack__unpack(arena_allocator(arena), plaintext.length, plaintext.data);
+        hearing->ack = object_unpack(&groupseal__envelope__ack__descriptor, buffer_bytes(&plaintext), arena);
         if (hearing->ack == NULL) {
             result = result_fail(why, RESULT_INVALID, "a sealed ack of %.128s is malformed", hearing->sender);
         }

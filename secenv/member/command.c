@@ -82,7 +82,7 @@ static enum result command_parse(struct reception *reception, struct bytes plain
                                  struct reason *why)
 {
     Groupseal__Envelope__Command *command =
-        groupseal__envelope__command__unpack(arena_allocator(arena), plaintext.length, plaintext.data);
+        object_unpack(&groupseal__envelope__command__descriptor, plaintext, arena);
     if (command == NULL || command->order == NULL) {
         audit_count(AUDIT_COMMANDS_REFUSED);
         return result_fail(why, RESULT_INVALID, "a sealed command on %s is malformed",
@@ -282,7 +282,7 @@ static enum result sync_receive(struct reception *reception, struct bytes plaint
 {
     uint8_t hash[HASH_SIZE];
     Groupseal__Envelope__SyncReply *reply =
-        groupseal__envelope__sync_reply__unpack(arena_allocator(arena), plaintext.length, plaintext.data);
+        object_unpack(&groupseal__envelope__sync_reply__descriptor, plaintext, arena);
     if (reply == NULL || sync_hash(reply, hash) != RESULT_OK) {
         return result_fail(why, RESULT_INVALID, "a sync reply on %s is malformed",
                            reception->membership->group);

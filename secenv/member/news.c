@@ -437,9 +437,7 @@ static enum result announcement_hear(struct membership *membership, struct bytes
                                      struct reason *why)
 {
     Announcement *announcement =
-        payload.length > OBJECT_LIMIT
-            ? NULL
-            : groupseal__envelope__announcement__unpack(arena_allocator(arena), payload.length, payload.data);
+        object_unpack(&groupseal__envelope__announcement__descriptor, payload, arena);
     if (announcement == NULL) {
         return result_fail(why, RESULT_INVALID, "no announcement on epoch of %s", membership->group);
     }
@@ -460,10 +458,7 @@ enum result news_hear_announcement(struct membership *membership, struct bytes p
 enum result news_hear_policy(struct membership *membership, struct bytes payload, struct arena *arena,
                              struct reason *why)
 {
-    Policy *policy =
-        payload.length > OBJECT_LIMIT
-            ? NULL
-            : groupseal__envelope__policy__unpack(arena_allocator(arena), payload.length, payload.data);
+    Policy *policy = object_unpack(&groupseal__envelope__policy__descriptor, payload, arena);
     if (policy == NULL) {
         return result_fail(why, RESULT_INVALID, "no policy on policy of %s", membership->group);
     }
@@ -474,10 +469,7 @@ enum result news_hear_policy(struct membership *membership, struct bytes payload
 enum result news_hear_block(struct membership *membership, struct bytes payload, struct arena *arena,
                             struct reason *why)
 {
-    Block *block =
-        payload.length > OBJECT_LIMIT
-            ? NULL
-            : groupseal__envelope__block__unpack(arena_allocator(arena), payload.length, payload.data);
+    Block *block = object_unpack(&groupseal__envelope__block__descriptor, payload, arena);
     if (block == NULL) {
         return result_fail(why, RESULT_INVALID, "no block on tree of %s", membership->group);
     }

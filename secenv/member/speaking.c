@@ -92,8 +92,8 @@ static enum result message_open(struct hearing *hearing, struct arena *arena, st
     struct buffer plaintext = BUFFER_EMPTY(OBJECT_LIMIT);
     enum result result = group_open(hearing->membership, &hearing->opening, &plaintext, why);
     if (result == RESULT_OK) {
-        hearing->message = groupseal__envelope__member_message__unpack(arena_allocator(arena),
-                                                                       plaintext.length, plaintext.data);
+        hearing->message =
+            object_unpack(&groupseal__envelope__member_message__descriptor, buffer_bytes(&plaintext), arena);
         if (hearing->message == NULL || hearing->message->body.len > BODY_LIMIT) {
             result = result_fail(why, RESULT_INVALID, "a sealed member message on %s is malformed",
                                  hearing->membership->group);

@@ -30,6 +30,14 @@
 #define COMMANDERS_LIMIT 16u
 #define PAGE_ENTRIES_LIMIT 128u
 
+/*
+ * Unpacks an object that came from elsewhere (a fuzz target): NULL where it is over OBJECT_LIMIT, is none,
+ * has text with NUL or that is not UTF-8, a field of another wire type than its own, one twice that is not
+ * repeated, or a group. The result lives in the arena.
+ */
+void *object_unpack(const ProtobufCMessageDescriptor *descriptor, struct bytes packed,
+                    struct arena *arena) MUST_USE;
+
 bool object_name_valid(const char *name); /* absolute id, docs/protocol.md section 1 */
 bool object_group_valid(const char *group);
 bool object_site_valid(const char *site); /* [A-Za-z0-9._:-], at most SITE_LIMIT */

@@ -131,8 +131,7 @@ enum result seal_parse(struct bytes payload, struct arena *arena, Sealed **out, 
         return result_fail(why, RESULT_INVALID, "a group message is of %zu bytes, not of 1 to %u",
                            payload.length, OBJECT_LIMIT);
     }
-    Sealed *sealed =
-        groupseal__envelope__sealed__unpack(arena_allocator(arena), payload.length, payload.data);
+    Sealed *sealed = object_unpack(&groupseal__envelope__sealed__descriptor, payload, arena);
     if (sealed == NULL) {
         return result_fail(why, RESULT_INVALID, "a group message is no sealed message");
     }

@@ -22,8 +22,7 @@ static struct bytes key_view(void)
     {                                                                                                        \
         uint8_t signature[SIGNATURE_SIZE];                                                                   \
         struct reason why;                                                                                   \
-        noun##_type *object =                                                                                \
-            groupseal__envelope__##noun##__unpack(arena_allocator(arena), packed.length, packed.data);       \
+        noun##_type *object = object_unpack(&groupseal__envelope__##noun##__descriptor, packed, arena);      \
         if (object == NULL) {                                                                                \
             return;                                                                                          \
         }                                                                                                    \
@@ -50,7 +49,7 @@ static void command_fuzz(struct arena *arena, struct bytes packed)
     uint8_t signature[SIGNATURE_SIZE];
     struct reason why;
     Groupseal__Envelope__Command *command =
-        groupseal__envelope__command__unpack(arena_allocator(arena), packed.length, packed.data);
+        object_unpack(&groupseal__envelope__command__descriptor, packed, arena);
     if (command == NULL || command->order == NULL) {
         return;
     }
@@ -68,8 +67,7 @@ static void command_fuzz(struct arena *arena, struct bytes packed)
 static void ack_fuzz(struct arena *arena, struct bytes packed)
 {
     uint8_t hash[HASH_SIZE];
-    Groupseal__Envelope__Ack *ack =
-        groupseal__envelope__ack__unpack(arena_allocator(arena), packed.length, packed.data);
+    Groupseal__Envelope__Ack *ack = object_unpack(&groupseal__envelope__ack__descriptor, packed, arena);
     if (ack != NULL) {
         (void)(ack_hash(ack, hash) == RESULT_OK);
     }
@@ -79,7 +77,7 @@ static void sync_fuzz(struct arena *arena, struct bytes packed)
 {
     uint8_t hash[HASH_SIZE];
     Groupseal__Envelope__SyncReply *reply =
-        groupseal__envelope__sync_reply__unpack(arena_allocator(arena), packed.length, packed.data);
+        object_unpack(&groupseal__envelope__sync_reply__descriptor, packed, arena);
     if (reply != NULL) {
         (void)(sync_hash(reply, hash) == RESULT_OK);
     }

@@ -845,6 +845,60 @@ static void test_names(void **state)
     assert_int_equal(object_site_of(longest, site, sizeof(site)), RESULT_INVALID);
 }
 
+/* ---- encodings ---- */
+
+/* A policy whose bytes are these: taken or not. */
+static bool unpacks(const char *packed, size_t length)
+{
+    struct arena *arena = arena_new(1u << 20);
+    assert_non_null(arena);
+    const struct bytes bytes = {(const uint8_t *)packed, length};
+    bool taken = object_unpack(&groupseal__envelope__policy__descriptor, bytes, arena) != NULL;
+    arena_free(arena);
+    return taken;
+}
+
+#define UNPACKS(literal) unpacks(literal, sizeof(literal) - 1)
+
+/* Of each pair the second is what the first is not: see docs/protocol.md section 1. */
+static void test_encoding(void **state)
+{
+    (void)state;
+    assert_true(UNPACKS(""));
+    assert_true(UNPACKS("\x0a\x02"
+                        "ab"));
+    assert_false(UNPACKS("\x0a\x02"
+                         "a\0")); /* text with NUL */
+    assert_false(UNPACKS("\x0a\x03"
+                         "ab"));
+    assert_true(UNPACKS("\x0a\x02\xc3\xa9"));
+    assert_false(UNPACKS("\x0a\x02\xc0\xa9")); /* a longer form */
+    assert_false(UNPACKS("\x0a\x01\xc3"));
+    assert_true(UNPACKS("\x0a\x03\xed\x9f\xbf"));
+    assert_false(UNPACKS("\x0a\x03\xed\xa0\x80")); /* a surrogate */
+    assert_true(UNPACKS("\x0a\x04\xf4\x8f\xbf\xbf"));
+    assert_false(UNPACKS("\x0a\x04\xf4\x90\x80\x80")); /* beyond U+10FFFF */
+    assert_false(UNPACKS("\x0a\x04\xf0\x90\x41\x80"));
+    assert_true(UNPACKS("\x12\x02\xc0\x00")); /* bytes may be any */
+    assert_true(UNPACKS("\x58\x01"));
+    assert_false(UNPACKS("\x59\x01\0\0\0\0\0\0\0")); /* a bool of another wire type */
+    assert_true(UNPACKS("\x58\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01"));
+    assert_false(UNPACKS("\x58\xff\xff\xff\xff\xff\xff\xff\xff\xff\x02")); /* over 64 bits */
+    assert_false(UNPACKS("\x58\xff"));
+    assert_false(UNPACKS("\x58\x01\x58\x01")); /* twice, and not repeated */
+    assert_true(UNPACKS("\x58\x01\x60\x01"));
+    assert_true(UNPACKS("\x2a\x00\x2a\x00"));             /* relays are repeated */
+    assert_false(UNPACKS("\x2a\x04\x20\x01\x20\x01"));    /* in a message in it, too */
+    assert_true(UNPACKS("\x98\x06\x01\x9d\x06\0\0\0\0")); /* unknown fields */
+    assert_false(UNPACKS("\x9b\x06\x9c\x06"));            /* groups */
+    assert_false(UNPACKS("\x00\x01"));                    /* field 0 */
+
+    static char large[OBJECT_LIMIT + 2] = "\x12\xfc\xff\x02";
+    assert_true(unpacks(large, OBJECT_LIMIT));
+    large[1]++; /* its length, by one */
+    assert_false(unpacks(large, OBJECT_LIMIT + 1));
+}
+
 static int setup(void **state)
 {
     (void)state;
@@ -873,6 +927,7 @@ int main(void)
         cmocka_unit_test(test_order_limits),
         cmocka_unit_test(test_order_targets),
         cmocka_unit_test(test_names),
+        cmocka_unit_test(test_encoding),
     };
     return cmocka_run_group_tests(tests, setup, NULL);
 }

@@ -100,12 +100,28 @@ static void print_list(const ProtobufCMessage *message, const ProtobufCFieldDesc
     printf("]");
 }
 
+/* Is the field there: a message, or the one of a oneof. */
+static bool is_set(const ProtobufCMessage *message, const ProtobufCFieldDescriptor *field)
+{
+    const char *base = (const char *)message;
+    if (field->flags & PROTOBUF_C_FIELD_FLAG_ONEOF) {
+        return *(const uint32_t *)(const void *)(base + field->quantifier_offset) == field->id;
+    }
+    return field->label == PROTOBUF_C_LABEL_REPEATED || field->type != PROTOBUF_C_TYPE_MESSAGE ||
+           *(void *const *)(const void *)(base + field->offset) != NULL;
+}
+
 static void print_message(const ProtobufCMessage *message)
 {
+    const char *comma = "";
     printf("{");
     for (unsigned i = 0; i < message->descriptor->n_fields; i++) {
         const ProtobufCFieldDescriptor *field = &message->descriptor->fields[i];
-        printf("%s\"%s\": ", i == 0 ? "" : ", ", field->name);
+        if (!is_set(message, field)) {
+            continue;
+        }
+        printf("%s\"%s\": ", comma, field->name);
+        comma = ", ";
         if (field->label == PROTOBUF_C_LABEL_REPEATED) {
             print_list(message, field);
         } else {
@@ -118,7 +134,7 @@ static void print_message(const ProtobufCMessage *message)
 /* Its fields, and its encoding on the wire. */
 static void object(const ProtobufCMessage *message)
 {
-    uint8_t packed[1024];
+    uint8_t packed[8192];
     if (protobuf_c_message_get_packed_size(message) > sizeof(packed)) {
         must(RESULT_FULL, message->descriptor->name);
     }
@@ -559,6 +575,69 @@ static void print_acks(void)
     printf("],\n");
 }
 
+/* ---- messages with something in every field ---- */
+
+static ProtobufCMessage *filled(const ProtobufCMessageDescriptor *descriptor, struct arena *arena);
+
+static void fill_value(const ProtobufCFieldDescriptor *field, void *value, struct arena *arena)
+{
+    switch (field->type) {
+    case PROTOBUF_C_TYPE_BYTES:
+        *(ProtobufCBinaryData *)value = view(bytes32, 16 + field->id);
+        break;
+    case PROTOBUF_C_TYPE_STRING:
+        *(char **)value = text("//sp.example/Sdoor1");
+        break;
+    case PROTOBUF_C_TYPE_MESSAGE:
+        *(ProtobufCMessage **)value = filled(field->descriptor, arena);
+        break;
+    case PROTOBUF_C_TYPE_UINT64:
+    case PROTOBUF_C_TYPE_FIXED64:
+        *(uint64_t *)value = 1700000002003004 + field->id;
+        break;
+    case PROTOBUF_C_TYPE_UINT32:
+        *(uint32_t *)value = 70000 + field->id;
+        break;
+    case PROTOBUF_C_TYPE_BOOL:
+        *(protobuf_c_boolean *)value = 1;
+        break;
+    default:
+        *(uint32_t *)value = 1; /* an enumeration */
+        break;
+    }
+}
+
+/* One value, or a list of one. */
+static void fill_field(ProtobufCMessage *message, const ProtobufCFieldDescriptor *field, struct arena *arena)
+{
+    char *base = (char *)message;
+    void *value = base + field->offset;
+    if (field->label == PROTOBUF_C_LABEL_REPEATED) {
+        *(size_t *)(void *)(base + field->quantifier_offset) = 1;
+        *(void **)value = arena_alloc(arena, sizeof(ProtobufCBinaryData));
+        value = *(void **)value;
+    } else if (field->flags & PROTOBUF_C_FIELD_FLAG_ONEOF) {
+        *(uint32_t *)(void *)(base + field->quantifier_offset) = field->id;
+    }
+    if (value == NULL) {
+        must(RESULT_INTERNAL, "arena");
+    }
+    fill_value(field, value, arena);
+}
+
+static ProtobufCMessage *filled(const ProtobufCMessageDescriptor *descriptor, struct arena *arena)
+{
+    ProtobufCMessage *message = arena_alloc(arena, descriptor->sizeof_message);
+    if (message == NULL) {
+        must(RESULT_INTERNAL, "arena");
+    }
+    protobuf_c_message_init(descriptor, message);
+    for (unsigned i = 0; i < descriptor->n_fields; i++) {
+        fill_field(message, &descriptor->fields[i], arena);
+    }
+    return message;
+}
+
 /* ---- records of an association ---- */
 
 static struct agreement agreement_of(enum credentials_mode mode)
@@ -580,7 +659,7 @@ static void print_record(struct store *store, struct arena *arena, enum associat
     association_init(&association, role, ASSOCIATION_CURRENT, "//sp.example/Sdoor1", "//sp.example/in-cse",
                      &agreement, 1700000002003);
     must(association_seal(&association, store, &clock_system, content, arena, &record, &why), "record");
-    uint8_t packed[512];
+    uint8_t packed[8192];
     size_t size = groupseal__envelope__record_body__pack(content, packed);
     printf("{");
     object(&record->base);
@@ -591,7 +670,69 @@ static void print_record(struct store *store, struct arena *arena, enum associat
     word("mechanism", agreement.mechanism);
     hex("secret", agreement.key.data, SECRET_SIZE);
     hex("plaintext", packed, size);
+    printf("\"body\": ");
+    print_message(&content->base);
+    printf(", ");
     end(last);
+}
+
+/* A record of every kind, in a direction that may carry it. */
+static void print_record_kinds(struct store *store, struct arena *arena)
+{
+    const ProtobufCMessageDescriptor *descriptor = &groupseal__envelope__record_body__descriptor;
+    for (unsigned i = 1; i < descriptor->n_fields; i++) { /* the first is `item` */
+        const ProtobufCFieldDescriptor *field = &descriptor->fields[i];
+        Groupseal__Envelope__RecordBody content = GROUPSEAL__ENVELOPE__RECORD_BODY__INIT;
+        bool to_authority = strcmp(field->name, "first") == 0 || strcmp(field->name, "report") == 0 ||
+                            strcmp(field->name, "roster_ask") == 0 ||
+                            strcmp(field->name, "package_ask") == 0 || strcmp(field->name, "newest") == 0;
+        content.item = i;
+        fill_field(&content.base, field, arena);
+        print_record(store, arena, to_authority ? ASSOCIATION_MEMBER : ASSOCIATION_AUTHORITY,
+                     CREDENTIALS_CERT, &content, i + 1 == descriptor->n_fields);
+    }
+}
+
+/* ---- EndToEnd ---- */
+
+static void print_end_to_end(const Groupseal__Envelope__EndToEnd *thing, struct arena *arena, bool last)
+{
+    struct bytes packed;
+    must(carriage_pack(thing, arena, &packed), "EndToEnd");
+    printf("{");
+    object(&thing->base);
+    end(last);
+}
+
+static void print_carriage(struct arena *arena)
+{
+    static const uint8_t tls[] = "bytes of TLS";
+    Groupseal__Envelope__EndToEnd thing = GROUPSEAL__ENVELOPE__END_TO_END__INIT;
+    Groupseal__Envelope__Refusal refusal = GROUPSEAL__ENVELOPE__REFUSAL__INIT;
+    Groupseal__Envelope__Record record = GROUPSEAL__ENVELOPE__RECORD__INIT;
+    record.association = view(bytes32, ASSOCIATION_ID_SIZE);
+    record.boot = view(bytes32, BOOT_SIZE);
+    record.counter = 1700000002003004;
+    record.ciphertext = view(bytes32, sizeof(bytes32));
+    printf("],\n\"end_to_end\": [\n");
+    thing.content_case = GROUPSEAL__ENVELOPE__END_TO_END__CONTENT_FLIGHT;
+    for (uint32_t number = 1; number <= 4; number++) {
+        Groupseal__Envelope__Flight flight = GROUPSEAL__ENVELOPE__FLIGHT__INIT;
+        flight.number = number;
+        flight.hello_hash = view(bytes32, number == 1 ? 0 : HASH_SIZE);
+        flight.tls = view(tls, number == 4 ? 0 : sizeof(tls) - 1);
+        flight.record = number < 3 ? NULL : &record;
+        record.type = number == 3 ? GROUPSEAL__ENVELOPE__RECORD_TYPE__RECORD_FIRST
+                                  : GROUPSEAL__ENVELOPE__RECORD_TYPE__RECORD_CONFIRM;
+        thing.flight = &flight;
+        print_end_to_end(&thing, arena, false);
+    }
+    thing.content_case = GROUPSEAL__ENVELOPE__END_TO_END__CONTENT_RECORD;
+    thing.record = &record;
+    print_end_to_end(&thing, arena, false);
+    thing.content_case = GROUPSEAL__ENVELOPE__END_TO_END__CONTENT_REFUSAL;
+    thing.refusal = &refusal;
+    print_end_to_end(&thing, arena, true);
 }
 
 static void print_records(struct store *store)
@@ -610,7 +751,8 @@ static void print_records(struct store *store)
     must(store_begin(store, NULL), "transaction");
     printf("\"record\": [\n");
     print_record(store, arena, ASSOCIATION_MEMBER, CREDENTIALS_CERT, &content, false);
-    print_record(store, arena, ASSOCIATION_AUTHORITY, CREDENTIALS_PSK, &content, true);
+    print_record(store, arena, ASSOCIATION_AUTHORITY, CREDENTIALS_PSK, &content, false);
+    print_record_kinds(store, arena);
     store_rollback(store);
 
     struct agreement agreement = agreement_of(CREDENTIALS_CERT);
@@ -623,6 +765,7 @@ static void print_records(struct store *store)
     word("name", "//sp.example/Sdoor1");
     key_and_signature(signature);
     end(true);
+    print_carriage(arena);
     printf("]\n");
     arena_free(arena);
 }

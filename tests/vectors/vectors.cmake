@@ -1,4 +1,7 @@
+# Both are driven by integration/test_vectors.py and integration/test_agreement*.py.
 if(TARGET secenv_handshake)
-  add_executable(vectors ${CMAKE_CURRENT_LIST_DIR}/vectors.c)
-  target_link_libraries(vectors PRIVATE groupseal_flags secenv_handshake secenv_foundation secenv_secret_note)
+  foreach(program vectors agree)
+    add_executable(${program} ${CMAKE_CURRENT_LIST_DIR}/${program}.c)
+    target_link_libraries(${program} PRIVATE groupseal_flags secenv_handshake secenv_foundation secenv_secret_note)
+  endforeach()
 endif()

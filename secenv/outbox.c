@@ -474,6 +474,21 @@ void outbox_kick(struct outbox *outbox, const char *owner, const char *peer)
     }
 }
 
+bool outbox_heard(struct outbox *outbox, const char *owner, const char *peer)
+{
+    const struct peer *known = peer_find(outbox, owner, peer);
+    uint64_t now = clock_monotonic_us(outbox->clock);
+    bool any = false;
+    for (struct timer *timer = known != NULL ? known->timers : NULL; timer != NULL; timer = timer->next) {
+        /* What was sent once may be on its way, and is due within about a second anyway. */
+        if (timer->unanswered > 1) {
+            timer_restart(outbox, timer, now);
+            any = true;
+        }
+    }
+    return any;
+}
+
 uint64_t outbox_next(const struct outbox *outbox)
 {
     return outbox->count == 0 ? NEVER : outbox->heap[0]->due;

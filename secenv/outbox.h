@@ -33,6 +33,8 @@ enum result outbox_accepted(struct outbox *outbox, const char *owner, const char
 
 /* The peer (NULL: every peer of this owner) is in reach: everything is due now. */
 void outbox_kick(struct outbox *outbox, const char *owner, const char *peer);
+/* The peer was heard: what was sent to it more than once without an answer is due now. False: nothing is. */
+bool outbox_heard(struct outbox *outbox, const char *owner, const char *peer);
 
 /*
  * Calls `send` for each item that is due now, and arms its back-off. `send` seals the body into the

@@ -16,7 +16,8 @@ struct peer {
     struct association *current;
     struct association *pending;
     uint64_t pending_until_us; /* monotonic: promoted then, used or not */
-    TAILQ_ENTRY(peer) queue;   /* where pending is set */
+    uint64_t woken_us; /* monotonic: when what waits for it was made due last, since it was heard; 0: never */
+    TAILQ_ENTRY(peer) queue; /* where pending is set */
 };
 
 /*

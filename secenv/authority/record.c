@@ -10,6 +10,7 @@
 #include <string.h>
 
 #define PACKAGE_ASK_MS 30000u
+#define WAKE_US 1000000u
 #define REASON_SIZE (DETAIL_LIMIT + 1u)
 
 /* ---- ACCEPT of an item of ours ---- */
@@ -236,8 +237,6 @@ static enum result newest_take(struct engine *engine, const struct member *membe
     if (member->kind != IDENTITY_MN_CSE) {
         return result_fail(why, RESULT_REFUSED, "%s sends announcements, but is no MN-CSE", member->name);
     }
-    /* It is back: what has waited for it, an order above all, is due now and not at the end of a back-off. */
-    outbox_kick(engine->outbox, engine->identity.name, member->name);
     for (size_t i = 0; i < engine->groups.count; i++) {
         GUARD(newest_group(engine, member, engine->groups.items[i], newest, arena, why));
     }
@@ -245,6 +244,26 @@ static enum result newest_take(struct engine *engine, const struct member *membe
 }
 
 /* ---- a record ---- */
+
+/*
+ * A peer that is back has what waits for it, an order above all, now and not at the end of a back-off. It
+ * decides itself how often it says something, so this is once a second at most.
+ */
+static void peer_heard(struct engine *engine, struct peer *peer,
+                       Groupseal__Envelope__RecordBody__ContentCase said)
+{
+    uint64_t now_us = clock_monotonic_us(engine->clock);
+    if (peer->woken_us != 0 && now_us - peer->woken_us < WAKE_US) {
+        return;
+    }
+    if (said == GROUPSEAL__ENVELOPE__RECORD_BODY__CONTENT_NEWEST ||
+        said == GROUPSEAL__ENVELOPE__RECORD_BODY__CONTENT_ROSTER_ASK) {
+        outbox_kick(engine->outbox, engine->identity.name, peer->name);
+        peer->woken_us = now_us;
+    } else if (outbox_heard(engine->outbox, engine->identity.name, peer->name)) {
+        peer->woken_us = now_us;
+    }
+}
 
 static enum result body_take(struct engine *engine, const struct member *member,
                              const Groupseal__Envelope__RecordBody *body, struct arena *arena,
@@ -323,6 +342,7 @@ static enum result record_handle(struct engine *engine, const struct member *mem
     if (taken != RESULT_OK) {
         GUARD(authority_notice(engine, GROUPSEAL__SECENV__SEVERITY__WARNING, "%s", because.text));
     }
+    peer_heard(engine, peer, body->content_case);
     if (body->item != 0) {
         GUARD(accept_seal(engine, copy, body->item, taken, &because, arena, answer, why));
     }

@@ -464,6 +464,40 @@ static void order_waits_for_no_back_off(void **state)
     assert_int_equal(hand_count(world->mn[0], ORDER), 1);
 }
 
+static size_t orders_after(struct world *world, Groupseal__Envelope__RecordBody *body)
+{
+    (void)hand_say(world->mn[0], body);
+    site_settle(world->site);
+    return hand_count(world->mn[0], ORDER);
+}
+
+/* So does one that says anything else, and one that asks for a roster, which may be what it lacked. */
+static void order_follows_any_word(void **state)
+{
+    struct world *world = *state;
+    uint8_t id[COMMAND_ID_SIZE];
+    Groupseal__Envelope__RecordBody body = GROUPSEAL__ENVELOPE__RECORD_BODY__INIT;
+    Groupseal__Envelope__PackageAsk package = GROUPSEAL__ENVELOPE__PACKAGE_ASK__INIT;
+    Groupseal__Envelope__RosterAsk roster = GROUPSEAL__ENVELOPE__ROSTER_ASK__INIT;
+    const Groupseal__Envelope__Change *change = hand_last(world->mn[0], CHANGE)->change;
+    body.content_case = GROUPSEAL__ENVELOPE__RECORD_BODY__CONTENT_PACKAGE_ASK;
+    body.package_ask = &package;
+    world->mn[0]->accept = HAND_SILENT;
+    order(world, door_1, 1, 3600000, id);
+    site_advance(world->site, 300000);
+    world->mn[0]->accept = 7; /* not now */
+    assert_int_equal(orders_after(world, &body), 1);
+    site_advance(world->site, 300000);
+    size_t before = hand_count(world->mn[0], ORDER);
+    assert_int_equal(orders_after(world, &body), before); /* it was answered: no reason to hurry */
+    roster.group = change->group;
+    roster.instance = change->instance;
+    body.content_case = GROUPSEAL__ENVELOPE__RECORD_BODY__CONTENT_ROSTER_ASK;
+    body.roster_ask = &roster;
+    assert_int_equal(orders_after(world, &body), before + 1);
+    assert_int_equal(orders_after(world, &body), before + 1); /* once a second */
+}
+
 static void operator_gone(void **state)
 {
     struct world *world = *state;
@@ -531,6 +565,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(refused_by_the_site, setup, teardown),
         cmocka_unit_test_setup_teardown(expires_unheard, setup, teardown),
         cmocka_unit_test_setup_teardown(order_waits_for_no_back_off, setup, teardown),
+        cmocka_unit_test_setup_teardown(order_follows_any_word, setup, teardown),
         cmocka_unit_test_setup_teardown(operator_gone, setup, teardown),
         cmocka_unit_test_setup_teardown(orders_are_bounded, setup, teardown),
     };

@@ -181,6 +181,37 @@ static void kick_sends_at_once(void **state)
     assert_int_equal(run(post), 0);
 }
 
+/* Heard again, the peer has at once what it did not answer; what may still be on its way is left to its time.
+ */
+static void heard_sends_what_was_not_answered(void **state)
+{
+    struct post *post = *state;
+    char slot[128] = "";
+    uint64_t item = put(post, DOOR, "a", "a");
+    for (int i = 0; i < 5; i++) {
+        assert_int_equal(run(post), 1);
+        assert_int_equal(accept_item(post, DOOR, item, 7, slot), RESULT_OK); /* it is there, and not ready */
+        post->place->now_us += 120u * 1000000u;
+    }
+    assert_int_equal(run(post), 1);
+    assert_int_equal(accept_item(post, DOOR, item, 7, slot), RESULT_OK);
+    (void)put(post, DOOR, "b", "b");
+    assert_int_equal(run(post), 1);
+    assert_false(outbox_heard(post->outbox, OWNER, DOOR));
+    assert_int_equal(run(post), 0);
+    for (int i = 0; i < 5; i++) {
+        post->place->now_us += 120u * 1000000u;
+        assert_int_equal(run(post), 2);
+        assert_int_equal(accept_item(post, DOOR, item, 7, slot), RESULT_OK);
+    }
+    assert_false(outbox_heard(post->outbox, OWNER, LAMP));
+    assert_true(outbox_heard(post->outbox, OWNER, DOOR));
+    assert_int_equal(run(post), 1);
+    assert_string_equal(post->sent[0].slot, "b");
+    assert_int_equal(post->sent[0].attempts, 0);
+    assert_false(outbox_heard(post->outbox, OWNER, DOOR)); /* once */
+}
+
 static void waits_where_nothing_can_be_sent(void **state)
 {
     struct post *post = *state;
@@ -352,6 +383,7 @@ int main(void)
         TEST(sends_until_accepted),
         TEST(backs_off),
         TEST(kick_sends_at_once),
+        TEST(heard_sends_what_was_not_answered),
         TEST(waits_where_nothing_can_be_sent),
         TEST(newer_takes_the_slot),
         TEST(store_error_of_the_peer_keeps_it),

@@ -374,13 +374,14 @@ static void slot_done(struct admission *admission, struct admission_slot *slot,
     memcpy(slot->association, agreement->id, sizeof(slot->association));
 }
 
-static void agreement_count(const struct member *member, const struct agreement *agreement)
+static void agreement_count(struct engine *engine, const struct member *member,
+                            const struct agreement *agreement)
 {
     bool cert = agreement->mode == CREDENTIALS_CERT;
     audit_count(AUDIT_HANDSHAKES_DONE);
     audit_count(cert ? AUDIT_HANDSHAKES_DONE_CERT : AUDIT_HANDSHAKES_DONE_PSK);
-    log_line(LOG_LEVEL_INFO, "%s authenticated end to end (%s, %s)", member->name,
-             cert ? "certificate" : "pre-shared key", agreement->mechanism);
+    log_of_peer(engine, member->name, "%s authenticated end to end (%s, %s)", member->name,
+                cert ? "certificate" : "pre-shared key", agreement->mechanism);
 }
 
 static enum result flight3_finish(struct engine *engine, const struct member *member,
@@ -399,7 +400,7 @@ static enum result flight3_finish(struct engine *engine, const struct member *me
     if (result == RESULT_OK) {
         slot_done(&engine->admission, slot, &agreement);
         slots_supersede(&engine->admission, slot);
-        agreement_count(member, &agreement);
+        agreement_count(engine, member, &agreement);
         outbox_kick(engine->outbox, engine->identity.name, member->name);
     } else {
         slot_free(&engine->admission, slot);

@@ -1,6 +1,6 @@
 # secenv_authority: the engine of an IN-CSE's secure environment, the key server.
 add_library(secenv_authority STATIC
-  authority/engine.c authority/keys.c authority/evictions.c authority/hex.c
+  authority/engine.c authority/keys.c authority/evictions.c authority/hex.c authority/notices.c
   authority/member.c authority/peer.c authority/admission.c
   authority/group.c authority/change.c authority/feed.c
   authority/order.c authority/report.c authority/record.c authority/ferry.c)

@@ -7,6 +7,7 @@
 #include "secenv/authority/group.h"
 #include "secenv/authority/keys.h"
 #include "secenv/authority/member.h"
+#include "secenv/authority/notices.h"
 #include "secenv/authority/order.h"
 #include "secenv/authority/peer.h"
 #include "secenv/engine.h"
@@ -32,6 +33,7 @@ struct engine {
     struct groups groups;
     struct watches watches;
     struct ferry ferry;
+    struct notices notices;
     struct arena *scratch; /* of one step of a turn */
     int evictions;         /* the append-only file, open; -1: not yet */
     bool online;

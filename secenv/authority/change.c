@@ -529,8 +529,8 @@ static enum result change_make(struct engine *engine, struct group *group, struc
     tree_free(group->tree);
     *group = *next;
     audit_count(AUDIT_GROUP_KEYS_MADE);
-    log_line(LOG_LEVEL_INFO, "group %s: epoch %llu, %zu came, %zu left", group->name,
-             (unsigned long long)group->epoch, difference->arrival_count, difference->departure_count);
+    log_of_peer(engine, group->name, "group %s: epoch %llu, %zu came, %zu left", group->name,
+                (unsigned long long)group->epoch, difference->arrival_count, difference->departure_count);
     return RESULT_OK;
 }
 

@@ -8,7 +8,6 @@
 #include <string.h>
 
 #define HOP_LIMIT 256u
-#define REFUSALS_WINDOW_US 1000000u
 
 typedef Groupseal__Envelope__EndToEnd EndToEnd;
 
@@ -47,9 +46,10 @@ static enum result hop_fits(const struct member *member, const char *hop, struct
                        hop, member->site);
 }
 
-/* `answer` is left without content where there is nothing to answer. */
+/* `answer` is left without content where there is nothing to answer. `*cause`: whose doing a refusal is, as
+ * far as that is proven; a name that came through another hop than its own is that hop's. */
 static enum result object_take(struct engine *engine, const Groupseal__Secenv__Received *request,
-                               struct arena *arena, EndToEnd *answer, struct reason *why)
+                               struct arena *arena, EndToEnd *answer, const char **cause, struct reason *why)
 {
     EndToEnd *object = NULL;
     struct member member;
@@ -62,6 +62,7 @@ static enum result object_take(struct engine *engine, const Groupseal__Secenv__R
         unknown_count(object);
         return result;
     }
+    *cause = request->from;
     switch (object->content_case) {
     case GROUPSEAL__ENVELOPE__END_TO_END__CONTENT_FLIGHT:
         GUARD(admission_flight(engine, &member, request->hop, object->flight, arena, &answer->flight, why));
@@ -78,29 +79,6 @@ static enum result object_take(struct engine *engine, const Groupseal__Secenv__R
     }
 }
 
-/* Anybody on the hop can send what is refused: the log must not be theirs to fill. */
-static enum result refusal_tell(struct engine *engine, const char *from, const char *reason)
-{
-    struct ferry *ferry = &engine->ferry;
-    uint64_t now_us = clock_monotonic_us(engine->clock);
-    if (now_us - ferry->refusals_since_us >= REFUSALS_WINDOW_US) {
-        unsigned hidden = ferry->refusals_hidden;
-        ferry->refusals_since_us = now_us;
-        ferry->refusals_shown = 0;
-        ferry->refusals_hidden = 0;
-        if (hidden != 0) {
-            GUARD(authority_notice(engine, GROUPSEAL__SECENV__SEVERITY__WARNING,
-                                   "%u more objects were refused and not shown", hidden));
-        }
-    }
-    if (ferry->refusals_shown == FERRY_REFUSALS_SHOWN) {
-        ferry->refusals_hidden++;
-        return RESULT_OK;
-    }
-    ferry->refusals_shown++;
-    return authority_notice(engine, GROUPSEAL__SECENV__SEVERITY__WARNING, "refused %s: %s", from, reason);
-}
-
 enum result ferry_received(struct engine *engine, const Groupseal__Secenv__Received *request,
                            struct arena *arena, Groupseal__Secenv__Answer **out, struct reason *why)
 {
@@ -111,14 +89,16 @@ enum result ferry_received(struct engine *engine, const Groupseal__Secenv__Recei
         return result_fail(why, RESULT_INVALID,
                            "who sent an object must be an absolute id, its hop a short name");
     }
-    enum result result = object_take(engine, request, arena, &answer, why);
+    const char *cause = request->hop;
+    enum result result = object_take(engine, request, arena, &answer, &cause, why);
     if (authority_own_fault(result)) {
         return result;
     }
     if (result != RESULT_OK) {
         answer.content_case = GROUPSEAL__ENVELOPE__END_TO_END__CONTENT_REFUSAL;
         answer.refusal = &refusal;
-        GUARD(refusal_tell(engine, request->from, why->text));
+        GUARD(notice_of_peer(engine, cause, GROUPSEAL__SECENV__SEVERITY__WARNING, "refused %s: %s",
+                             request->from, why->text));
     }
     *out = arena_alloc(arena, sizeof(**out));
     if (*out == NULL) {
@@ -166,16 +146,16 @@ enum result ferry_answered(struct engine *engine, const Groupseal__Secenv__Answe
     }
     enum result result = carriage_parse(arena_view(request->object), arena, &object, why);
     if (result == RESULT_OK) {
-        result = roster_check(engine, peer, &member, why);
+        result = member_find(engine->store, peer, &member, why);
     }
-    if (result == RESULT_OK) {
+    if (result == RESULT_OK && member.state != MEMBER_EVICTED) { /* its farewell may have an answer */
         result = answer_take(engine, &member, object, arena, why);
     }
     if (result == RESULT_OK || authority_own_fault(result)) {
         return result;
     }
-    return authority_notice(engine, GROUPSEAL__SECENV__SEVERITY__WARNING, "answer of %s: %s", peer,
-                            why->text);
+    return notice_of_peer(engine, peer, GROUPSEAL__SECENV__SEVERITY__WARNING, "answer of %s: %s", peer,
+                          why->text);
 }
 
 /* ---- Send ---- */
@@ -326,6 +306,9 @@ enum result ferry_farewell(struct engine *engine, const char *name, struct arena
                           member.id));
         if (in) {
             GUARD(left_send(engine, &member, peer->current, group, arena, why));
+        }
+        if (in && peer->pending != NULL) { /* which of the two it has is not known */
+            GUARD(left_send(engine, &member, peer->pending, group, arena, why));
         }
     }
     return RESULT_OK;

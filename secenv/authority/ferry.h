@@ -13,7 +13,6 @@
  * and a Notice.
  */
 #define FERRY_SENT_LIMIT 4096u
-#define FERRY_REFUSALS_SHOWN 20u /* a second, in log and notices; counters count all */
 
 /*
  * The outbox's slots: "package GROUP" to a member, "change GROUP", "roster GROUP PAGE" and "order GROUP
@@ -30,9 +29,6 @@ void slot_parse(const char *text, struct slot *out);
 /* Whom a Send event went to, by its token; a ring: who is overwritten is sent to again by the back-off. */
 struct ferry {
     uint64_t last_token;
-    uint64_t refusals_since_us;
-    unsigned refusals_shown;
-    unsigned refusals_hidden;
     struct {
         uint64_t token;
         char peer[129];

@@ -45,9 +45,9 @@ static enum result item_ended(struct engine *engine, const struct member *member
                               struct reason *why)
 {
     const struct group *group = groups_find(&engine->groups, slot->group);
-    GUARD(authority_notice(engine, GROUPSEAL__SECENV__SEVERITY__WARNING,
-                           "%s did not take \"%s %s\" (%u): %.200s", member->name, slot->kind, slot->group,
-                           accept->result, accept->reason));
+    GUARD(notice_of_peer(engine, member->name, GROUPSEAL__SECENV__SEVERITY__WARNING,
+                         "%s did not take \"%s %s\" (%u): %.200s", member->name, slot->kind, slot->group,
+                         accept->result, accept->reason));
     if (strcmp(slot->kind, "order") == 0) {
         return order_refused(engine, member, slot->last, accept->reason, arena, why);
     }
@@ -340,7 +340,7 @@ static enum result record_handle(struct engine *engine, const struct member *mem
         return taken;
     }
     if (taken != RESULT_OK) {
-        GUARD(authority_notice(engine, GROUPSEAL__SECENV__SEVERITY__WARNING, "%s", because.text));
+        GUARD(notice_of_peer(engine, member->name, GROUPSEAL__SECENV__SEVERITY__WARNING, "%s", because.text));
     }
     peer_heard(engine, peer, body->content_case);
     if (body->item != 0) {

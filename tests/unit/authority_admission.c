@@ -5,12 +5,13 @@
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
 #include "secenv/audit.h"
 #include "secenv/authority/admission.h"
-#include "secenv/authority/ferry.h"
+#include "secenv/authority/notices.h"
 #include "tests/unit/hand.h"
 #include "tests/unit/operator.h"
 
@@ -425,29 +426,103 @@ static void late_flight3_takes_no_place(void **state)
     hand_free(late);
 }
 
-/* The log is not the attacker's to fill: some of a second's refusals are told, all are counted. */
+/* ---- what is told ---- */
+
+static void hello_through(struct hand *hand, const char *hop, unsigned times)
+{
+    for (unsigned i = 0; i < times; i++) {
+        struct buffer object = hand_flight1(hand);
+        struct buffer answer = hand_give(hand, hop, &object);
+        assert_true(hand_is_refusal(buffer_bytes(&answer)));
+        buffer_clear(&answer);
+    }
+}
+
+/* The log is nobody's to fill: some refusals are told, all are counted, and nobody hides those of others. */
 static void refusals_are_told_in_moderation(void **state)
 {
     struct site *site = *state;
     struct site_node *authority = site_authority(site);
     struct hand *hand = hand_new(site, DOOR, IDENTITY_ADN_AE, CREDENTIALS_PSK);
+    struct hand *other = hand_new(site, SENSOR, IDENTITY_ADN_AE, CREDENTIALS_PSK);
     struct counted before = count();
-    site_advance(site, 1000);
+    site_advance(site, NOTICES_EACH_US / 1000);
     site_events_clear(authority);
-    for (unsigned i = 0; i < FERRY_REFUSALS_SHOWN + 10; i++) {
-        struct buffer object = hand_flight1(hand);
-        struct buffer answer = hand_give(hand, NULL, &object);
-        assert_true(hand_is_refusal(buffer_bytes(&answer)));
-        buffer_clear(&answer);
+    hello_through(hand, NULL, NOTICES_EACH + 10);
+    assert_int_equal(since(&before, AUDIT_REFUSED_UNKNOWN), NOTICES_EACH + 10);
+    assert_int_equal(site_event_count(authority), NOTICES_EACH);
+    hello_through(other, NULL, 1);
+    assert_int_equal(site_event_count(authority), NOTICES_EACH + 1);
+    site_advance(site, NOTICES_EACH_US / 1000);
+    hello_through(hand, NULL, 1);
+    assert_int_equal(site_event_count(authority), NOTICES_EACH + 2);
+    assert_non_null(strstr(site_event(authority, NOTICES_EACH + 1)->notice->text, "10 more"));
+    /* A name that came through a hop which is not its own is that hop's doing. */
+    site_enrol(site, DOOR, IDENTITY_ADN_AE, CREDENTIALS_CERT, SITE_MN_CSE, "door");
+    site_advance(site, NOTICES_EACH_US / 1000);
+    site_events_clear(authority);
+    hello_through(hand, "//sp.example/mn-2", NOTICES_EACH);
+    hello_through(other, "//sp.example/mn-2", NOTICES_EACH);
+    assert_int_equal(site_event_count(authority), NOTICES_EACH);
+    hello_through(hand, NULL, 1); /* its mode is another */
+    assert_int_equal(site_event_count(authority), NOTICES_EACH + 1);
+    hand_free(hand);
+    hand_free(other);
+}
+
+static void all_together_are_bounded(void **state)
+{
+    struct site *site = *state;
+    struct site_node *authority = site_authority(site);
+    struct hand *hand = hand_new(site, DOOR, IDENTITY_ADN_AE, CREDENTIALS_PSK);
+    char hop[64];
+    site_advance(site, NOTICES_EACH_US / 1000);
+    site_events_clear(authority);
+    for (unsigned i = 0; i < 2 * NOTICES_ALL; i++) {
+        (void)snprintf(hop, sizeof(hop), "//sp.example/mn-%u", i + 2);
+        hello_through(hand, hop, 1);
     }
-    assert_int_equal(since(&before, AUDIT_REFUSED_UNKNOWN), FERRY_REFUSALS_SHOWN + 10);
-    assert_int_equal(site_event_count(authority), FERRY_REFUSALS_SHOWN);
-    site_advance(site, 1000);
-    struct buffer object = hand_flight1(hand);
-    struct buffer answer = hand_give(hand, NULL, &object);
-    buffer_clear(&answer);
-    assert_int_equal(site_event_count(authority), FERRY_REFUSALS_SHOWN + 2);
-    assert_non_null(strstr(site_event(authority, FERRY_REFUSALS_SHOWN)->notice->text, "10 more"));
+    assert_int_equal(site_event_count(authority), NOTICES_ALL);
+    site_advance(site, NOTICES_ALL_US / 1000);
+    hello_through(hand, NULL, 1);
+    assert_int_equal(site_event_count(authority), NOTICES_ALL + 1);
+    hand_free(hand);
+}
+
+/* Who is in the roster is no exception: with bad records, nor with good authentications. */
+static void members_are_told_in_moderation(void **state)
+{
+    struct site *site = *state;
+    struct site_node *authority = site_authority(site);
+    struct hand *hand = hand_new(site, DOOR, IDENTITY_ADN_AE, CREDENTIALS_PSK);
+    Groupseal__Envelope__RecordBody body = GROUPSEAL__ENVELOPE__RECORD_BODY__INIT;
+    Groupseal__Envelope__PackageAsk ask = GROUPSEAL__ENVELOPE__PACKAGE_ASK__INIT;
+    site_enrol(site, DOOR, IDENTITY_ADN_AE, CREDENTIALS_PSK, SITE_MN_CSE, "door");
+    FILE *log = tmpfile();
+    int out = dup(STDERR_FILENO);
+    assert_non_null(log);
+    assert_true(out >= 0 && dup2(fileno(log), STDERR_FILENO) >= 0);
+    for (unsigned i = 0; i < NOTICES_EACH + 10; i++) {
+        assert_true(hand_authenticate(hand));
+    }
+    assert_true(dup2(out, STDERR_FILENO) >= 0 && close(out) == 0);
+    rewind(log);
+    char line[1024];
+    unsigned lines = 0;
+    while (fgets(line, sizeof(line), log) != NULL) {
+        lines += strstr(line, "authenticated end to end") != NULL;
+    }
+    (void)fclose(log);
+    assert_int_equal(lines, NOTICES_EACH);
+
+    site_advance(site, NOTICES_EACH_US / 1000);
+    site_events_clear(authority);
+    body.content_case = GROUPSEAL__ENVELOPE__RECORD_BODY__CONTENT_PACKAGE_ASK;
+    body.package_ask = &ask;
+    for (unsigned i = 0; i < NOTICES_EACH + 10; i++) {
+        assert_int_equal(hand_say(hand, &body), 3);
+    }
+    assert_int_equal(site_event_count(authority), NOTICES_EACH);
     hand_free(hand);
 }
 
@@ -556,7 +631,7 @@ static void strange_objects(void **state)
     body.content_case = GROUPSEAL__ENVELOPE__RECORD_BODY__CONTENT_PACKAGE_ASK;
     body.package_ask = &ask;
     body.item = 9;
-    site_settle(site);
+    site_advance(site, NOTICES_EACH_US / 1000); /* so that what follows is told */
     object = hand_record(hand, &body);
     struct buffer altered = BUFFER_EMPTY(65536);
     assert_int_equal(buffer_append(&altered, buffer_bytes(&object)), RESULT_OK);
@@ -591,6 +666,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(one_hop_does_not_fill_the_table, setup, teardown),
         cmocka_unit_test_setup_teardown(late_flight3_takes_no_place, setup, teardown),
         cmocka_unit_test_setup_teardown(refusals_are_told_in_moderation, setup, teardown),
+        cmocka_unit_test_setup_teardown(all_together_are_bounded, setup, teardown),
+        cmocka_unit_test_setup_teardown(members_are_told_in_moderation, setup, teardown),
         cmocka_unit_test_setup_teardown(old_one_lives_until_new_is_used, setup, teardown),
         cmocka_unit_test_setup_teardown(silent_member_is_promoted, setup, teardown),
         cmocka_unit_test_setup_teardown(repeated_flight3_promotes, setup, teardown),

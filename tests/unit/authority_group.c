@@ -166,9 +166,11 @@ static void eviction_is_announced_for_the_overlap(void **state)
     assert_true(hand_authenticate(world->door_2));
     site_settle(world->site);
     uint64_t serial = package_of(world->door_2)->serial;
+    site_events_clear(site_authority(world->site));
     assert_int_equal(operator_evict(world->site, DOOR_2), OK);
     size_t given = world->door_2->body_count;
     site_settle(world->site);
+    assert_null(site_last_event(site_authority(world->site), GROUPSEAL__SECENV__EVENT__CONTENT_NOTICE));
     const Groupseal__Envelope__Change *change = change_of(world->mn);
     assert_change_is_whole(change, arena_view(package_of(world->door_1)->authority_key));
     assert_false(opens(package_of(world->door_2), change->announcement));
@@ -187,6 +189,18 @@ static void eviction_is_announced_for_the_overlap(void **state)
 }
 
 /* The last member leaves: no key, nothing to announce; a new one starts again above. */
+/* Which of two associations the member has is not known: it is told in both that it has left. */
+static void evicted_between_two_associations(void **state)
+{
+    struct world *world = *state;
+    assert_true(hand_authenticate(world->door_1));
+    site_advance(world->site, 6000);
+    assert_true(hand_authenticate(world->door_1));
+    assert_int_equal(operator_evict(world->site, DOOR_1), OK);
+    site_settle(world->site);
+    assert_int_equal(hand_count(world->door_1, LEFT), 1);
+}
+
 static void group_without_members(void **state)
 {
     struct world *world = *state;
@@ -587,6 +601,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(package_opens_the_announcement, setup, teardown),
         cmocka_unit_test_setup_teardown(one_change_a_turn, setup, teardown),
         cmocka_unit_test_setup_teardown(eviction_is_announced_for_the_overlap, setup, teardown),
+        cmocka_unit_test_setup_teardown(evicted_between_two_associations, setup, teardown),
         cmocka_unit_test_setup_teardown(group_without_members, setup, teardown),
         cmocka_unit_test_setup_teardown(roster_in_deltas, setup, teardown),
         cmocka_unit_test_setup_teardown(roster_in_pages_after_a_gap, setup, teardown),

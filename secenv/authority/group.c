@@ -322,7 +322,7 @@ enum result groups_mark_leaves(struct engine *engine, int64_t member_id, struct 
 static enum result name_read(void *context, const struct store_row *row, struct reason *why)
 {
     (void)why;
-    (void)snprintf(context, GROUP_NAME_LIMIT + 1, "%s", row_text(row, 0));
+    (void)snprintf(context, NAME_LIMIT + 1, "%s", row_text(row, 0));
     return RESULT_OK;
 }
 
@@ -330,7 +330,7 @@ _Static_assert(MEMBERS_LIMIT == 16u, "group_room's SQL has the number in it");
 
 enum result groups_room_check(struct engine *engine, int64_t member_id, struct reason *why)
 {
-    char full[GROUP_NAME_LIMIT + 1] = "";
+    char full[NAME_LIMIT + 1] = "";
     GUARD(store_query(engine->store, why, name_read, full,
                       "SELECT g.name FROM group_candidate c JOIN key_group g ON g.id = c.group_id"
                       " WHERE c.member_id = ? AND"
@@ -514,6 +514,21 @@ static enum result count_read(void *context, const struct store_row *row, struct
     return RESULT_OK;
 }
 
+_Static_assert(MEMBERSHIPS_LIMIT == 64u, "create_sites_check's SQL has the number in it");
+
+/* An MN-CSE is in all groups of its site, a device in some of them. */
+static enum result create_sites_check(struct engine *engine, const struct group *group, struct reason *why)
+{
+    char full[NAME_LIMIT + 1] = "";
+    GUARD(store_query(engine->store, why, name_read, full,
+                      "SELECT site FROM group_site s WHERE group_id = ? AND"
+                      " (SELECT count(*) FROM group_site g WHERE g.site = s.site) > 64 ORDER BY site LIMIT 1",
+                      "i", group->id));
+    return full[0] == '\0'
+               ? RESULT_OK
+               : result_fail(why, RESULT_FULL, "%s would be in more than %u groups", full, MEMBERSHIPS_LIMIT);
+}
+
 static enum result create_room_check(struct engine *engine, const struct group *group, struct arena *arena,
                                      struct reason *why)
 {
@@ -525,8 +540,8 @@ static enum result create_room_check(struct engine *engine, const struct group *
         return result_fail(why, RESULT_FULL, "group %s would have %lld members, more than %u", group->name,
                            (long long)candidates, MEMBERS_LIMIT);
     }
-    GUARD(group_list(engine, arena, &list, why));
-    return RESULT_OK;
+    GUARD(create_sites_check(engine, group, why));
+    return group_list(engine, arena, &list, why);
 }
 
 enum result group_create(struct engine *engine, const Groupseal__Secenv__GroupCreate *request,

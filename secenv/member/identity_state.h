@@ -33,8 +33,6 @@ struct identity_state {
     bool stale;               /* memory may be ahead of the store: read again before use */
 };
 
-#define MEMBERSHIPS_LIMIT 64u /* groups of one identity */
-
 extern const char member_key_schema[];
 
 /* Takes ownership of `identity`'s buffers when it returns OK. Inside a transaction. */

@@ -8,11 +8,13 @@
 
 #include <cmocka.h>
 
+#include "secenv/objects/object.h"
 #include "tests/unit/operator.h"
 
 /* The operator's requests of the authority's engine: every refusal beside a twin that succeeds. */
 
 #define DOOR "//sp.example/Sdoor1"
+#define MN_2 "//sp.example/mn-2"
 #define OK GROUPSEAL__SECENV__CODE__OK
 #define INVALID GROUPSEAL__SECENV__CODE__INVALID
 #define REFUSED GROUPSEAL__SECENV__CODE__REFUSED
@@ -331,6 +333,28 @@ static void groups_are_bounded(void **state)
     assert_int_equal(operator_create(site, &group), OK);
 }
 
+/* As many as an MN-CSE's secure environment holds; those of another site do not count. */
+static void sites_are_bounded(void **state)
+{
+    struct site *site = *state;
+    char name[16];
+    char *sites[] = {(char *)(uintptr_t)SITE_MN_CSE, (char *)(uintptr_t)MN_2};
+    Groupseal__Secenv__GroupCreate group;
+    site_enrol(site, MN_2, IDENTITY_MN_CSE, CREDENTIALS_CERT, NULL, NULL);
+    for (unsigned i = 0; i < MEMBERSHIPS_LIMIT; i++) {
+        group_fill(&group, sites);
+        (void)snprintf(name, sizeof(name), "doors-%u", i);
+        group.name = name;
+        assert_int_equal(operator_create(site, &group), OK);
+    }
+    group.name = (char *)(uintptr_t) "one-more";
+    group.n_sites = 2;
+    assert_int_equal(operator_create(site, &group), FULL);
+    group.sites = sites + 1;
+    group.n_sites = 1;
+    assert_int_equal(operator_create(site, &group), OK);
+}
+
 /* ---- the rest ---- */
 
 static void unknown_members_and_orders(void **state)
@@ -426,6 +450,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(create_refuses, setup, teardown),
         cmocka_unit_test_setup_teardown(create_has_defaults, setup, teardown),
         cmocka_unit_test_setup_teardown(groups_are_bounded, setup, teardown),
+        cmocka_unit_test_setup_teardown(sites_are_bounded, setup, teardown),
         cmocka_unit_test_setup_teardown(unknown_members_and_orders, setup, teardown),
         cmocka_unit_test_setup_teardown(sockets_are_apart, setup, teardown),
         cmocka_unit_test_setup_teardown(hello_and_status, setup, teardown),

@@ -575,7 +575,7 @@ static void overdue_relay_seals_nothing(void **state)
     play_order(play, "close", NULL, 3600000, id);
     site_advance(play->site, 60000);
     assert_int_equal(audit_value(AUDIT_COMMANDS_SEALED), sealed);
-    site_advance(play->site, 900000);
+    site_advance(play->site, 1000000); /* the beat, and the longest back-off of the order */
     assert_true(audit_value(AUDIT_COMMANDS_SEALED) > sealed);
     assert_int_equal(play_commands(play->door), 1);
     play_free(play);

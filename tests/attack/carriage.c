@@ -46,7 +46,7 @@ static void object_is_refused(struct site *site, const char *from, struct bytes 
     struct site_node *authority = site_authority(site);
     uint8_t before[32];
     uint8_t after[32];
-    site_advance(site, 1000); /* the log says so many refusals a second */
+    site_advance(site, 2001); /* the log says five refusals of an originator in ten seconds */
     site_events_clear(authority);
     struct counts counts = counts_now();
     site_digest(authority, before);

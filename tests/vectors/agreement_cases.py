@@ -411,8 +411,10 @@ class Cases:
                         sign_member_messages=one_in(self.random, 2), authority_only=one_in(self.random, 2))
 
     def many(self, policy):
-        way = self.random.randrange(4)
-        if way == 0:
+        way = self.random.randrange(5)
+        if way == 4 and policy.relays:
+            policy.relays.append(policy.relays[0])
+        elif way == 0:
             del policy.relays[:]
             policy.relays.extend(wire.new("Relay", name=CSES[0], site="mn-1", serial=serial, key=bytes(32))
                                  for serial in range(self.random.choice((64, 65))))

@@ -76,23 +76,43 @@ void association_wipe(struct association *association)
 
 /* ---- store ---- */
 
+static enum result counter_remove(struct store *store, const char *name, struct reason *why)
+{
+    return store_run(store, why, "DELETE FROM counter WHERE name = ?", "t", name);
+}
+
+/* Of the rows that an association replaces, at most one has another counter than its own. */
+struct replaced {
+    const char *kept;
+    char counter[sizeof(((struct counter *)0)->name)];
+};
+
+static enum result replaced_row(void *context, const struct store_row *row, struct reason *why)
+{
+    struct replaced *replaced = context;
+    (void)why;
+    if (strcmp(row_text(row, 0), replaced->kept) != 0) {
+        (void)snprintf(replaced->counter, sizeof(replaced->counter), "%s", row_text(row, 0));
+    }
+    return RESULT_OK;
+}
+
 enum result association_save(struct association *association, struct store *store, struct reason *why)
 {
     char purpose[80];
     key_purpose(association, purpose);
     struct bytes id = BYTES_OF(association->agreement.id);
     association->saved = true;
+    struct replaced replaced = {.kept = association->send.name};
     /* What was in this slot goes, with its counter; and this one leaves the slot that it had. */
-    GUARD(store_run(store, why,
-                    "DELETE FROM counter WHERE name IN (SELECT counter FROM association WHERE role = ? AND"
-                    " member = ? AND authority = ? AND slot = ? AND key_id <> ?)",
-                    "ittib", (int64_t)association->role, association->member, association->authority,
-                    (int64_t)association->slot, id));
-    GUARD(store_run(store, why,
-                    "DELETE FROM association WHERE role = ? AND member = ? AND authority = ? AND"
-                    " (slot = ? OR key_id = ?)",
-                    "ittib", (int64_t)association->role, association->member, association->authority,
-                    (int64_t)association->slot, id));
+    GUARD(store_query(store, why, replaced_row, &replaced,
+                      "DELETE FROM association WHERE role = ? AND member = ? AND authority = ? AND"
+                      " (slot = ? OR key_id = ?) RETURNING counter",
+                      "ittib", (int64_t)association->role, association->member, association->authority,
+                      (int64_t)association->slot, id));
+    if (replaced.counter[0] != '\0') {
+        GUARD(counter_remove(store, replaced.counter, why));
+    }
     return store_run(store, why,
                      "INSERT INTO association (role, member, authority, slot, key_id, key, mode, mechanism,"
                      " counter, received, made_ms) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
@@ -104,7 +124,7 @@ enum result association_save(struct association *association, struct store *stor
 
 enum result association_remove(struct association *association, struct store *store, struct reason *why)
 {
-    GUARD(store_run(store, why, "DELETE FROM counter WHERE name = ?", "t", association->send.name));
+    GUARD(counter_remove(store, association->send.name, why));
     return store_run(
         store, why,
         "DELETE FROM association WHERE role = ? AND member = ? AND authority = ? AND slot = ? AND key_id = ?",
@@ -243,8 +263,8 @@ static const char *peer_of(const struct association *association)
     return association->role == ASSOCIATION_MEMBER ? association->authority : association->member;
 }
 
-static enum result record_key(const struct association *association, enum direction direction,
-                              struct bytes boot, struct secret *out)
+static enum result record_key_derive(const struct association *association, enum direction direction,
+                                     struct bytes boot, struct secret *out)
 {
     struct fields info;
     fields_init(&info);
@@ -258,6 +278,20 @@ static enum result record_key(const struct association *association, enum direct
     enum result result = kdf_fields(&association->agreement.key, &info, out);
     fields_clear(&info);
     return result;
+}
+
+static enum result record_key(struct association *association, enum direction direction, struct bytes boot,
+                              const struct secret **out)
+{
+    struct record_key *last = &association->keys[direction == TO_AUTHORITY ? 0 : 1];
+    if (!last->known || !bytes_equal(boot, BYTES_OF(last->boot))) {
+        last->known = false;
+        GUARD(record_key_derive(association, direction, boot, &last->key));
+        memcpy(last->boot, boot.data, BOOT_SIZE); /* fields_fix has seen to its size */
+        last->known = true;
+    }
+    *out = &last->key;
+    return RESULT_OK;
 }
 
 static void record_aad(const struct association *association, enum direction direction, uint8_t type,
@@ -274,17 +308,17 @@ static void record_aad(const struct association *association, enum direction dir
 }
 
 /* Seals the packed body; the record's fields are views into the arena. */
-static enum result seal_packed(const struct association *association, struct bytes boot, uint64_t counter,
+static enum result seal_packed(struct association *association, struct bytes boot, uint64_t counter,
                                struct bytes packed, struct arena *arena, Groupseal__Envelope__Record *out)
 {
-    struct secret key;
+    const struct secret *key = NULL;
     struct fields aad;
     struct buffer sealed = BUFFER_EMPTY(OBJECT_LIMIT);
     record_aad(association, sending(association), (uint8_t)out->type, boot, counter, &aad);
     enum result result = fields_done(&aad);
     GUARD_OUT(result);
     GUARD_OUT(record_key(association, sending(association), boot, &key));
-    GUARD_OUT(aead_seal(AEAD_CHACHA20_POLY1305_CIPHER, &key, counter, fields_bytes(&aad), packed, &sealed));
+    GUARD_OUT(aead_seal(AEAD_CHACHA20_POLY1305_CIPHER, key, counter, fields_bytes(&aad), packed, &sealed));
     out->counter = counter;
     out->association.data = arena_copy(arena, BYTES_OF(association->agreement.id));
     out->association.len = ASSOCIATION_ID_SIZE;
@@ -295,7 +329,6 @@ static enum result seal_packed(const struct association *association, struct byt
     bool whole = out->association.data != NULL && out->boot.data != NULL && out->ciphertext.data != NULL;
     result = whole ? RESULT_OK : RESULT_FULL;
 out:
-    secret_wipe(&key);
     fields_clear(&aad);
     buffer_clear(&sealed);
     return result;
@@ -362,10 +395,10 @@ static enum result check_header(const struct association *association,
 }
 
 /* Decrypts and parses; the plaintext is wiped, the body lives in the arena (which is wiped too). */
-static enum result open_body(const struct association *association, const Groupseal__Envelope__Record *record,
+static enum result open_body(struct association *association, const Groupseal__Envelope__Record *record,
                              struct arena *arena, Groupseal__Envelope__RecordBody **out)
 {
-    struct secret key;
+    const struct secret *key = NULL;
     struct fields aad;
     struct buffer plaintext = BUFFER_EMPTY(OBJECT_LIMIT);
     record_aad(association, receiving(association), (uint8_t)record->type, arena_view(record->boot),
@@ -373,12 +406,11 @@ static enum result open_body(const struct association *association, const Groups
     enum result result = fields_done(&aad);
     GUARD_OUT(result);
     GUARD_OUT(record_key(association, receiving(association), arena_view(record->boot), &key));
-    GUARD_OUT(aead_open(AEAD_CHACHA20_POLY1305_CIPHER, &key, record->counter, fields_bytes(&aad),
+    GUARD_OUT(aead_open(AEAD_CHACHA20_POLY1305_CIPHER, key, record->counter, fields_bytes(&aad),
                         arena_view(record->ciphertext), &plaintext));
     *out = object_unpack(&groupseal__envelope__record_body__descriptor, buffer_bytes(&plaintext), arena);
     result = *out == NULL ? RESULT_INVALID : RESULT_OK;
 out:
-    secret_wipe(&key);
     fields_clear(&aad);
     buffer_clear(&plaintext);
     return result;

@@ -14,16 +14,24 @@ enum association_role { ASSOCIATION_MEMBER = 1, ASSOCIATION_AUTHORITY = 2 };
 /* CURRENT is in use; PENDING waits to be used by the member for the first time (authority). */
 enum association_slot { ASSOCIATION_CURRENT = 1, ASSOCIATION_PENDING = 2 };
 
+/* The key of the records of one sender's boot. */
+struct record_key {
+    uint8_t boot[BOOT_SIZE];
+    bool known;
+    struct secret key;
+};
+
 struct association {
     enum association_role role;
     enum association_slot slot;
     char member[129];
     char authority[129];
     struct agreement agreement;
-    struct counter send; /* named by key id and role */
-    uint64_t received;   /* highest counter opened */
-    uint64_t made_ms;    /* wall clock */
-    bool saved;          /* may have a row (or it was rolled back): what was received is written to it */
+    struct counter send;       /* named by key id and role */
+    uint64_t received;         /* highest counter opened */
+    uint64_t made_ms;          /* wall clock */
+    struct record_key keys[2]; /* to the authority, to the member: the last one, to derive it once only */
+    bool saved; /* may have a row (or it was rolled back): what was received is written to it */
 };
 
 extern const char association_schema[];

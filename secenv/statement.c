@@ -77,12 +77,12 @@ void statements_finalize(struct store *store)
     }
 }
 
-static int bind_bytes(sqlite3_stmt *prepared, int place, struct bytes bytes)
+static int bind_bytes(sqlite3_stmt *prepared, int place, struct bytes bytes, sqlite3_destructor_type lifetime)
 {
     if (bytes.length == 0) {
         return sqlite3_bind_zeroblob(prepared, place, 0); /* no bytes are not NULL */
     }
-    return sqlite3_bind_blob64(prepared, place, bytes.data, bytes.length, SQLITE_TRANSIENT);
+    return sqlite3_bind_blob64(prepared, place, bytes.data, bytes.length, lifetime);
 }
 
 static enum result bind_sealed(struct store *store, sqlite3_stmt *prepared, int place, const char *purpose,
@@ -91,14 +91,16 @@ static enum result bind_sealed(struct store *store, sqlite3_stmt *prepared, int 
     struct buffer sealed = BUFFER_EMPTY(UNSEALED_LIMIT + 256u);
     enum result result = store_seal(store, purpose, secret, &sealed);
     if (result == RESULT_OK) {
-        *code = bind_bytes(prepared, place, buffer_bytes(&sealed));
+        *code = bind_bytes(prepared, place, buffer_bytes(&sealed), SQLITE_TRANSIENT);
     }
     buffer_clear(&sealed);
     return result;
 }
 
-static enum result statement_bind(struct store *store, sqlite3_stmt *prepared, const char *types,
-                                  va_list arguments, struct reason *why)
+/* `lifetime`: SQLITE_STATIC where the arguments cannot change before the statement has run. */
+static enum result statement_bind(struct store *store, sqlite3_stmt *prepared,
+                                  sqlite3_destructor_type lifetime, const char *types, va_list arguments,
+                                  struct reason *why)
 {
     for (int place = 1; types[place - 1] != '\0'; place++) {
         int code = SQLITE_MISUSE;
@@ -110,10 +112,10 @@ static enum result statement_bind(struct store *store, sqlite3_stmt *prepared, c
             code = sqlite3_bind_int64(prepared, place, (int64_t)va_arg(arguments, uint64_t));
             break;
         case 't':
-            code = sqlite3_bind_text(prepared, place, va_arg(arguments, const char *), -1, SQLITE_TRANSIENT);
+            code = sqlite3_bind_text(prepared, place, va_arg(arguments, const char *), -1, lifetime);
             break;
         case 'b':
-            code = bind_bytes(prepared, place, va_arg(arguments, struct bytes));
+            code = bind_bytes(prepared, place, va_arg(arguments, struct bytes), lifetime);
             break;
         case 's': {
             const char *purpose = va_arg(arguments, const char *);
@@ -148,7 +150,9 @@ static enum result statement_run(struct store *store, struct reason *why, store_
     struct running running = {NULL, false};
     GUARD(transaction_check(store, why));
     GUARD(statement_prepare(store, sql, &running, why));
-    enum result result = statement_bind(store, running.prepared, types, arguments, why);
+    /* What a row's callback writes to may be an argument: then SQLite needs a copy. */
+    sqlite3_destructor_type lifetime = each == NULL ? SQLITE_STATIC : SQLITE_TRANSIENT;
+    enum result result = statement_bind(store, running.prepared, lifetime, types, arguments, why);
     struct store_row row = {store, running.prepared};
     int code = SQLITE_DONE;
     while (result == RESULT_OK && (code = sqlite3_step(running.prepared)) == SQLITE_ROW) {

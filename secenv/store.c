@@ -187,7 +187,12 @@ static enum result storage_key_derive(struct store *store, struct root_key_sourc
 {
     struct secret root;
     GUARD(source.load(source.context, &root, why));
-    enum result result = kdf_label(&root, "storage", &store->storage_key);
+    struct secret key = {{0}};
+    enum result result = kdf_label(&root, "storage", &key);
+    if (result == RESULT_OK) {
+        result = kdf_extract(&key, &store->storage_base);
+    }
+    secret_wipe(&key);
     secret_wipe(&root);
     return result;
 }
@@ -204,7 +209,7 @@ static enum result value_key(const struct store *store, struct bytes salt, struc
     fields_init(&info);
     fields_label(&info, "sealed value");
     fields_fix(&info, salt, SALT_SIZE);
-    enum result result = kdf_fields(&store->storage_key, &info, out);
+    enum result result = kdf_expand(&store->storage_base, &info, out);
     fields_clear(&info);
     return result;
 }
@@ -274,6 +279,7 @@ static enum result database_script(struct store *store, const char *sql, struct 
 
 static enum result database_open(struct store *store, const char *path, struct reason *why)
 {
+    (void)sqlite3_config(SQLITE_CONFIG_MEMSTATUS, 0); /* nobody asks; without effect once SQLite is in use */
     int code = sqlite3_open_v2(path, &store->database, SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX, NULL);
     if (code != SQLITE_OK) {
         return result_fail(why, RESULT_STORE, "%s: %s", path, sqlite3_errstr(code));
@@ -306,7 +312,7 @@ void store_close(struct store *store)
     if (store->lock >= 0) {
         (void)close(store->lock);
     }
-    secret_wipe(&store->storage_key);
+    secret_wipe(&store->storage_base);
     free(store);
 }
 

@@ -19,7 +19,7 @@ struct store {
     int lock;
     enum store_profile profile;
     sqlite3 *database;
-    struct secret storage_key; /* derived from the root key, which is not kept */
+    struct secret storage_base; /* kdf_extract of the storage key; neither that nor the root key is kept */
     struct statement statements[STATEMENT_SLOTS];
     bool in_transaction;
     int changes_at_begin;

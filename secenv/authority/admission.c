@@ -252,9 +252,12 @@ static enum result flight1_take(struct engine *engine, const struct member *memb
                                 struct reason *why)
 {
     uint8_t hash[HASH_SIZE];
+    struct admission_slot *slot = NULL;
     struct bytes tls = arena_view(flight->tls);
-    GUARD(hash_bytes(tls, hash));
-    struct admission_slot *slot = slot_find(&engine->admission, member->name, BYTES_OF(hash));
+    if (!LIST_EMPTY(bucket_of(&engine->admission, member->name))) {
+        GUARD(hash_bytes(tls, hash));
+        slot = slot_find(&engine->admission, member->name, BYTES_OF(hash));
+    }
     if (slot == NULL) {
         GUARD(flight1_new(engine, member, hop, tls, &slot, cause, why));
     }

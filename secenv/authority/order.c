@@ -53,7 +53,11 @@ static enum result count_read(void *context, const struct store_row *row, struct
     return RESULT_OK;
 }
 
-_Static_assert(ORDERS_LIMIT == 1024u, "room_make's SQL has the number in it");
+static enum result orders_count(struct engine *engine, int64_t *out, struct reason *why)
+{
+    *out = 0;
+    return store_query(engine->store, why, count_read, out, "SELECT count(*) FROM command", "");
+}
 
 /* Commands of more than a day ago go; then, if need be, the oldest that is complete. */
 static enum result room_make(struct engine *engine, struct reason *why)
@@ -63,11 +67,14 @@ static enum result room_make(struct engine *engine, struct reason *why)
     int64_t left = 0;
     GUARD(store_run(engine->store, why, "DELETE FROM command WHERE issued_ms < ? AND complete <> 0", "u",
                     since_ms));
-    GUARD(store_run(engine->store, why,
-                    "DELETE FROM command WHERE complete <> 0 AND (SELECT count(*) FROM command) >= 1024"
-                    " AND id = (SELECT id FROM command WHERE complete <> 0 ORDER BY issued_ms LIMIT 1)",
-                    ""));
-    GUARD(store_query(engine->store, why, count_read, &left, "SELECT count(*) FROM command", ""));
+    GUARD(orders_count(engine, &left, why));
+    if (left >= (int64_t)ORDERS_LIMIT) {
+        GUARD(store_run(engine->store, why,
+                        "DELETE FROM command WHERE id ="
+                        " (SELECT id FROM command WHERE complete <> 0 ORDER BY issued_ms LIMIT 1)",
+                        ""));
+        GUARD(orders_count(engine, &left, why));
+    }
     return left < (int64_t)ORDERS_LIMIT
                ? RESULT_OK
                : result_fail(why, RESULT_FULL, "%u orders are under way", ORDERS_LIMIT);

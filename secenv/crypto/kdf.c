@@ -50,6 +50,30 @@ enum result kdf_fields(const struct secret *secret, const struct fields *info, s
     return RESULT_OK;
 }
 
+enum result kdf_extract(const struct secret *secret, struct secret *base)
+{
+    struct secret copy = *secret; /* wolfCrypt wants to be able to write to it */
+    int error = wc_HKDF_Extract(WC_SHA256, NULL, 0, copy.data, SECRET_SIZE, base->data);
+    secret_wipe(&copy);
+    if (error != 0) {
+        return RESULT_INTERNAL;
+    }
+    secret_note("extracted", base->data, SECRET_SIZE);
+    return RESULT_OK;
+}
+
+enum result kdf_expand(const struct secret *base, const struct fields *info, struct secret *out)
+{
+    GUARD(fields_done(info));
+    struct bytes bytes = fields_bytes(info);
+    if (wc_HKDF_Expand(WC_SHA256, base->data, SECRET_SIZE, bytes.data, (word32)bytes.length, out->data,
+                       SECRET_SIZE) != 0) {
+        return RESULT_INTERNAL;
+    }
+    note_derived(bytes, out);
+    return RESULT_OK;
+}
+
 enum result hash_bytes(struct bytes bytes, uint8_t out[HASH_SIZE])
 {
     static const uint8_t nothing[1];

@@ -11,6 +11,11 @@ enum result kdf_label(const struct secret *secret, const char *label, struct sec
  * the fields. */
 enum result kdf_fields(const struct secret *secret, const struct fields *info, struct secret *out) MUST_USE;
 
+/* The two halves of kdf_fields, for a secret from which many keys are derived: RFC 5869's extract, once, and
+ * expand. The base is as secret as the secret. */
+enum result kdf_extract(const struct secret *secret, struct secret *base) MUST_USE;
+enum result kdf_expand(const struct secret *base, const struct fields *info, struct secret *out) MUST_USE;
+
 /* SHA-256. */
 #define HASH_SIZE 32u
 enum result hash_bytes(struct bytes bytes, uint8_t out[HASH_SIZE]) MUST_USE;

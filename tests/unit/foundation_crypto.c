@@ -44,10 +44,15 @@ static void kdf_vectors(void **state)
     fields_fix(&info, (struct bytes){key.data, 16}, 16);
     fields_u64(&info, 7);
     fields_u64(&info, 9);
+    struct secret base;
+    assert_int_equal(kdf_extract(&key, &base), RESULT_OK);
+    assert_int_equal(kdf_expand(&base, &info, &derived), RESULT_OK);
     assert_int_equal(kdf_fields(&key, &info, &key), RESULT_OK);
+    assert_memory_equal(derived.data, key.data, SECRET_SIZE);
     assert_hex(key.data, SECRET_SIZE, "8227e441eff287094be3360d13378354f95504bc6c6eba7d05331b186868ffc9");
     fields_fix(&info, BYTES_OF(key.data), 5);
     assert_int_equal(kdf_fields(&key, &info, &key), RESULT_INVALID);
+    assert_int_equal(kdf_expand(&base, &info, &derived), RESULT_INVALID);
     fields_clear(&info);
 }
 

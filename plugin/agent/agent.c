@@ -35,6 +35,9 @@ static void line_clean(char *line)
 
 static void line_log(const struct agent *agent, enum agent_severity severity, char *line)
 {
+    if (severity < agent->log_level) {
+        return;
+    }
     line_clean(line);
     agent->ports.log(agent->ports.context, severity, line);
 }
@@ -95,6 +98,18 @@ void agent_counters_log(const struct agent *agent)
 
 /* ---- life ---- */
 
+bool agent_configure(struct agent *agent, const struct agent_settings *settings, char *why, size_t why_size)
+{
+    struct identity_rule rule;
+    if (!identity_rule_set(&rule, settings->cse_id, settings->in_cse, settings->identity, why, why_size)) {
+        return false;
+    }
+    agent->rule = rule;
+    agent->observe = settings->observe;
+    agent->log_level = settings->log_level;
+    return true;
+}
+
 struct agent *agent_new(const struct agent_settings *settings, const struct agent_ports *ports, char *why,
                         size_t why_size)
 {
@@ -103,8 +118,7 @@ struct agent *agent_new(const struct agent_settings *settings, const struct agen
         snprintf(why, why_size, "out of memory");
         return NULL;
     }
-    if (!identity_rule_set(&agent->rule, settings->cse_id, settings->in_cse, settings->identity, why,
-                           why_size)) {
+    if (!agent_configure(agent, settings, why, why_size)) {
         free(agent);
         return NULL;
     }
@@ -165,6 +179,32 @@ static enum agent_answer decide(struct agent *agent, const struct identity *clie
     return access_decide(&view, client, attempt);
 }
 
+static const char *name_of(const char *name)
+{
+    return name == NULL ? "a client without a proven name" : name;
+}
+
+/* What is refused, or would be; the answer. A denied READ is the everyday case of "#" subscriptions. */
+static enum agent_answer attempt_refuse(struct agent *agent, const struct identity *client,
+                                        const struct agent_attempt *attempt)
+{
+    static const char *const verbs[] = {
+        [AGENT_READ] = "read", [AGENT_WRITE] = "publish on", [AGENT_SUBSCRIBE] = "subscribe to"};
+    const char *why =
+        client->role == ROLE_NONE ? ": by plugin_opt_identity its name is no AE of this MN-CSE" : "";
+    if (agent->observe) {
+        agent_note(agent, attempt->access == AGENT_READ ? AGENT_COUNT_OBSERVED_READS : AGENT_COUNT_OBSERVED,
+                   AGENT_WARNING, "with `mode enforce` %s may not %s %s%s", name_of(attempt->name),
+                   verbs[attempt->access], attempt->topic, why);
+        return AGENT_FOREIGN;
+    }
+    if (attempt->access != AGENT_READ) {
+        agent_note(agent, AGENT_COUNT_DENIED, AGENT_WARNING, "%s may not %s %s%s", name_of(attempt->name),
+                   verbs[attempt->access], attempt->topic, why);
+    }
+    return AGENT_DENIED;
+}
+
 enum agent_answer agent_allows(struct agent *agent, const struct agent_attempt *attempt)
 {
     struct identity client;
@@ -177,15 +217,7 @@ enum agent_answer agent_allows(struct agent *agent, const struct agent_attempt *
     if (answer == AGENT_ALLOWED && attempt->access == AGENT_SUBSCRIBE && client.role == ROLE_IN_CSE) {
         link_in_cse_seen(agent, true);
     }
-    /* A denied READ is the everyday case of "#" subscriptions. */
-    if (answer == AGENT_DENIED && attempt->access != AGENT_READ) {
-        agent_note(agent, AGENT_COUNT_DENIED, AGENT_WARNING, "%s may not %s %s%s",
-                   attempt->name == NULL ? "a client without a proven name" : attempt->name,
-                   attempt->access == AGENT_WRITE ? "publish on" : "subscribe to", attempt->topic,
-                   client.role == ROLE_NONE ? ": by plugin_opt_identity its name is no AE of this MN-CSE"
-                                            : "");
-    }
-    return answer;
+    return answer == AGENT_DENIED ? attempt_refuse(agent, &client, attempt) : answer;
 }
 
 static void primitive_message(struct agent *agent, const struct identity *client, const char *text,
@@ -210,13 +242,27 @@ static enum agent_answer group_message(struct agent *agent, const struct identit
 {
     struct group_topic topic;
     if (!group_topic_parse(text, &topic) || length > AGENT_OBJECT_LIMIT) {
-        agent_note(agent, AGENT_COUNT_MALFORMED, AGENT_WARNING,
-                   "a message of %s on %s is larger than %u bytes and is dropped", client->id, text,
-                   AGENT_OBJECT_LIMIT);
-        return AGENT_DENIED;
+        agent_note(agent, agent->observe ? AGENT_COUNT_OBSERVED : AGENT_COUNT_MALFORMED, AGENT_WARNING,
+                   "a message of %s on %s is larger than %u bytes and is %s", client->id, text,
+                   AGENT_OBJECT_LIMIT, agent->observe ? "dropped with `mode enforce`" : "dropped");
+        return agent->observe ? AGENT_FOREIGN : AGENT_DENIED;
     }
     link_hear(agent, client, &topic, payload, length);
     return AGENT_ALLOWED;
+}
+
+static enum agent_answer message_refuse(struct agent *agent, const char *name, const char *topic)
+{
+    if (agent->observe) {
+        agent_note(agent, AGENT_COUNT_OBSERVED, AGENT_WARNING,
+                   "with `mode enforce` a message of %s on %s is dropped; this MN-CSE does not act on it",
+                   name_of(name), topic);
+        return AGENT_FOREIGN;
+    }
+    agent_note(agent, AGENT_COUNT_DENIED, AGENT_WARNING,
+               "%s may not publish on %s, and another plugin or a bridge has let it: the message is dropped",
+               name_of(name), topic);
+    return AGENT_DENIED;
 }
 
 enum agent_answer agent_message(struct agent *agent, const char *name, const char *topic, const void *payload,
@@ -230,11 +276,7 @@ enum agent_answer agent_message(struct agent *agent, const char *name, const cha
     }
     identity_find(&agent->rule, name, &client);
     if (decide(agent, &client, &attempt) != AGENT_ALLOWED) {
-        agent_note(
-            agent, AGENT_COUNT_DENIED, AGENT_WARNING,
-            "%s may not publish on %s, and another plugin or a bridge has let it: the message is dropped",
-            name == NULL ? "a client without a proven name" : name, topic);
-        return AGENT_DENIED;
+        return message_refuse(agent, name, topic);
     }
     if (group_topic_touches(topic)) {
         return group_message(agent, &client, topic, payload, length);
@@ -254,12 +296,12 @@ bool agent_client_id_fits(struct agent *agent, const char *name, const char *cli
     if (identity_fits_client_id(&agent->rule, &client, client_id)) {
         return true;
     }
-    agent_note(agent, AGENT_COUNT_CLIENT_IDS_TAKEN, AGENT_ALARM,
-               "%s has connected under the client id %s, which is not its own, and is thrown off: write "
+    agent_note(agent, agent->observe ? AGENT_COUNT_OBSERVED : AGENT_COUNT_CLIENT_IDS_TAKEN, AGENT_ALARM,
+               "%s has connected under the client id %s, which is not its own, and is thrown off%s: write "
                "`use_username_as_clientid true` for each listener, else it can end connections of others and "
                "delete what waits for them",
-               name == NULL ? "a client without a proven name" : name, client_id);
-    return false;
+               name_of(name), client_id, agent->observe ? " with `mode enforce`" : "");
+    return agent->observe;
 }
 
 bool agent_settled(const struct agent *agent)

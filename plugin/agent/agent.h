@@ -18,13 +18,15 @@ struct agent;
 
 #define AGENT_OBJECT_LIMIT 49152u /* 48 KiB: an end-to-end object, a message on a group topic */
 
+enum agent_severity { AGENT_INFO, AGENT_WARNING, AGENT_ALARM };
+
 struct agent_settings {
     const char *cse_id;   /* absolute id of this MN-CSE, such as //sp.example/mn-1 */
     const char *in_cse;   /* absolute id of its IN-CSE, of the same service provider */
     const char *identity; /* how a connection's proven name becomes an absolute id: //sp.example/%u */
+    bool observe; /* what would be denied is counted and told, and answered AGENT_FOREIGN; not acted on */
+    enum agent_severity log_level; /* lines below it are not logged */
 };
-
-enum agent_severity { AGENT_INFO, AGENT_WARNING, AGENT_ALARM };
 
 struct agent_publication {
     const char *topic;
@@ -58,6 +60,10 @@ struct agent_ports {
 struct agent *agent_new(const struct agent_settings *settings, const struct agent_ports *ports, char *why,
                         size_t why_size) __attribute__((warn_unused_result));
 void agent_free(struct agent *agent); /* NULL is allowed */
+
+/* Takes other settings while it runs; the ids must be the same. False: those before stay, `why` as above. */
+bool agent_configure(struct agent *agent, const struct agent_settings *settings, char *why, size_t why_size)
+    __attribute__((warn_unused_result));
 
 /* ---- the broker's questions ---- */
 
@@ -120,6 +126,8 @@ void agent_tick(struct agent *agent);
     X(RESPONSES_UNSOLICITED, "responses_unsolicited")                                                        \
     X(MALFORMED, "malformed")                                                                                \
     X(DENIED, "denied")                                                                                      \
+    X(OBSERVED, "observed")                                                                                  \
+    X(OBSERVED_READS, "observed_reads")                                                                      \
     X(CLIENT_IDS_TAKEN, "client_ids_taken")                                                                  \
     X(OBJECTS_RECEIVED, "objects_received")                                                                  \
     X(OBJECTS_SENT, "objects_sent")                                                                          \

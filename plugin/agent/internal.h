@@ -11,6 +11,8 @@
 struct agent {
     struct identity_rule rule;
     struct agent_ports ports;
+    bool observe;
+    enum agent_severity log_level;
     struct rosters *rosters;
     struct peers peers;
     struct exchanges exchanges;

@@ -2,29 +2,66 @@
 #include "plugin/broker/configuration.h"
 
 #include <errno.h>
+#include <stdarg.h>
 #include <stddef.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/un.h>
 #include <unistd.h>
+
+#define CHOICES_LIMIT 4u
 
 struct option {
     const char *name;
     size_t offset;
     bool path;
+    bool fixed;                         /* read at the start only */
+    const char *choices[CHOICES_LIMIT]; /* none: any text */
 };
 
+#define OPTION(name_) .name = #name_, .offset = offsetof(struct configuration, name_)
+
 static const struct option known[] = {
-    {"cse_id", offsetof(struct configuration, cse_id), false},
-    {"in_cse", offsetof(struct configuration, in_cse), false},
-    {"identity", offsetof(struct configuration, identity), false},
-    {"foreign", offsetof(struct configuration, foreign), false},
-    {"secenv_socket", offsetof(struct configuration, secenv_socket), true},
-    {"secenv_store", offsetof(struct configuration, secenv_store), true},
-    {"secenv_program", offsetof(struct configuration, secenv_program), true},
-    {"secenv_audit_socket", offsetof(struct configuration, secenv_audit_socket), true},
-    {"secenv_root_key", offsetof(struct configuration, secenv_root_key), true},
+    {OPTION(cse_id), .fixed = true},
+    {OPTION(in_cse), .fixed = true},
+    {OPTION(secenv_socket), .path = true, .fixed = true},
+    {OPTION(secenv_store), .path = true, .fixed = true},
+    {OPTION(secenv_program), .path = true, .fixed = true},
+    {OPTION(secenv_audit_socket), .path = true, .fixed = true},
+    {OPTION(secenv_root_key), .path = true, .fixed = true},
+    {OPTION(settings), .path = true, .fixed = true},
+    {OPTION(identity)},
+    {OPTION(foreign)},
+    {OPTION(mode), .choices = {"enforce", "observe"}},
+    {OPTION(log_level), .choices = {"error", "warning", "info"}},
 };
+
+/* ---- one line ---- */
+
+/* Where a line stands: the two spellings of an option. */
+struct place {
+    const char *prefix;
+    const char *file; /* NULL: mosquitto.conf */
+    unsigned line;
+};
+
+static bool fail(const struct place *place, char *why, size_t why_size, const char *format, ...)
+    __attribute__((format(printf, 4, 5)));
+
+static bool fail(const struct place *place, char *why, size_t why_size, const char *format, ...)
+{
+    size_t length = 0;
+    va_list arguments;
+    if (place->file != NULL) {
+        length = (size_t)snprintf(why, why_size, "%s line %u: ", place->file, place->line);
+        length = length < why_size ? length : why_size;
+    }
+    va_start(arguments, format);
+    vsnprintf(why + length, why_size - length, format, arguments);
+    va_end(arguments);
+    return false;
+}
 
 static const struct option *option_find(const char *name)
 {
@@ -36,36 +73,149 @@ static const struct option *option_find(const char *name)
     return NULL;
 }
 
-static bool option_take(struct configuration *configuration, const struct mosquitto_opt *given, char *why,
+static bool choice_check(const struct option *option, const char *value, const struct place *place, char *why,
+                         size_t why_size)
+{
+    char lines[200] = "";
+    size_t length = 0;
+    for (size_t i = 0; i < CHOICES_LIMIT && option->choices[i] != NULL; i++) {
+        if (strcmp(option->choices[i], value) == 0) {
+            return true;
+        }
+        length += (size_t)snprintf(lines + length, sizeof(lines) - length, "%s`%s%s %s`",
+                                   i == 0 ? "" : " or ", place->prefix, option->name, option->choices[i]);
+    }
+    return option->choices[0] == NULL || fail(place, why, why_size, "%s%s %.60s is not known: write %s",
+                                              place->prefix, option->name, value, lines);
+}
+
+static bool value_check(const struct option *option, const char *value, const struct place *place, char *why,
                         size_t why_size)
 {
-    const struct option *option = option_find(given->key);
+    if (value == NULL || value[0] == '\0') {
+        return fail(place, why, why_size, "%s%s has no value", place->prefix, option->name);
+    }
+    if (option->path && value[0] != '/') {
+        return fail(place, why, why_size,
+                    "%s%s %.200s is no absolute path: the broker has no working directory to rely on; write "
+                    "it from / on",
+                    place->prefix, option->name, value);
+    }
+    return choice_check(option, value, place, why, why_size);
+}
+
+static bool option_take(struct configuration *configuration, const char *name, const char *value,
+                        const struct place *place, char *why, size_t why_size)
+{
+    const struct option *option = option_find(name);
     if (option == NULL) {
-        snprintf(why, why_size,
-                 "plugin_opt_%s is not known: remove the line, or see mn_cse(5) for the options there are",
-                 given->key);
+        return fail(place, why, why_size,
+                    "%s%.60s is not known: remove the line, or see mn_cse(5) for the options there are",
+                    place->prefix, name);
+    }
+    if (option->fixed && place->file != NULL) {
+        return fail(place, why, why_size,
+                    "%s is read at the start only: write it as `plugin_opt_%s %.100s` in mosquitto.conf",
+                    name, name, value == NULL ? "" : value);
+    }
+    const char **slot = (const char **)(void *)((char *)configuration + option->offset);
+    if (*slot != NULL) {
+        return fail(place, why, why_size, "%s%s is given twice: remove one of the lines", place->prefix,
+                    name);
+    }
+    if (!value_check(option, value, place, why, why_size)) {
         return false;
     }
-    const char **value = (const char **)(void *)((char *)configuration + option->offset);
-    if (*value != NULL) {
-        snprintf(why, why_size, "plugin_opt_%s is given twice: remove one of the lines", option->name);
-        return false;
-    }
-    if (given->value == NULL || given->value[0] == '\0') {
-        snprintf(why, why_size, "plugin_opt_%s has no value", option->name);
-        return false;
-    }
-    if (option->path && given->value[0] != '/') {
-        snprintf(
-            why, why_size,
-            "plugin_opt_%s %s is no absolute path: the broker has no working directory to rely on; write it "
-            "from / on",
-            option->name, given->value);
-        return false;
-    }
-    *value = given->value;
+    *slot = value;
     return true;
 }
+
+bool configuration_take(struct configuration *configuration, const char *name, const char *value, char *why,
+                        size_t why_size)
+{
+    const struct place place = {.prefix = "plugin_opt_"};
+    return option_take(configuration, name, value, &place, why, why_size);
+}
+
+/* ---- the settings file ---- */
+
+/* The whole file as text; NULL: `why` says why not. To be freed. */
+static char *file_read(const char *path, char *why, size_t why_size)
+{
+    FILE *file = fopen(path, "re");
+    char *text = file == NULL ? NULL : malloc(CONFIGURATION_FILE_LIMIT + 1);
+    if (text == NULL) {
+        snprintf(why, why_size, "the settings file %s cannot be read: %s", path, strerror(errno));
+        if (file != NULL) {
+            fclose(file);
+        }
+        return NULL;
+    }
+    size_t length = fread(text, 1, CONFIGURATION_FILE_LIMIT + 1, file);
+    bool wrong = ferror(file) != 0 || length > CONFIGURATION_FILE_LIMIT;
+    fclose(file);
+    if (wrong || memchr(text, '\0', length) != NULL) {
+        snprintf(why, why_size, "the settings file %s is no text of at most %u bytes", path,
+                 CONFIGURATION_FILE_LIMIT);
+        free(text);
+        return NULL;
+    }
+    text[length] = '\0';
+    return text;
+}
+
+static char *spaces_skip(char *text)
+{
+    return text + strspn(text, " \t");
+}
+
+static void spaces_cut(char *text)
+{
+    size_t length = strlen(text);
+    while (length > 0 && strchr(" \t\r", text[length - 1]) != NULL) {
+        text[--length] = '\0';
+    }
+}
+
+/* NAME VALUE; the value is the rest of the line. Empty lines and those that begin with # say nothing. */
+static bool line_take(struct configuration *configuration, char *line, const struct place *place, char *why,
+                      size_t why_size)
+{
+    line = spaces_skip(line);
+    spaces_cut(line);
+    if (line[0] == '\0' || line[0] == '#') {
+        return true;
+    }
+    char *value = line + strcspn(line, " \t");
+    if (*value != '\0') {
+        *value++ = '\0';
+        value = spaces_skip(value);
+    }
+    return option_take(configuration, line, value, place, why, why_size);
+}
+
+static bool settings_take(struct configuration *configuration, char *why, size_t why_size)
+{
+    struct place place = {.prefix = "", .file = configuration->settings};
+    configuration->file = file_read(configuration->settings, why, why_size);
+    if (configuration->file == NULL) {
+        return false;
+    }
+    for (char *line = configuration->file; line != NULL;) {
+        char *end = strchr(line, '\n');
+        if (end != NULL) {
+            *end++ = '\0';
+        }
+        place.line++;
+        if (!line_take(configuration, line, &place, why, why_size)) {
+            return false;
+        }
+        line = end;
+    }
+    return true;
+}
+
+/* ---- all of them ---- */
 
 static bool foreign_check(const struct configuration *configuration, char *why, size_t why_size)
 {
@@ -121,29 +271,60 @@ static bool secenv_check(const struct configuration *configuration, char *why, s
            socket_path_check("secenv_audit_socket", configuration->secenv_audit_socket, why, why_size);
 }
 
+bool configuration_finish(struct configuration *configuration, char *why, size_t why_size)
+{
+    if (configuration->settings != NULL && !settings_take(configuration, why, why_size)) {
+        return false;
+    }
+    /* The ids and the rule are the agent's to judge: it refuses them with the lines to write. */
+    return foreign_check(configuration, why, why_size) && secenv_check(configuration, why, why_size);
+}
+
 bool configuration_read(struct configuration *configuration, const struct mosquitto_opt *options, int count,
                         char *why, size_t why_size)
 {
     memset(configuration, 0, sizeof(*configuration));
     for (int i = 0; i < count; i++) {
-        if (!option_take(configuration, &options[i], why, why_size)) {
+        if (!configuration_take(configuration, options[i].key, options[i].value, why, why_size)) {
             return false;
         }
     }
-    /* The ids and the rule are the agent's to judge: it refuses them with the lines to write. */
-    return foreign_check(configuration, why, why_size) && secenv_check(configuration, why, why_size);
+    return configuration_finish(configuration, why, why_size);
 }
+
+void configuration_clear(struct configuration *configuration)
+{
+    free(configuration->file);
+    memset(configuration, 0, sizeof(*configuration));
+}
+
+/* ---- what they mean ---- */
 
 bool configuration_foreign_allowed(const struct configuration *configuration)
 {
     return strcmp(configuration->foreign, "allow") == 0;
 }
 
+static bool text_is(const char *value, const char *text)
+{
+    return value != NULL && strcmp(value, text) == 0;
+}
+
+static enum agent_severity log_level(const struct configuration *configuration)
+{
+    if (text_is(configuration->log_level, "error")) {
+        return AGENT_ALARM;
+    }
+    return text_is(configuration->log_level, "warning") ? AGENT_WARNING : AGENT_INFO;
+}
+
 struct agent_settings configuration_agent(const struct configuration *configuration)
 {
     return (struct agent_settings){.cse_id = configuration->cse_id,
                                    .in_cse = configuration->in_cse,
-                                   .identity = configuration->identity};
+                                   .identity = configuration->identity,
+                                   .observe = text_is(configuration->mode, "observe"),
+                                   .log_level = log_level(configuration)};
 }
 
 struct secenv_client_settings configuration_secenv(const struct configuration *configuration)

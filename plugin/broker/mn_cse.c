@@ -7,6 +7,7 @@
 #include "plugin/broker/watchdog.h"
 
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -32,6 +33,8 @@ static const char no_ticks[] =
 
 struct plugin {
     mosquitto_plugin_id_t *identifier;
+    const struct mosquitto_opt *options; /* the broker's, kept while the plugin is loaded */
+    int option_count;
     struct configuration configuration;
     struct agent *agent;
     struct courier *courier;
@@ -311,6 +314,32 @@ static int on_disconnect(int event, void *data, void *userdata)
     return MOSQ_ERR_SUCCESS;
 }
 
+/* The settings file again. A bad one changes nothing. */
+static void settings_reload(struct plugin *plugin)
+{
+    struct configuration next;
+    char why[512] = "";
+    char line[700];
+
+    if (plugin->configuration.settings == NULL) {
+        return;
+    }
+    bool good = configuration_read(&next, plugin->options, plugin->option_count, why, sizeof(why));
+    if (good) {
+        const struct agent_settings settings = configuration_agent(&next);
+        good = agent_configure(plugin->agent, &settings, why, sizeof(why));
+    }
+    if (!good) {
+        configuration_clear(&next);
+        snprintf(line, sizeof(line), "the settings stay as they were: %s", why);
+        compat_log(AGENT_ALARM, line);
+        return;
+    }
+    configuration_clear(&plugin->configuration);
+    plugin->configuration = next;
+    compat_log(AGENT_INFO, "the settings are read again");
+}
+
 static int on_reload(int event, void *data, void *userdata)
 {
     struct plugin *plugin = userdata;
@@ -319,6 +348,7 @@ static int on_reload(int event, void *data, void *userdata)
 
     bool outermost = callback_enter(plugin);
     agent_counters_log(plugin->agent);
+    settings_reload(plugin);
     callback_leave(plugin, outermost);
     return compat_reload_result();
 }
@@ -344,11 +374,11 @@ static void plugin_free(struct plugin *plugin)
     courier_stop(plugin->courier);
     agent_free(plugin->agent);
     kicks_clear(&plugin->kicks);
+    configuration_clear(&plugin->configuration);
     free(plugin);
 }
 
-static bool plugin_start(struct plugin *plugin, const struct mosquitto_opt *options, int count, char *why,
-                         size_t why_size)
+static bool plugin_start(struct plugin *plugin, char *why, size_t why_size)
 {
     const struct agent_ports ports = {.context = plugin,
                                       .monotonic_ms = port_monotonic_ms,
@@ -357,7 +387,7 @@ static bool plugin_start(struct plugin *plugin, const struct mosquitto_opt *opti
                                       .request = port_request,
                                       .log = port_log};
 
-    if (!configuration_read(&plugin->configuration, options, count, why, why_size)) {
+    if (!configuration_read(&plugin->configuration, plugin->options, plugin->option_count, why, why_size)) {
         return false;
     }
     const struct agent_settings settings = configuration_agent(&plugin->configuration);
@@ -453,7 +483,9 @@ int mosquitto_plugin_init(mosquitto_plugin_id_t *identifier, void **userdata, st
     }
     plugin->identifier = identifier;
     compat_introduce(identifier, PLUGIN_NAME, PLUGIN_VERSION);
-    if (!plugin_start(plugin, options, option_count, why, sizeof(why))) {
+    plugin->options = options;
+    plugin->option_count = option_count;
+    if (!plugin_start(plugin, why, sizeof(why))) {
         compat_log(AGENT_ALARM, why);
         plugin_free(plugin);
         return MOSQ_ERR_INVAL;
@@ -467,6 +499,9 @@ int mosquitto_plugin_init(mosquitto_plugin_id_t *identifier, void **userdata, st
     instance = plugin;
     *userdata = plugin;
     compat_log(AGENT_INFO, "version " PLUGIN_VERSION " started");
+    if (configuration_agent(&plugin->configuration).observe) {
+        compat_log(AGENT_ALARM, "`mode observe`: it refuses nothing, and protects nothing on this hop");
+    }
     secenv_await(plugin);
     plugin->started_ms = clock_ms(CLOCK_MONOTONIC);
     plugin->watchdog = watchdog_start(TICK_ALARM_MS, no_ticks);

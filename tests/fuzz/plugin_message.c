@@ -84,7 +84,8 @@ static void roster(struct agent *agent)
 static struct agent *agent_busy(void)
 {
     static const char pending[] = "{\"op\":5,\"to\":\"/in-cse\",\"fr\":\"Sdoor1\",\"rqi\":\"q\"}";
-    const struct agent_settings settings = {"//sp.example/mn-1", "//sp.example/in-cse", "//sp.example/%u"};
+    const struct agent_settings settings = {
+        .cse_id = "//sp.example/mn-1", .in_cse = "//sp.example/in-cse", .identity = "//sp.example/%u"};
     const struct agent_ports ports = {NULL, sequence_ms, sequence_ms, publish, request, log_line};
     char why[256];
     struct agent *agent = agent_new(&settings, &ports, why, sizeof(why));

@@ -185,7 +185,8 @@ WRONG = [
     ("secenv_socket", None, "plugin_opt_secenv_socket"),
     ("secenv_socket", "relative", "absolute path"),
     ("secenv_store", "/tmp/store", "not both"),
-    ("mode", "observe", "plugin_opt_mode"),
+    ("mode", "watch", "plugin_opt_mode observe"),
+    ("settings", "/does/not/exist", "cannot be read"),
     ("foreign", ["allow", "defer"], "twice"),
 ]
 

@@ -364,26 +364,26 @@ static void test_rules(void **state)
         struct agent_settings settings;
         bool good;
     } rules[] = {
-        {{SITE_MN, SITE_IN, "//sp.example/%u"}, true},
-        {{SITE_MN, SITE_IN, "//sp.example/S%u"}, true},
-        {{SITE_MN, SITE_IN, "//sp.example/mn-1/%u"}, true},
-        {{SITE_MN, SITE_IN, "//sp.example/mn-1/C%u"}, true},
-        {{SITE_MN, SITE_IN, "%u"}, true},
-        {{SITE_MN, SITE_IN, NULL}, false},
-        {{SITE_MN, SITE_IN, "//sp.example/"}, false},
-        {{SITE_MN, SITE_IN, "//sp.example/%u%u"}, false},
-        {{SITE_MN, SITE_IN, "//sp.example/%s"}, false},
-        {{SITE_MN, SITE_IN, "%n%u"}, false},
-        {{SITE_MN, SITE_IN, "/sp.example/%u"}, false},
-        {{SITE_MN, SITE_IN, "//sp.example/mn-1/x/%u"}, false},
-        {{NULL, SITE_IN, "//sp.example/%u"}, false},
-        {{"mn-1", SITE_IN, "//sp.example/%u"}, false},
-        {{"/mn-1", SITE_IN, "//sp.example/%u"}, false},
-        {{"//sp.example/Sdoor1", SITE_IN, "//sp.example/%u"}, false},
-        {{SITE_MN, NULL, "//sp.example/%u"}, false},
-        {{SITE_MN, "in-cse", "//sp.example/%u"}, false},
-        {{SITE_MN, SITE_MN, "//sp.example/%u"}, false},
-        {{SITE_MN, "//other.example/in-cse", "//sp.example/%u"}, false},
+        {{.cse_id = SITE_MN, .in_cse = SITE_IN, .identity = "//sp.example/%u"}, true},
+        {{.cse_id = SITE_MN, .in_cse = SITE_IN, .identity = "//sp.example/S%u"}, true},
+        {{.cse_id = SITE_MN, .in_cse = SITE_IN, .identity = "//sp.example/mn-1/%u"}, true},
+        {{.cse_id = SITE_MN, .in_cse = SITE_IN, .identity = "//sp.example/mn-1/C%u"}, true},
+        {{.cse_id = SITE_MN, .in_cse = SITE_IN, .identity = "%u"}, true},
+        {{.cse_id = SITE_MN, .in_cse = SITE_IN, .identity = NULL}, false},
+        {{.cse_id = SITE_MN, .in_cse = SITE_IN, .identity = "//sp.example/"}, false},
+        {{.cse_id = SITE_MN, .in_cse = SITE_IN, .identity = "//sp.example/%u%u"}, false},
+        {{.cse_id = SITE_MN, .in_cse = SITE_IN, .identity = "//sp.example/%s"}, false},
+        {{.cse_id = SITE_MN, .in_cse = SITE_IN, .identity = "%n%u"}, false},
+        {{.cse_id = SITE_MN, .in_cse = SITE_IN, .identity = "/sp.example/%u"}, false},
+        {{.cse_id = SITE_MN, .in_cse = SITE_IN, .identity = "//sp.example/mn-1/x/%u"}, false},
+        {{.cse_id = NULL, .in_cse = SITE_IN, .identity = "//sp.example/%u"}, false},
+        {{.cse_id = "mn-1", .in_cse = SITE_IN, .identity = "//sp.example/%u"}, false},
+        {{.cse_id = "/mn-1", .in_cse = SITE_IN, .identity = "//sp.example/%u"}, false},
+        {{.cse_id = "//sp.example/Sdoor1", .in_cse = SITE_IN, .identity = "//sp.example/%u"}, false},
+        {{.cse_id = SITE_MN, .in_cse = NULL, .identity = "//sp.example/%u"}, false},
+        {{.cse_id = SITE_MN, .in_cse = "in-cse", .identity = "//sp.example/%u"}, false},
+        {{.cse_id = SITE_MN, .in_cse = SITE_MN, .identity = "//sp.example/%u"}, false},
+        {{.cse_id = SITE_MN, .in_cse = "//other.example/in-cse", .identity = "//sp.example/%u"}, false},
     };
     const struct agent_ports ports = {.monotonic_ms = no_clock, .wall_ms = no_clock};
     (void)state;
@@ -395,6 +395,86 @@ static void test_rules(void **state)
         }
         agent_free(agent);
     }
+}
+
+static const struct agent_settings observing = {
+    .cse_id = SITE_MN, .in_cse = SITE_IN, .identity = "//sp.example/%u", .observe = true};
+
+/* What enforce would refuse is counted and told, and neither denied nor acted on; the rest is as ever. */
+static void test_observe(void **state)
+{
+    static const char request[] = "{\"op\":5,\"to\":\"//sp.example/in-cse\",\"fr\":\"Sdoor1\",\"rqi\":\"q\"}";
+    const char *const members[] = {"//sp.example/Sdoor1"};
+    struct site *site = site_connected();
+    char why[256] = "";
+    (void)state;
+    site_roster(site, "doors", 1, members);
+    assert_int_equal(site_may(site, "Sspy1", AGENT_SUBSCRIBE, G "cmd"), AGENT_DENIED);
+    assert_true(agent_configure(site->agent, &observing, why, sizeof(why)));
+    assert_int_equal(site_may(site, "Sspy1", AGENT_SUBSCRIBE, G "cmd"), AGENT_FOREIGN);
+    assert_non_null(strstr(site->log, "with `mode enforce` Sspy1 may not subscribe to " G "cmd"));
+    assert_int_equal(site_may(site, "Sspy1", AGENT_WRITE, G "msg/Sdoor1"), AGENT_FOREIGN);
+    assert_int_equal(site_say(site, "Sspy1", G "msg/Sdoor1", "x"), AGENT_FOREIGN);
+    assert_int_equal(site_say(site, "Sspy1", "/oneM2M/req/Sdoor1/mn-1/json", "%s", request), AGENT_FOREIGN);
+    site_expect_silence(site);
+    site_expect_idle(site);
+    assert_int_equal(agent_counter(site->agent, AGENT_COUNT_OBSERVED), 4);
+    assert_int_equal(site_may(site, "Sspy1", AGENT_READ, G "cmd"), AGENT_FOREIGN);
+    assert_int_equal(agent_counter(site->agent, AGENT_COUNT_OBSERVED_READS), 1);
+    assert_true(agent_client_id_fits(site->agent, "Sspy1", "A::Sdoor1"));
+    assert_int_equal(agent_counter(site->agent, AGENT_COUNT_OBSERVED), 5);
+    assert_int_equal(agent_counter(site->agent, AGENT_COUNT_DENIED), 1); /* before */
+    /* Who may is served. */
+    assert_int_equal(site_may(site, "Sdoor1", AGENT_SUBSCRIBE, G "cmd"), AGENT_ALLOWED);
+    assert_int_equal(site_say(site, "Sdoor1", "/oneM2M/req/Sdoor1/mn-1/json", "%s", request), AGENT_ALLOWED);
+    onem2m_free(site_primitive(site, "/oneM2M/req/mn-1/in-cse/json"));
+    assert_int_equal(agent_counter(site->agent, AGENT_COUNT_OBSERVED), 5);
+    site_free(site);
+}
+
+/* Moderated: a line in ten seconds, with the number of those left out; and none below the level. */
+static void test_observed_lines(void **state)
+{
+    struct site *site = site_connected();
+    struct agent_settings settings = observing;
+    char why[256] = "";
+    (void)state;
+    assert_true(agent_configure(site->agent, &settings, why, sizeof(why)));
+    unsigned lines = site->log_lines;
+    for (unsigned i = 0; i < 20; i++) {
+        site_may(site, "Sspy1", AGENT_SUBSCRIBE, G "cmd");
+    }
+    assert_int_equal(site->log_lines, lines + 1);
+    site_forward(site, 10000);
+    site_may(site, "Sspy1", AGENT_SUBSCRIBE, G "cmd");
+    assert_int_equal(site->log_lines, lines + 2);
+    assert_non_null(strstr(site->log, "(and 19 more like it)"));
+    settings.log_level = AGENT_ALARM;
+    assert_true(agent_configure(site->agent, &settings, why, sizeof(why)));
+    site_forward(site, 10000);
+    site_may(site, "Sspy1", AGENT_SUBSCRIBE, G "cmd");
+    assert_int_equal(site->log_lines, lines + 2);
+    site_free(site);
+}
+
+/* Other settings while it runs; wrong ones change nothing. */
+static void test_configure(void **state)
+{
+    struct site *site = site_connected();
+    struct agent_settings settings = observing;
+    char why[256] = "";
+    (void)state;
+    assert_int_equal(site_may(site, "door1", AGENT_SUBSCRIBE, "/oneM2M/req/+/Sdoor1/#"), AGENT_DENIED);
+    settings.observe = false;
+    settings.identity = "//sp.example/S";
+    assert_false(agent_configure(site->agent, &settings, why, sizeof(why)));
+    assert_non_null(strstr(why, "plugin_opt_identity"));
+    assert_int_equal(site_may(site, "Sdoor1", AGENT_SUBSCRIBE, "/oneM2M/req/+/Sdoor1/#"), AGENT_ALLOWED);
+    settings.identity = "//sp.example/S%u";
+    assert_true(agent_configure(site->agent, &settings, why, sizeof(why)));
+    assert_int_equal(site_may(site, "door1", AGENT_SUBSCRIBE, "/oneM2M/req/+/Sdoor1/#"), AGENT_ALLOWED);
+    assert_int_equal(site_may(site, "Sdoor1", AGENT_SUBSCRIBE, "/oneM2M/req/+/Sdoor1/#"), AGENT_DENIED);
+    site_free(site);
 }
 
 int main(void)
@@ -409,6 +489,9 @@ int main(void)
         cmocka_unit_test(test_forms_of_one_ae),
         cmocka_unit_test(test_roster_decides),
         cmocka_unit_test(test_rules),
+        cmocka_unit_test(test_observe),
+        cmocka_unit_test(test_observed_lines),
+        cmocka_unit_test(test_configure),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

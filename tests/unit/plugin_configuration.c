@@ -8,7 +8,10 @@
 
 #include <cmocka.h>
 
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 /* Every wrong or missing option says which line to write. */
 
@@ -56,6 +59,7 @@ static void test_good(void **state)
     assert_string_equal(configuration_agent(&configuration).identity, "//sp.example/%u");
     assert_string_equal(configuration_secenv(&configuration).socket_path, "/run/groupseal/owner.sock");
     assert_null(configuration_secenv(&configuration).store);
+    configuration_clear(&configuration);
     assert_true(read_options(embedded, why, sizeof(why), &configuration));
     assert_true(configuration_foreign_allowed(&configuration));
     const struct secenv_client_settings secenv = configuration_secenv(&configuration);
@@ -64,6 +68,9 @@ static void test_good(void **state)
     assert_string_equal(secenv.program, "/bin/true");
     assert_string_equal(secenv.audit_socket, "/run/groupseal/audit.sock");
     assert_string_equal(secenv.root_key, "/etc/groupseal/root.key");
+    assert_false(configuration_agent(&configuration).observe);
+    assert_int_equal(configuration_agent(&configuration).log_level, AGENT_INFO);
+    configuration_clear(&configuration);
 }
 
 #define SOCKET                                                                                               \
@@ -88,7 +95,11 @@ static void test_wrong(void **state)
         {{IDS, FOREIGN, SOCKET, {"secenv_program", "/bin/true"}, {NULL, NULL}}, "secenv_store"},
         {{IDS, FOREIGN, SOCKET, {"secenv_root_key", "/k"}, {NULL, NULL}}, "secenv_store"},
         {{IDS, FOREIGN, SOCKET, SOCKET, {NULL, NULL}}, "twice"},
-        {{IDS, FOREIGN, SOCKET, {"mode", "enforce"}, {NULL, NULL}}, "plugin_opt_mode"},
+        {{IDS, FOREIGN, SOCKET, {"mode", "off"}, {NULL, NULL}}, "plugin_opt_mode enforce"},
+        {{IDS, FOREIGN, SOCKET, {"moode", "enforce"}, {NULL, NULL}}, "plugin_opt_moode is not known"},
+        {{IDS, FOREIGN, SOCKET, {"log_level", "debug"}, {NULL, NULL}}, "plugin_opt_log_level warning"},
+        {{IDS, FOREIGN, SOCKET, {"settings", "groupseal"}, {NULL, NULL}}, "absolute path"},
+        {{IDS, FOREIGN, SOCKET, {"settings", "/does/not/exist"}, {NULL, NULL}}, "cannot be read"},
         {{IDS, FOREIGN, {"secenv_socket", "owner.sock"}, {NULL, NULL}}, "absolute path"},
         {{IDS, FOREIGN, {"secenv_socket", ""}, {NULL, NULL}}, "no value"},
         {{IDS, FOREIGN, {"secenv_socket", NULL}, {NULL, NULL}}, "no value"},
@@ -110,11 +121,115 @@ static void test_wrong(void **state)
             strstr(why, wrong[i].why) == NULL) {
             fail_msg("%zu: %s", i, why);
         }
+        configuration_clear(&configuration);
     }
+}
+
+/* ---- the settings file ---- */
+
+static char settings_path[] = "/tmp/groupseal-settings-XXXXXX";
+
+static void settings_write(const char *text, size_t length)
+{
+    FILE *file = fopen(settings_path, "we");
+    assert_non_null(file);
+    assert_int_equal(fwrite(text, 1, length, file), length);
+    assert_int_equal(fclose(file), 0);
+}
+
+static bool settings_read(const char *text, char *why, size_t why_size, struct configuration *configuration)
+{
+    const char *const options[][2] = {{"cse_id", "//sp.example/mn-1"},
+                                      {"in_cse", "//sp.example/in-cse"},
+                                      {"secenv_socket", "/run/s"},
+                                      {"settings", settings_path},
+                                      {NULL, NULL}};
+    settings_write(text, strlen(text));
+    return read_options(options, why, why_size, configuration);
+}
+
+static void test_settings(void **state)
+{
+    struct configuration configuration;
+    char why[512] = "";
+    (void)state;
+    assert_true(settings_read("# comment\n\n  foreign\tallow  \r\nidentity //sp.example/%u\nmode observe\n"
+                              "log_level error",
+                              why, sizeof(why), &configuration));
+    assert_true(configuration_foreign_allowed(&configuration));
+    const struct agent_settings settings = configuration_agent(&configuration);
+    assert_string_equal(settings.identity, "//sp.example/%u");
+    assert_true(settings.observe);
+    assert_int_equal(settings.log_level, AGENT_ALARM);
+    configuration_clear(&configuration);
+}
+
+static void test_settings_wrong(void **state)
+{
+    static const struct {
+        const char *text;
+        const char *why;
+    } wrong[] = {
+        {"foreign allow\nmode maybe",
+         "line 2: mode maybe is not known: write `mode enforce` or `mode observe`"},
+        {"foreign allow\nforeign defer", "line 2: foreign is given twice"},
+        {"foreign allow\ncse_id //sp.example/mn-2", "line 2: cse_id is read at the start only: write it as "
+                                                    "`plugin_opt_cse_id //sp.example/mn-2`"},
+        {"foreign allow\nplugin_opt_mode enforce", "line 2: plugin_opt_mode is not known"},
+        {"foreign allow\nmode", "line 2: mode has no value"},
+        {"mode enforce\n", "plugin_opt_foreign"},
+    };
+    (void)state;
+    for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++) {
+        struct configuration configuration;
+        char why[512] = "";
+        if (settings_read(wrong[i].text, why, sizeof(why), &configuration) ||
+            strstr(why, wrong[i].why) == NULL) {
+            fail_msg("%zu: %s", i, why);
+        }
+        configuration_clear(&configuration);
+    }
+}
+
+static void test_settings_no_text(void **state)
+{
+    struct configuration configuration;
+    const char *const options[][2] = {{"settings", settings_path}, {NULL, NULL}};
+    char why[512] = "";
+    static char large[CONFIGURATION_FILE_LIMIT + 1];
+    (void)state;
+    settings_write("foreign allow\0", 14);
+    assert_false(read_options(options, why, sizeof(why), &configuration));
+    assert_non_null(strstr(why, "is no text"));
+    configuration_clear(&configuration);
+    memset(large, '\n', sizeof(large));
+    settings_write(large, sizeof(large));
+    assert_false(read_options(options, why, sizeof(why), &configuration));
+    assert_non_null(strstr(why, "is no text"));
+    configuration_clear(&configuration);
+    settings_write(large, sizeof(large) - 1);
+    assert_false(read_options(options, why, sizeof(why), &configuration));
+    assert_non_null(strstr(why, "plugin_opt_foreign"));
+    configuration_clear(&configuration);
+}
+
+static int settings_make(void **state)
+{
+    (void)state;
+    int file = mkstemp(settings_path);
+    return file < 0 ? -1 : close(file);
+}
+
+static int settings_remove(void **state)
+{
+    (void)state;
+    return unlink(settings_path);
 }
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_good), cmocka_unit_test(test_wrong)};
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_good), cmocka_unit_test(test_wrong),
+                                       cmocka_unit_test(test_settings), cmocka_unit_test(test_settings_wrong),
+                                       cmocka_unit_test(test_settings_no_text)};
+    return cmocka_run_group_tests(tests, settings_make, settings_remove);
 }

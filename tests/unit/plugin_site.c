@@ -66,7 +66,8 @@ static void log_take(void *context, enum agent_severity severity, const char *te
 struct site *site_new(void)
 {
     char why[256] = "";
-    const struct agent_settings settings = {SITE_MN, SITE_IN, "//sp.example/%u"};
+    const struct agent_settings settings = {
+        .cse_id = SITE_MN, .in_cse = SITE_IN, .identity = "//sp.example/%u"};
     struct site *site = calloc(1, sizeof(*site));
     assert_non_null(site);
     site->now_ms = 1000000;

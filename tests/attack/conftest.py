@@ -10,3 +10,4 @@ _module = importlib.util.module_from_spec(_spec)
 _spec.loader.exec_module(_module)
 
 build, processes, pki, make_site = _module.build, _module.processes, _module.pki, _module.make_site
+open_folder = _module.open_folder

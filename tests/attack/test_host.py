@@ -9,7 +9,6 @@ import os
 import shutil
 import subprocess
 import sys
-import tempfile
 import time
 from pathlib import Path
 
@@ -41,7 +40,7 @@ class Host:
         shutil.copy(HERE / "taken_owner.py", self.code)
         for path in self.code.iterdir():
             path.chmod(0o644)
-        for path in (folder, self.code, site.folder, site.folder / "store"):
+        for path in (self.code, site.folder, site.folder / "store"):
             path.chmod(0o755)
         site.sockets.chmod(0o777)
 
@@ -82,15 +81,8 @@ class Host:
 
 
 @pytest.fixture
-def folder():
-    """Not pytest's own: each of its runs closes that to other users again."""
-    with tempfile.TemporaryDirectory(prefix="groupseal-host-") as name:
-        yield Path(name)
-
-
-@pytest.fixture
-def site(folder, build):
-    made = Site(folder / "site", build, [Device("Sdoor1", "door"), Device("Sdoor2", "door", "psk")],
+def site(open_folder, build):
+    made = Site(open_folder / "site", build, [Device("Sdoor1", "door"), Device("Sdoor2", "door", "psk")],
                 secenv="secenv_test_door")
     yield made
     made.stop()
@@ -98,8 +90,8 @@ def site(folder, build):
 
 
 @pytest.fixture
-def host(site, folder):
-    host = Host(site, folder)
+def host(site, open_folder):
+    host = Host(site, open_folder)
     host.give("mn")
     site.start_authority()
     site.add_members()

@@ -3,6 +3,7 @@
 
 import os
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -21,6 +22,15 @@ def build():
     if not folder:
         pytest.fail("GROUPSEAL_BUILD must name the build folder to test; ctest sets it")
     return Path(folder).resolve()
+
+
+@pytest.fixture
+def open_folder():
+    """A folder that other users can enter. tmp_path is none: each pytest that starts closes its root to them again."""
+    with tempfile.TemporaryDirectory(prefix="groupseal-") as name:
+        folder = Path(name)
+        folder.chmod(0o755)
+        yield folder
 
 
 @pytest.fixture

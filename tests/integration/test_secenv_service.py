@@ -268,12 +268,10 @@ except ConnectionResetError:
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can be somebody else")
-def test_peers_are_who_they_must_be(secenv, pki, tmp_path):
+def test_peers_are_who_they_must_be(build, processes, pki, open_folder):
+    secenv = Secenv(build, processes, open_folder)
     secenv.provision_authority(pki)
     secenv.start("--owner-uid", "1234", "--operator-socket", secenv.path("operator"), "--operator-gid", "4242")
-    for folder in (tmp_path, *tmp_path.parents[:-1]):
-        if folder.stat().st_mode & 0o001 == 0:
-            folder.chmod(folder.stat().st_mode | 0o011)
 
     def lets_in(kind, user, group, groups=()):
         secenv.path(kind).chmod(0o666)  # so that it is the credentials that refuse

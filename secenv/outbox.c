@@ -183,7 +183,7 @@ static struct peer *peer_take(struct outbox *outbox, const char *owner, const ch
 
 /* ---- timers ---- */
 
-static struct timer *timer_find(struct peer *peer, const char *slot)
+static struct timer *timer_find(const struct peer *peer, const char *slot)
 {
     struct timer *timer = peer->timers;
     while (timer != NULL && strcmp(timer->slot, slot) != 0) {
@@ -268,7 +268,7 @@ static enum result count_row(void *context, const struct store_row *row, struct 
 }
 
 /* Timers outlive their rows until they are due, so where they are many the rows are counted. */
-static enum result check_room(const struct outbox *outbox, const char *owner, const char *peer,
+static enum result room_check(const struct outbox *outbox, const char *owner, const char *peer,
                               struct reason *why)
 {
     const struct peer *known = peer_find(outbox, owner, peer);
@@ -317,15 +317,27 @@ static enum result insert_row(struct outbox *outbox, const char *owner, const ch
     return result;
 }
 
-enum result outbox_drop_slot(struct outbox *outbox, const char *owner, const char *peer, const char *slot,
-                             struct reason *why)
+static enum result delete_row(struct outbox *outbox, const char *owner, const char *peer, const char *slot,
+                              struct reason *why)
 {
     return store_run(outbox->store, why, "DELETE FROM outbox WHERE owner = ? AND peer = ? AND slot = ?",
                      "ttt", owner, peer, slot);
 }
 
+enum result outbox_drop_slot(struct outbox *outbox, const char *owner, const char *peer, const char *slot,
+                             struct reason *why)
+{
+    const struct peer *known = peer_find(outbox, owner, peer);
+    struct timer *timer = known == NULL ? NULL : timer_find(known, slot);
+    if (timer != NULL) { /* the next run finds that its row is gone, and removes it */
+        timer_set(outbox, timer, clock_monotonic_us(outbox->clock));
+    }
+    return delete_row(outbox, owner, peer, slot, why);
+}
+
 enum result outbox_drop_peer(struct outbox *outbox, const char *owner, const char *peer, struct reason *why)
 {
+    outbox_kick(outbox, owner, peer);
     return store_run(outbox->store, why, "DELETE FROM outbox WHERE owner = ? AND peer = ?", "tt", owner,
                      peer);
 }
@@ -336,8 +348,8 @@ enum result outbox_put(struct outbox *outbox, const char *owner, const char *pee
     if (strlen(slot) >= SLOT_SIZE || strlen(owner) > NAME_LIMIT || strlen(peer) > NAME_LIMIT) {
         return result_fail(why, RESULT_INVALID, "an item's owner, peer or slot is too long: %.80s", slot);
     }
-    GUARD(check_room(outbox, owner, peer, why));
-    GUARD(outbox_drop_slot(outbox, owner, peer, slot, why));
+    GUARD(delete_row(outbox, owner, peer, slot, why));
+    GUARD(room_check(outbox, owner, peer, why)); /* in the slot of an older item there always is */
     GUARD(insert_row(outbox, owner, peer, slot, body, why));
     body->item = (uint64_t)store_last_id(outbox->store);
     if (timer_arm(outbox, owner, peer, slot) != RESULT_OK) {

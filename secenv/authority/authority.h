@@ -3,6 +3,7 @@
 #define GROUPSEAL_SECENV_AUTHORITY_AUTHORITY_H
 
 #include "secenv/authority/admission.h"
+#include "secenv/authority/arrears.h"
 #include "secenv/authority/ferry.h"
 #include "secenv/authority/group.h"
 #include "secenv/authority/keys.h"
@@ -33,6 +34,7 @@ struct engine {
     struct groups groups;
     struct watches watches;
     struct ferry ferry;
+    struct arrears arrears;
     struct notices notices;
     struct arena *scratch; /* of one step of a turn */
     int evictions;         /* the append-only file, open; -1: not yet */

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "secenv/authority/change.h"
 
+#include "secenv/authority/arrears.h"
 #include "secenv/authority/authority.h"
 #include "secenv/authority/feed.h"
 
@@ -464,7 +465,8 @@ static enum result packages_put(struct engine *engine, const struct group *group
 {
     for (size_t i = 0; i < leaves->count; i++) {
         if (leaves->items[i].epoch == group->epoch) {
-            GUARD(package_put(engine, group, &leaves->items[i], why));
+            enum result result = package_put(engine, group, &leaves->items[i], why);
+            GUARD(arrears_take(engine, group, &leaves->items[i], result, why));
         }
     }
     return RESULT_OK;

@@ -16,8 +16,8 @@
 #define PROTOCOL_VERSION 1u
 
 const char *const authority_schemas[] = {
-    counter_schema, identity_schema, association_schema, outbox_schema, keys_schema,
-    member_schema,  group_schema,    change_schema,      feed_schema,   order_schema,
+    counter_schema, identity_schema, association_schema, outbox_schema,  keys_schema,  member_schema,
+    group_schema,   change_schema,   feed_schema,        arrears_schema, order_schema,
 };
 const size_t authority_schema_count = sizeof(authority_schemas) / sizeof(authority_schemas[0]);
 
@@ -332,6 +332,7 @@ static enum result turn_steps(struct engine *engine, struct arena *arena, uint64
     *next = UINT64_MAX;
     GUARD(admission_turn(engine, next, why));
     GUARD(changes_turn(engine, next, why));
+    GUARD(arrears_turn(engine, next, why));
     GUARD(orders_turn(engine, next, why));
     return ferry_turn(engine, arena, next, why);
 }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "secenv/authority/feed.h"
 
+#include "secenv/authority/arrears.h"
 #include "secenv/authority/authority.h"
 
 #include <stdio.h>
@@ -84,7 +85,8 @@ enum result feed_change_all(struct engine *engine, const struct group *group, co
 {
     for (size_t i = 0; i < leaves->count; i++) {
         if (leaves->items[i].kind == IDENTITY_MN_CSE) {
-            GUARD(feed_change(engine, group, leaves->items[i].name, arena, why));
+            enum result result = feed_change(engine, group, leaves->items[i].name, arena, why);
+            GUARD(arrears_take(engine, group, &leaves->items[i], result, why));
         }
     }
     return RESULT_OK;
@@ -387,7 +389,8 @@ enum result feed_roster(struct engine *engine, struct group *group, const struct
     GUARD(roster_delta_sign(&delta, &engine->keys.authority, signature));
     for (size_t i = 0; i < leaves->count; i++) {
         if (leaves->items[i].kind == IDENTITY_MN_CSE) {
-            GUARD(roster_send(engine, group, &leaves->items[i], &delta, arena, why));
+            enum result result = roster_send(engine, group, &leaves->items[i], &delta, arena, why);
+            GUARD(arrears_take(engine, group, &leaves->items[i], result, why));
         }
     }
     return RESULT_OK;

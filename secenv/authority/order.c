@@ -165,6 +165,35 @@ static enum result order_slot(struct arena *arena, const char *group_name, struc
     return *out != NULL ? RESULT_OK : RESULT_INTERNAL;
 }
 
+/* A site that takes nothing must not keep the order from the others: the report says so of it. */
+static enum result site_passed_over(struct engine *engine, struct bytes id, const char *site,
+                                    const struct reason *full, struct reason *why)
+{
+    return store_run(engine->store, why,
+                     "UPDATE command_site SET complete = 1, refused = ? WHERE command_id = ? AND site = ?",
+                     "tbt", full->text, id, site);
+}
+
+/* RESULT_FULL where no site has room. */
+static enum result order_put_each(struct engine *engine, const struct site_names *sites, const char *slot,
+                                  struct bytes id, Groupseal__Envelope__RecordBody *body, struct reason *why)
+{
+    struct reason full = {""};
+    size_t put = 0;
+    for (size_t i = 0; i < sites->count; i++) {
+        enum result result =
+            outbox_put(engine->outbox, engine->identity.name, sites->names[i], slot, body, &full);
+        if (result == RESULT_FULL) {
+            GUARD(site_passed_over(engine, id, sites->names[i], &full, why));
+        } else if (result != RESULT_OK) {
+            return result_fail(why, result, "%s", full.text);
+        } else {
+            put++;
+        }
+    }
+    return put > 0 ? RESULT_OK : result_fail(why, RESULT_FULL, "%s", full.text);
+}
+
 static enum result order_put(struct engine *engine, const struct group *group,
                              const Groupseal__Secenv__OrderSend *request, Groupseal__Envelope__Order *order,
                              struct arena *arena, struct reason *why)
@@ -184,10 +213,7 @@ static enum result order_put(struct engine *engine, const struct group *group,
     GUARD(store_query(engine->store, why, site_name_read, &sites,
                       "SELECT site FROM command_site WHERE command_id = ?", "b",
                       arena_view(order->command_id)));
-    for (size_t i = 0; i < sites.count; i++) {
-        GUARD(outbox_put(engine->outbox, engine->identity.name, sites.names[i], slot, &body, why));
-    }
-    return RESULT_OK;
+    return order_put_each(engine, &sites, slot, arena_view(order->command_id), &body, why);
 }
 
 static enum result order_check_request(const Groupseal__Secenv__OrderSend *request, struct reason *why)

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "secenv/authority/record.h"
 
+#include "secenv/authority/arrears.h"
 #include "secenv/authority/authority.h"
 #include "secenv/authority/change.h"
 #include "secenv/authority/feed.h"
@@ -69,6 +70,7 @@ static enum result accept_take(struct engine *engine, const struct member *membe
         return RESULT_OK; /* a repeat, or a newer item is in its slot */
     }
     GUARD(result);
+    arrears_hurry(engine);
     slot_parse(name, &slot);
     if (accept->result == ACCEPT_TAKEN) {
         return item_taken(engine, member, &slot, why);
@@ -150,7 +152,8 @@ static enum result roster_ask_take(struct engine *engine, const struct member *m
         return asked_unknown(member, ask->group, why);
     }
     GUARD(asked_leaf(engine, member, group, &leaf, why));
-    return feed_roster_pages(engine, group, &leaf, arena, why);
+    enum result result = feed_roster_pages(engine, group, &leaf, arena, why);
+    return arrears_take(engine, group, &leaf, result, why);
 }
 
 /* ---- NEWEST ---- */
@@ -220,14 +223,13 @@ static enum result newest_group(struct engine *engine, const struct member *memb
         return RESULT_OK;
     }
     const Groupseal__Envelope__Announcement *announcement = newest_announcement(newest, group);
-    if (announcement != NULL) {
-        GUARD(newest_compare(engine, member, group, announcement, arena, why));
-    } else {
-        GUARD(feed_change(engine, group, member->name, arena, why));
+    enum result result = announcement != NULL
+                             ? newest_compare(engine, member, group, announcement, arena, why)
+                             : feed_change(engine, group, member->name, arena, why);
+    if (result == RESULT_OK && newest_roster_number(newest, group) < group->roster_number) {
+        result = feed_roster_pages(engine, group, leaf, arena, why);
     }
-    return newest_roster_number(newest, group) < group->roster_number
-               ? feed_roster_pages(engine, group, leaf, arena, why)
-               : RESULT_OK;
+    return arrears_take(engine, group, leaf, result, why);
 }
 
 static enum result newest_take(struct engine *engine, const struct member *member,

@@ -11,6 +11,7 @@
 #include <cmocka.h>
 
 #include "secenv/audit.h"
+#include "secenv/authority/authority.h"
 #include "secenv/objects/object.h"
 #include "tests/unit/hand.h"
 #include "tests/unit/operator.h"
@@ -595,6 +596,131 @@ static void each_site_has_its_own(void **state)
     hand_free(gate);
 }
 
+/* ---- a peer that takes nothing ---- */
+
+static void outbox_fill(struct world *world, const char *peer)
+{
+    struct engine *engine = site_engine(site_authority(world->site));
+    struct reason why = {""};
+    enum result result = store_begin(engine->store, &why);
+    for (unsigned i = 0; result == RESULT_OK; i++) {
+        char slot[32];
+        Groupseal__Envelope__Left left = GROUPSEAL__ENVELOPE__LEFT__INIT;
+        Groupseal__Envelope__RecordBody body = GROUPSEAL__ENVELOPE__RECORD_BODY__INIT;
+        (void)snprintf(slot, sizeof(slot), "filler %u", i);
+        left.group = slot;
+        body.content_case = LEFT;
+        body.left = &left;
+        result = outbox_put(engine->outbox, SITE_AUTHORITY, peer, slot, &body, &why);
+    }
+    assert_int_equal(result, RESULT_FULL);
+    assert_int_equal(store_commit(engine->store, &why), RESULT_OK);
+}
+
+static void outbox_make_room(struct world *world, const char *peer)
+{
+    struct engine *engine = site_engine(site_authority(world->site));
+    struct reason why = {""};
+    assert_int_equal(store_begin(engine->store, &why), RESULT_OK);
+    for (unsigned i = 0; i < 10; i++) {
+        char slot[32];
+        (void)snprintf(slot, sizeof(slot), "filler %u", i);
+        assert_int_equal(outbox_drop_slot(engine->outbox, SITE_AUTHORITY, peer, slot, &why), RESULT_OK);
+    }
+    assert_int_equal(store_commit(engine->store, &why), RESULT_OK);
+}
+
+static size_t notices(struct world *world, const char *words)
+{
+    struct site_node *authority = site_authority(world->site);
+    size_t count = 0;
+    for (size_t i = 0; i < site_event_count(authority); i++) {
+        const Groupseal__Secenv__Event *event = site_event(authority, i);
+        count += event->content_case == GROUPSEAL__SECENV__EVENT__CONTENT_NOTICE &&
+                         strstr(event->notice->text, words) != NULL
+                     ? 1
+                     : 0;
+    }
+    return count;
+}
+
+/* Two sites, a door at each; the group "all". The second MN-CSE and its door are the test's. */
+static void two_sites(struct world *world, struct hand **mn_2, struct hand **gate)
+{
+    *mn_2 = join(world->site, MN_2, IDENTITY_MN_CSE, NULL);
+    *gate = join(world->site, "//sp.example/mn-2/Cgate", IDENTITY_ADN_AE, MN_2);
+    Groupseal__Secenv__GroupCreate group = GROUPSEAL__SECENV__GROUP_CREATE__INIT;
+    char *sites[] = {(char *)(uintptr_t)MN_2, (char *)(uintptr_t)SITE_MN_CSE};
+    group.name = (char *)(uintptr_t) "all";
+    group.function = (char *)(uintptr_t) "door";
+    group.sites = sites;
+    group.n_sites = 2;
+    group.authority_only = 1;
+    assert_int_equal(operator_create(world->site, &group), OK);
+    assert_true(hand_authenticate(world->door_1));
+    assert_true(hand_authenticate(world->door_2));
+    assert_true(hand_authenticate(*mn_2));
+    assert_true(hand_authenticate(*gate));
+    site_settle(world->site);
+}
+
+/* An eviction is made all the same; the others have it, and the full one when it takes something again. */
+static void full_outbox_puts_off_its_peer_alone(void **state)
+{
+    struct world *world = *state;
+    struct site_node *authority = site_authority(world->site);
+    struct hand *mn_2 = NULL;
+    struct hand *gate = NULL;
+    two_sites(world, &mn_2, &gate);
+    uint64_t epoch = change_of(mn_2)->announcement->epoch;
+    world->mn->accept = HAND_SILENT;
+    site_online(authority, false);
+    outbox_fill(world, SITE_MN_CSE);
+    site_events_clear(authority);
+    hand_forget(world->mn);
+    assert_int_equal(operator_evict(world->site, DOOR_2), OK);
+    site_online(authority, true);
+    site_settle(world->site);
+    assert_true(change_of(mn_2)->announcement->epoch > epoch);
+    epoch = change_of(mn_2)->announcement->epoch;
+    assert_int_equal(hand_last(mn_2, DELTA)->roster_delta->n_removed, 1);
+    assert_true(notices(world, "for //sp.example/mn-1 are put off") > 0);
+    size_t told = notices(world, "are put off");
+    assert_int_equal(hand_count(world->mn, DELTA) + hand_count(world->mn, PAGE), 0);
+
+    /* An order goes where there is room, and says where not. */
+    Groupseal__Secenv__Reply *sent = operator_order(world->site, "all", "close", NULL, 0, 5000);
+    assert_int_equal(sent->code, OK);
+    site_settle(world->site);
+    assert_non_null(hand_last(mn_2, GROUPSEAL__ENVELOPE__RECORD_BODY__CONTENT_ORDER));
+    site_advance(world->site, 8000);
+    Groupseal__Secenv__Reply *report = operator_order_show(world->site, arena_view(sent->order->command_id));
+    assert_int_equal(report->code, OK);
+    assert_non_null(strstr(report->report->refused, "wait for //sp.example/mn-1 already"));
+    site_reply_free(sent);
+    site_reply_free(report);
+    sent = operator_order(world->site, "doors", "close", NULL, 0, 5000); /* at the full one alone */
+    assert_int_equal(sent->code, GROUPSEAL__SECENV__CODE__FULL);
+    site_reply_free(sent);
+
+    /* Told once, whatever comes of it; also not again after a start. */
+    site_advance(world->site, 60000);
+    site_restart(authority);
+    site_advance(world->site, 60000);
+    assert_int_equal(notices(world, "are put off"), told);
+    assert_int_equal(notices(world, "go on"), 0);
+
+    world->mn->accept = 0;
+    outbox_make_room(world, SITE_MN_CSE);
+    site_advance(world->site, 120000);
+    assert_int_equal(notices(world, "go on"), told);
+    assert_true(hand_count(world->mn, DELTA) + hand_count(world->mn, PAGE) > 0);
+    assert_int_equal(change_of(world->mn)->announcement->epoch,
+                     strcmp(change_of(world->mn)->group, "all") == 0 ? epoch : 4);
+    hand_free(mn_2);
+    hand_free(gate);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -616,6 +742,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(beats, setup, teardown),
         cmocka_unit_test_setup_teardown(offline_and_back, setup, teardown),
         cmocka_unit_test_setup_teardown(each_site_has_its_own, setup, teardown),
+        cmocka_unit_test_setup_teardown(full_outbox_puts_off_its_peer_alone, setup, teardown),
     };
     return cmocka_run_group_tests_name("authority_group", tests, NULL, NULL);
 }

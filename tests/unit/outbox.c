@@ -320,6 +320,18 @@ static void rolled_back_requests(void **state)
     assert_int_equal(accept_item(post, DOOR, item, 0, slot), RESULT_OK);
 }
 
+static enum result send_never(void *context, const char *owner, const char *peer, const char *slot,
+                              Groupseal__Envelope__RecordBody *body, unsigned attempts)
+{
+    (void)owner;
+    (void)peer;
+    (void)slot;
+    (void)body;
+    (void)attempts;
+    (*(size_t *)context)++;
+    return RESULT_NOT_READY;
+}
+
 static void is_bounded(void **state)
 {
     struct post *post = *state;
@@ -331,10 +343,22 @@ static void is_bounded(void **state)
         (void)put(post, DOOR, slot, "x");
     }
     assert_int_equal(put_result(post, DOOR, "one more", "x", NULL), RESULT_FULL);
-    (void)put(post, LAMP, "one more", "x"); /* another peer's */
+    (void)put(post, DOOR, "slot 9", "newer"); /* takes no more room than the older one */
+    (void)put(post, LAMP, "one more", "x");   /* another peer's */
     assert_int_equal(outbox_drop_slot(post->outbox, OWNER, DOOR, "slot 7", &why), RESULT_OK);
     (void)put(post, DOOR, "one more", "x");
     assert_int_equal(store_commit(post->place->store, &why), RESULT_OK);
+    /* What is dropped leaves nothing behind, though nobody is ever in reach. */
+    post->answer = RESULT_NOT_READY;
+    while (outbox_next(post->outbox) != UINT64_MAX) {
+        size_t sent = 0;
+        assert_int_equal(outbox_run(post->outbox, send_never, &sent, post->arena, &why), RESULT_OK);
+        arena_reset(post->arena);
+    }
+    assert_int_equal(outbox_drop_slot(post->outbox, OWNER, DOOR, "slot 8", &why), RESULT_OK);
+    assert_int_equal(outbox_next(post->outbox), post->place->now_us);
+    assert_int_equal(run(post), 0);
+    assert_int_equal(outbox_next(post->outbox), UINT64_MAX);
     memset(slot, 's', sizeof(slot) - 1);
     slot[sizeof(slot) - 1] = '\0';
     assert_int_equal(put_result(post, LAMP, slot, "x", NULL), RESULT_INVALID);

@@ -14,6 +14,11 @@ void audit_count(enum audit_counter counter)
     counters[counter]++;
 }
 
+void audit_add(enum audit_counter counter, uint64_t amount)
+{
+    counters[counter] += amount;
+}
+
 uint64_t audit_value(enum audit_counter counter)
 {
     return counters[counter];

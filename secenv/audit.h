@@ -33,6 +33,8 @@
     X(ANNOUNCEMENTS_REFUSED, "announcements_refused")                                                        \
     X(COMMANDS_ORDERED, "commands_ordered") /* authority */                                                  \
     X(COMMANDS_SEALED, "commands_sealed")   /* MN-CSE, each sealing */                                       \
+    X(COMMANDS_SEAL_US, "commands_seal_us") /* MN-CSE: microseconds that these took, summed up */            \
+    X(COMMANDS_OWN, "commands_own")         /* MN-CSE: commands of its own */                                \
     X(COMMANDS_OPENED, "commands_opened")   /* member: given to the application */                           \
     X(COMMANDS_DUPLICATE, "commands_duplicate")                                                              \
     X(COMMANDS_REPLAYED, "commands_replayed")                                                                \
@@ -46,6 +48,7 @@
     X(SYNCS_DONE, "syncs_done")                                                                              \
     X(RECEIPTS_SEALED, "receipts_sealed")                                                                    \
     X(RECEIPTS_TAKEN, "receipts_taken")                                                                      \
+    X(RECEIPTS_LATE, "receipts_late") /* MN-CSE: the first answer came after the response window */          \
     X(RECEIPTS_REFUSED, "receipts_refused")                                                                  \
     X(REQUESTS_REFUSED, "requests_refused") /* not in the table of the socket */                             \
     X(COMMITS, "commits")
@@ -58,6 +61,7 @@ enum audit_counter {
 };
 
 void audit_count(enum audit_counter counter);
+void audit_add(enum audit_counter counter, uint64_t amount);
 uint64_t audit_value(enum audit_counter counter);
 const char *audit_name(enum audit_counter counter);
 

@@ -100,8 +100,9 @@ static enum result seal_signature_check(struct reception *reception, struct reas
     enum result result = order_hash(command->order, membership->instance, membership->incarnation,
                                     arena_view(command->body), hash);
     if (result == RESULT_OK) {
-        result = seal_check(&reception->opening.context, command->seal_expires_ms, hash,
-                            arena_view(reception->relay->key), arena_view(command->seal_signature));
+        result = (order_is_relays(command->order) ? seal_order_check : seal_check)(
+            &reception->opening.context, command->seal_expires_ms, hash, arena_view(reception->relay->key),
+            arena_view(command->seal_signature));
     }
     if (result != RESULT_OK) {
         audit_count(AUDIT_COMMANDS_REFUSED);
@@ -195,10 +196,24 @@ static const char *order_objection(const struct reception *reception,
     return NULL;
 }
 
+/* Who commands: the one that the order names, or the relay itself, whose seal signature is for both. */
+static const Groupseal__Envelope__Commander *commander_find(const struct reception *reception)
+{
+    const Groupseal__Envelope__Policy *policy = membership_policy(reception->membership);
+    const Groupseal__Envelope__Order *order = reception->command->order;
+    return order_is_relays(order) ? policy_commanding_relay(policy, reception->relay)
+                                  : policy_commander(policy, order->commander, reception->sync->site);
+}
+
+/* Limits and site; and the signature, where the seal's is not the commander's too. */
 static enum result order_signature_check(const struct reception *reception,
                                          const Groupseal__Envelope__Commander *commander, struct reason *why)
 {
     const struct membership *membership = reception->membership;
+    const Groupseal__Envelope__Order *order = reception->command->order;
+    if (order_is_relays(order)) {
+        return order_at_site(order, reception->sync->site, why);
+    }
     enum result result = order_check(reception->command->order, membership->instance, membership->incarnation,
                                      reception->sync->site, arena_view(reception->command->body),
                                      arena_view(commander->key), why);
@@ -246,8 +261,7 @@ static enum result command_decide(struct reception *reception, struct reason *wh
     const Groupseal__Envelope__Order *order = reception->command->order;
     struct command_row row;
     bool known = false;
-    const Groupseal__Envelope__Commander *commander =
-        policy_commander(membership_policy(membership), order->commander, reception->sync->site);
+    const Groupseal__Envelope__Commander *commander = commander_find(reception);
     GUARD(command_table_find(membership, order->command_id.data, &row, &known, why));
     const char *objection = order_objection(reception, commander);
     if (commander != NULL) {

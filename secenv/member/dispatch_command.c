@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "secenv/audit.h"
+#include "secenv/member/commanding.h"
 #include "secenv/member/dispatch_store.h"
 #include "secenv/member/event.h"
 #include "secenv/member/group_seal.h"
@@ -140,25 +141,37 @@ enum result dispatch_drop(struct relay *relay, struct reason *why)
 
 /* ---- sealing ---- */
 
+static enum result command_sign(const struct seal_context *context, const struct dispatch *dispatch,
+                                const OrderRequest *request, const struct signing_key *signing,
+                                uint8_t signature[SIGNATURE_SIZE])
+{
+    uint8_t hash[HASH_SIZE];
+    GUARD(
+        order_hash(request->order, context->instance, context->incarnation, arena_view(request->body), hash));
+    return (dispatch->own ? seal_order_sign : seal_sign)(context, dispatch->seal_expires_ms, hash, signing,
+                                                         signature);
+}
+
 /* The commander's name is left out where the policy has only one: it is not part of what is signed. */
 static enum result command_seal(struct relay *relay, const struct dispatch *dispatch, OrderRequest *request,
                                 struct buffer *payload, struct reason *why)
 {
     struct membership *membership = relay->membership;
     struct seal_context context;
-    uint8_t hash[HASH_SIZE];
     uint8_t signature[SIGNATURE_SIZE];
     Groupseal__Envelope__Command command = GROUPSEAL__ENVELOPE__COMMAND__INIT;
     GUARD(group_seal_begin(membership, relay->site, GROUPSEAL__ENVELOPE__KIND__KIND_COMMAND, &context, why));
+    if (dispatch->own && !dispatch_may_command(relay)) {
+        return result_fail(why, RESULT_REFUSED, "%s may no longer command in %s",
+                           membership->identity->identity.name, membership->group);
+    }
     if (membership_policy(membership)->n_commanders == 1) {
         request->order->commander = (char *)"";
     }
     command.order = request->order;
     command.body = request->body;
     command.seal_expires_ms = dispatch->seal_expires_ms;
-    GUARD(order_hash(request->order, membership->instance, membership->incarnation, arena_view(request->body),
-                     hash));
-    GUARD(seal_sign(&context, command.seal_expires_ms, hash, &membership->identity->signing, signature));
+    GUARD(command_sign(&context, dispatch, request, &membership->identity->signing, signature));
     command.seal_signature = arena_field(BYTES_OF(signature));
     return group_seal_message(membership, &context, &command.base, payload);
 }
@@ -168,6 +181,7 @@ static enum result dispatch_seal(struct relay *relay, struct dispatch *dispatch,
 {
     OrderRequest *request = NULL;
     struct buffer payload = BUFFER_EMPTY(OBJECT_LIMIT);
+    uint64_t begun = now_us(relay);
     GUARD(dispatch_store_request(relay, dispatch->id, arena, &request, why));
     enum result result = command_seal(relay, dispatch, request, &payload, why);
     if (result == RESULT_OK) {
@@ -180,6 +194,7 @@ static enum result dispatch_seal(struct relay *relay, struct dispatch *dispatch,
     buffer_clear(&payload);
     if (result == RESULT_OK) {
         audit_count(AUDIT_COMMANDS_SEALED);
+        audit_add(AUDIT_COMMANDS_SEAL_US, now_us(relay) - begun);
         dispatch->sealed_us = now_us(relay);
         dispatch->seal_due_us = NEVER;
     }
@@ -300,6 +315,7 @@ static enum result dispatch_fill(const struct relay *relay, const OrderRequest *
 {
     memcpy(dispatch->id, request->order->command_id.data, COMMAND_ID_SIZE);
     dispatch->everyone = request->order->n_targets == 0;
+    dispatch->own = order_is_relays(request->order);
     dispatch->expires_ms = request->order->expires_ms;
     dispatch->seal_due_us = NEVER;
     GUARD(command_clock_ms(relay, &dispatch->sealed_ms, why));
@@ -338,11 +354,26 @@ static enum result dispatch_begin(struct relay *relay, const OrderRequest *reque
     return RESULT_OK;
 }
 
+/* Its time, and room; then it begins. */
+static enum result order_accept(struct relay *relay, const OrderRequest *request, bool *expired,
+                                struct reason *why)
+{
+    uint64_t remaining_ms = 0;
+    if (overdue_refuses(relay->membership)) { /* who sends an order is there: the beat is on its way too */
+        return result_fail(why, RESULT_NOT_READY, "news of the group are overdue");
+    }
+    GUARD(order_remaining(relay, request->order, &remaining_ms, expired, why));
+    if (relay->dispatches.count == DISPATCHES_LIMIT) {
+        return result_fail(why, RESULT_FULL, "%u commands of %s are under way already", DISPATCHES_LIMIT,
+                           relay->membership->group);
+    }
+    return dispatch_begin(relay, request, remaining_ms, why);
+}
+
 enum result dispatch_take_order(struct identity_state *identity, const OrderRequest *request, bool *expired,
                                 struct reason *why)
 {
     const struct membership *membership = membership_find(identity, request->group);
-    uint64_t remaining_ms = 0;
     if (membership == NULL) {
         return result_fail(why, RESULT_NOT_READY, "an order for %.64s, whose key package is not here yet",
                            request->group);
@@ -353,15 +384,38 @@ enum result dispatch_take_order(struct identity_state *identity, const OrderRequ
         return RESULT_EXISTS;
     }
     GUARD(order_authentic(relay, request, why));
-    if (overdue_refuses(membership)) { /* who sends an order is there: the beat is on its way too */
-        return result_fail(why, RESULT_NOT_READY, "news of the group are overdue");
+    return order_accept(relay, request, expired, why);
+}
+
+bool dispatch_may_command(const struct relay *relay)
+{
+    const struct membership *membership = relay->membership;
+    const Groupseal__Envelope__Policy *policy = membership_policy(membership);
+    const Groupseal__Envelope__Relay *self =
+        policy == NULL ? NULL
+                       : policy_relay(policy, relay->site, membership->incarnation, membership->serial);
+    return self != NULL && policy_commanding_relay(policy, self) != NULL;
+}
+
+enum result dispatch_own_order(struct relay *relay, const OrderRequest *request, struct reason *why)
+{
+    const struct membership *membership = relay->membership;
+    bool expired = false;
+    GUARD(order_place_check(membership, request, why));
+    if (dispatch_find(relay, arena_view(request->order->command_id)) != NULL) {
+        return RESULT_EXISTS;
     }
-    GUARD(order_remaining(relay, request->order, &remaining_ms, expired, why));
-    if (relay->dispatches.count == DISPATCHES_LIMIT) {
-        return result_fail(why, RESULT_FULL, "%u commands of %s are under way already", DISPATCHES_LIMIT,
-                           relay->membership->group);
+    if (!dispatch_may_command(relay)) {
+        return result_fail(why, RESULT_REFUSED,
+                           "the policy of %s does not let %s command: see --mn-cse-commands of in-cse(1)",
+                           membership->group, membership->identity->identity.name);
     }
-    return dispatch_begin(relay, request, remaining_ms, why);
+    return order_accept(relay, request, &expired, why);
+}
+
+const struct dispatch *dispatch_show(const struct relay *relay, struct bytes id)
+{
+    return dispatch_find(relay, id);
 }
 
 /* ---- receipts ---- */
@@ -434,6 +488,9 @@ enum result dispatch_receipt(struct relay *relay, const struct roster_member *me
     changed.outcome = receipt->outcome;
     (void)snprintf(changed.detail, sizeof(changed.detail), "%s", receipt->detail);
     GUARD(dispatch_store_target(relay, dispatch->id, &changed, why));
+    if (changed.late && !target->late) {
+        audit_count(AUDIT_RECEIPTS_LATE);
+    }
     *target = changed;
     report_ask(relay, dispatch);
     return RESULT_OK;
@@ -455,6 +512,9 @@ static enum result report_turn(struct relay *relay, struct dispatch *dispatch, b
     dispatch->revision++;
     dispatch->complete = complete;
     dispatch->report_due_us = NEVER;
+    if (dispatch->own) {
+        return commanding_report(relay, dispatch, why);
+    }
     enum result result = report_put(relay, dispatch, why);
     if (result == RESULT_FULL) { /* the outbox: the authority has been away for long */
         dispatch->report_due_us = now_us(relay) + REPORT_RETRY_US;

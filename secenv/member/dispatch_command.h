@@ -28,6 +28,7 @@ struct dispatch {
     struct dispatch *next;
     uint8_t id[COMMAND_ID_SIZE];
     bool everyone;            /* no targets named: who joins later answers too */
+    bool own;                 /* this MN-CSE commands: the owner gets the report, not the authority */
     uint64_t expires_ms;      /* the order's own, wall clock */
     uint64_t seal_expires_ms; /* command clock, fixed when it was accepted */
     uint64_t sealed_ms;       /* command clock, when it was sealed first */
@@ -58,6 +59,15 @@ enum result dispatch_drop(struct relay *relay, struct reason *why) MUST_USE;
 enum result dispatch_take_order(struct identity_state *identity,
                                 const Groupseal__Envelope__OrderRequest *request, bool *expired,
                                 struct reason *why) MUST_USE;
+/* An order of this MN-CSE's own, with neither commander nor signature: where the policy lets it. Else as
+ * above.
+ */
+enum result dispatch_own_order(struct relay *relay, const Groupseal__Envelope__OrderRequest *request,
+                               struct reason *why) MUST_USE;
+/* True where the policy makes this MN-CSE a commander at its site. */
+bool dispatch_may_command(const struct relay *relay);
+/* The command with this id, or NULL. */
+const struct dispatch *dispatch_show(const struct relay *relay, struct bytes id);
 /* A receipt whose signature is that member's. */
 enum result dispatch_receipt(struct relay *relay, const struct roster_member *member,
                              const Groupseal__Envelope__Receipt *receipt, struct reason *why) MUST_USE;

@@ -16,7 +16,13 @@ const char dispatch_schema[] =
     "CREATE TABLE IF NOT EXISTS dispatch_target ("
     " identity TEXT NOT NULL, grp TEXT NOT NULL, id BLOB NOT NULL, name TEXT NOT NULL,"
     " outcome INTEGER NOT NULL, detail TEXT NOT NULL, late INTEGER NOT NULL,"
-    " PRIMARY KEY (identity, grp, id, name)) WITHOUT ROWID;";
+    " PRIMARY KEY (identity, grp, id, name)) WITHOUT ROWID;"
+    "CREATE TABLE IF NOT EXISTS dispatch_own (" /* those that this MN-CSE has ordered itself */
+    " identity TEXT NOT NULL, grp TEXT NOT NULL, id BLOB NOT NULL,"
+    " PRIMARY KEY (identity, grp, id)) WITHOUT ROWID;"
+    "CREATE TRIGGER IF NOT EXISTS dispatch_own_gone AFTER DELETE ON dispatch BEGIN"
+    " DELETE FROM dispatch_own WHERE identity = OLD.identity AND grp = OLD.grp AND id = OLD.id;"
+    "END;";
 
 #define PURPOSE_SIZE 300u
 
@@ -66,6 +72,7 @@ static enum result dispatch_row(void *context, const struct store_row *row, stru
     dispatch->sealed_ms = row_u64(row, 4);
     dispatch->revision = (uint32_t)row_int(row, 5);
     dispatch->complete = row_int(row, 6) != 0;
+    dispatch->own = row_int(row, 7) != 0;
     dispatch->next = relay->dispatches.first;
     relay->dispatches.first = dispatch;
     relay->dispatches.count++;
@@ -92,8 +99,9 @@ static enum result target_row(void *context, const struct store_row *row, struct
 enum result dispatch_store_load(struct relay *relay, struct reason *why)
 {
     GUARD(store_query(store_of(relay), why, dispatch_row, relay,
-                      "SELECT id, everyone, expires_ms, seal_expires_ms, sealed_ms, revision, complete"
-                      " FROM dispatch WHERE identity = ? AND grp = ?",
+                      "SELECT id, everyone, expires_ms, seal_expires_ms, sealed_ms, revision, complete,"
+                      " EXISTS (SELECT 1 FROM dispatch_own o WHERE o.identity = d.identity AND o.grp = d.grp"
+                      " AND o.id = d.id) FROM dispatch d WHERE identity = ? AND grp = ?",
                       "tt", owner_of(relay), group_of(relay)));
     for (struct dispatch *dispatch = relay->dispatches.first; dispatch != NULL; dispatch = dispatch->next) {
         GUARD(store_query(store_of(relay), why, target_row, dispatch,
@@ -136,6 +144,11 @@ enum result dispatch_store_add(const struct relay *relay, const struct dispatch 
         result = request_store(relay, dispatch, buffer_bytes(&packed), why);
     }
     buffer_clear(&packed);
+    if (result == RESULT_OK && dispatch->own) {
+        result =
+            store_run(store_of(relay), why, "INSERT INTO dispatch_own (identity, grp, id) VALUES (?, ?, ?)",
+                      "ttb", owner_of(relay), group_of(relay), BYTES_OF(dispatch->id));
+    }
     for (size_t i = 0; result == RESULT_OK && i < dispatch->target_count; i++) {
         result = dispatch_store_target(relay, dispatch->id, &dispatch->targets[i], why);
     }

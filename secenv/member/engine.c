@@ -9,6 +9,7 @@
 #include "secenv/member/ack.h"
 #include "secenv/member/command.h"
 #include "secenv/member/command_table.h"
+#include "secenv/member/commanding.h"
 #include "secenv/member/news.h"
 #include "secenv/member/record.h"
 #include "secenv/member/relay.h"
@@ -197,6 +198,35 @@ static enum result finished_request(struct identity_state *identity,
     return command_finished(membership, finished->command_id.data, finished->done, finished->detail, why);
 }
 
+static enum result command_request(struct identity_state *identity, const Groupseal__Secenv__Command *command,
+                                   struct arena *arena, Reply *reply, struct reason *why)
+{
+    struct membership *membership = NULL;
+    Groupseal__Secenv__OrderSent *sent = arena_alloc(arena, sizeof(*sent));
+    uint8_t *id = arena_alloc(arena, COMMAND_ID_SIZE);
+    if (sent == NULL || id == NULL) {
+        return result_fail(why, RESULT_INTERNAL, "no room for a command");
+    }
+    GUARD(membership_wanted(identity, command->group, &membership, why));
+    GUARD(commanding_order(membership, command, id, why));
+    groupseal__secenv__order_sent__init(sent);
+    sent->command_id = arena_field((struct bytes){id, COMMAND_ID_SIZE});
+    reply->content_case = GROUPSEAL__SECENV__REPLY__CONTENT_ORDER;
+    reply->order = sent;
+    return RESULT_OK;
+}
+
+static enum result command_show_request(struct identity_state *identity,
+                                        const Groupseal__Secenv__CommandShow *show, struct arena *arena,
+                                        Reply *reply, struct reason *why)
+{
+    struct membership *membership = NULL;
+    GUARD(membership_wanted(identity, show->group, &membership, why));
+    GUARD(commanding_show(membership, arena_view(show->command_id), show->page, arena, &reply->report, why));
+    reply->content_case = GROUPSEAL__SECENV__REPLY__CONTENT_REPORT;
+    return RESULT_OK;
+}
+
 static const char *request_identity(const ToSecenv *request)
 {
     switch (request->request_case) {
@@ -214,6 +244,10 @@ static const char *request_identity(const ToSecenv *request)
         return request->speak->identity;
     case GROUPSEAL__SECENV__TO_SECENV__REQUEST_FINISHED:
         return request->finished->identity;
+    case GROUPSEAL__SECENV__TO_SECENV__REQUEST_COMMAND:
+        return request->command->identity;
+    case GROUPSEAL__SECENV__TO_SECENV__REQUEST_COMMAND_SHOW:
+        return request->command_show->identity;
     default:
         return NULL;
     }
@@ -239,6 +273,10 @@ static enum result owner_request(struct identity_state *identity, const struct e
         return heard_request(identity, request->heard, arena, why);
     case GROUPSEAL__SECENV__TO_SECENV__REQUEST_SPEAK:
         return speak_request(identity, request->speak, arena, reply, why);
+    case GROUPSEAL__SECENV__TO_SECENV__REQUEST_COMMAND:
+        return command_request(identity, request->command, arena, reply, why);
+    case GROUPSEAL__SECENV__TO_SECENV__REQUEST_COMMAND_SHOW:
+        return command_show_request(identity, request->command_show, arena, reply, why);
     default:
         return finished_request(identity, request->finished, why);
     }

@@ -132,6 +132,14 @@ enum result event_roster(const struct identity_state *identity, const struct ros
     return event_emit(identity, &event);
 }
 
+enum result event_report(const struct identity_state *identity, Groupseal__Secenv__OrderReport *report)
+{
+    Groupseal__Secenv__Event event = GROUPSEAL__SECENV__EVENT__INIT;
+    event.content_case = GROUPSEAL__SECENV__EVENT__CONTENT_REPORT;
+    event.report = report;
+    return event_emit(identity, &event);
+}
+
 static enum log_level severity_level(Groupseal__Secenv__Severity severity)
 {
     switch (severity) {

@@ -43,6 +43,10 @@ struct roster_page_event {
 enum result event_roster(const struct identity_state *identity,
                          const struct roster_page_event *page) MUST_USE;
 
+/* Of a command of this MN-CSE's own. */
+enum result event_report(const struct identity_state *identity,
+                         Groupseal__Secenv__OrderReport *report) MUST_USE;
+
 /* To the owner's log, and to secenv's own. */
 enum result event_notice(const struct identity_state *identity, Groupseal__Secenv__Severity severity,
                          const char *format, ...) __attribute__((format(printf, 3, 4))) MUST_USE;

@@ -73,6 +73,7 @@ static enum result group_status(struct membership *membership, struct arena *are
     status->members = membership->relay == NULL ? 0 : (uint32_t)membership->relay->roster.count;
     status->synchronised = all_synchronised(membership);
     status->overdue = overdue_is(membership);
+    status->commander = membership->relay != NULL && dispatch_may_command(membership->relay);
     status->sites = sites;
     for (size_t i = 0; i < membership->site_count; i++) {
         sites[status->n_sites++] = membership->sites[i].site;

@@ -70,6 +70,9 @@ enum result policy_check(const Groupseal__Envelope__Policy *policy, struct bytes
 /* The relay with this serial at this site, or NULL. */
 const Groupseal__Envelope__Relay *policy_relay(const Groupseal__Envelope__Policy *policy, const char *site,
                                                uint64_t incarnation, uint64_t serial);
+/* The commander that this relay is at its site, by name and key, or NULL. */
+const Groupseal__Envelope__Commander *policy_commanding_relay(const Groupseal__Envelope__Policy *policy,
+                                                              const Groupseal__Envelope__Relay *relay);
 /* The commander of this name (empty or NULL: the only one) that may command at this site, or NULL. */
 const Groupseal__Envelope__Commander *policy_commander(const Groupseal__Envelope__Policy *policy,
                                                        const char *name, const char *site);
@@ -97,6 +100,11 @@ enum result order_sign(Groupseal__Envelope__Order *order, const uint8_t instance
 enum result order_check(const Groupseal__Envelope__Order *order, const uint8_t instance[INSTANCE_SIZE],
                         uint64_t incarnation, const char *site, struct bytes body, struct bytes commander_key,
                         struct reason *why) MUST_USE;
+/* RESULT_REFUSED where the site is not among the order's; order_check sees to it too. */
+enum result order_at_site(const Groupseal__Envelope__Order *order, const char *site,
+                          struct reason *why) MUST_USE;
+/* True where no commander has signed it: the relay that seals it commands. */
+bool order_is_relays(const Groupseal__Envelope__Order *order);
 bool order_targets(const Groupseal__Envelope__Order *order, const char *name);
 
 /* seal.c: group messages */
@@ -130,6 +138,13 @@ enum result seal_sign(const struct seal_context *context, uint64_t seal_expires_
 enum result seal_check(const struct seal_context *context, uint64_t seal_expires_ms,
                        const uint8_t hash[HASH_SIZE], struct bytes relay_key,
                        struct bytes signature) MUST_USE;
+/* Of a relay that orders the command itself: one signature, for seal and order. */
+enum result seal_order_sign(const struct seal_context *context, uint64_t seal_expires_ms,
+                            const uint8_t hash[HASH_SIZE], const struct signing_key *relay,
+                            uint8_t signature[SIGNATURE_SIZE]) MUST_USE;
+enum result seal_order_check(const struct seal_context *context, uint64_t seal_expires_ms,
+                             const uint8_t hash[HASH_SIZE], struct bytes relay_key,
+                             struct bytes signature) MUST_USE;
 enum result sync_hash(const Groupseal__Envelope__SyncReply *reply, uint8_t out[HASH_SIZE]) MUST_USE;
 
 /* Member's signature over a message or an ack. */

@@ -66,6 +66,13 @@ enum result order_sign(Order *order, const uint8_t instance[INSTANCE_SIZE], uint
     return list_sign(&list, commander, signature, &order->signature);
 }
 
+enum result order_at_site(const Order *order, const char *site, struct reason *why)
+{
+    return sites_include(order->sites, order->n_sites, site)
+               ? RESULT_OK
+               : result_fail(why, RESULT_REFUSED, "the order is not for site %s", site);
+}
+
 enum result order_check(const Order *order, const uint8_t instance[INSTANCE_SIZE], uint64_t incarnation,
                         const char *site, struct bytes body, struct bytes commander_key, struct reason *why)
 {
@@ -73,10 +80,12 @@ enum result order_check(const Order *order, const uint8_t instance[INSTANCE_SIZE
     GUARD(order_limits(order, body, why));
     GUARD(order_list(order, instance, incarnation, body, &list));
     GUARD(list_check(&list, commander_key, order->signature, "order", "a commander", why));
-    if (!sites_include(order->sites, order->n_sites, site)) {
-        return result_fail(why, RESULT_REFUSED, "the order is not for site %s", site);
-    }
-    return RESULT_OK;
+    return order_at_site(order, site, why);
+}
+
+bool order_is_relays(const Order *order)
+{
+    return order->signature.len == 0 && text_empty(order->commander);
 }
 
 bool order_targets(const Order *order, const char *name)

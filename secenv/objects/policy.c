@@ -206,3 +206,10 @@ const Commander *policy_commander(const Policy *policy, const char *name, const 
     }
     return found != NULL && sites_include(found->sites, found->n_sites, site) ? found : NULL;
 }
+
+const Commander *policy_commanding_relay(const Policy *policy, const Relay *relay)
+{
+    const Commander *commander = policy_commander(policy, relay->name, relay->site);
+    return commander != NULL && bytes_equal(arena_view(commander->key), arena_view(relay->key)) ? commander
+                                                                                                : NULL;
+}

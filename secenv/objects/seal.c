@@ -168,15 +168,19 @@ out:
 
 /* ---- the relay's signature ---- */
 
-static enum result seal_list(const struct seal_context *context, uint64_t seal_expires_ms,
+static const char label_seal[] = "seal";
+static const char label_seal_and_order[] = "seal and order";
+
+static enum result seal_list(const char *label, const struct seal_context *context, uint64_t seal_expires_ms,
                              const uint8_t hash[HASH_SIZE], struct fields *list)
 {
     GUARD(context_check(context));
-    if (!kind_is_relays(context->kind) || (context->kind == SYNC && seal_expires_ms != 0)) {
+    if (!kind_is_relays(context->kind) || (context->kind == SYNC && seal_expires_ms != 0) ||
+        (context->kind == SYNC && label == label_seal_and_order)) {
         return RESULT_INVALID;
     }
     fields_init(list);
-    fields_label(list, "seal");
+    fields_label(list, label);
     fields_fix(list, instance_of(context), INSTANCE_SIZE);
     fields_text(list, context->site);
     fields_u8(list, (uint8_t)context->kind);
@@ -190,25 +194,52 @@ static enum result seal_list(const struct seal_context *context, uint64_t seal_e
     return RESULT_OK;
 }
 
-enum result seal_sign(const struct seal_context *context, uint64_t seal_expires_ms,
-                      const uint8_t hash[HASH_SIZE], const struct signing_key *relay,
-                      uint8_t signature[SIGNATURE_SIZE])
+static enum result seal_sign_as(const char *label, const struct seal_context *context,
+                                uint64_t seal_expires_ms, const uint8_t hash[HASH_SIZE],
+                                const struct signing_key *relay, uint8_t signature[SIGNATURE_SIZE])
 {
     struct fields list;
-    GUARD(seal_list(context, seal_expires_ms, hash, &list));
+    GUARD(seal_list(label, context, seal_expires_ms, hash, &list));
     enum result result = signature_make(relay, &list, signature);
     fields_clear(&list);
     return result;
 }
 
-enum result seal_check(const struct seal_context *context, uint64_t seal_expires_ms,
-                       const uint8_t hash[HASH_SIZE], struct bytes relay_key, struct bytes signature)
+static enum result seal_check_as(const char *label, const struct seal_context *context,
+                                 uint64_t seal_expires_ms, const uint8_t hash[HASH_SIZE],
+                                 struct bytes relay_key, struct bytes signature)
 {
     struct fields list;
-    GUARD(seal_list(context, seal_expires_ms, hash, &list));
+    GUARD(seal_list(label, context, seal_expires_ms, hash, &list));
     enum result result = signature_check(relay_key, &list, signature);
     fields_clear(&list);
     return result;
+}
+
+enum result seal_sign(const struct seal_context *context, uint64_t seal_expires_ms,
+                      const uint8_t hash[HASH_SIZE], const struct signing_key *relay,
+                      uint8_t signature[SIGNATURE_SIZE])
+{
+    return seal_sign_as(label_seal, context, seal_expires_ms, hash, relay, signature);
+}
+
+enum result seal_check(const struct seal_context *context, uint64_t seal_expires_ms,
+                       const uint8_t hash[HASH_SIZE], struct bytes relay_key, struct bytes signature)
+{
+    return seal_check_as(label_seal, context, seal_expires_ms, hash, relay_key, signature);
+}
+
+enum result seal_order_sign(const struct seal_context *context, uint64_t seal_expires_ms,
+                            const uint8_t hash[HASH_SIZE], const struct signing_key *relay,
+                            uint8_t signature[SIGNATURE_SIZE])
+{
+    return seal_sign_as(label_seal_and_order, context, seal_expires_ms, hash, relay, signature);
+}
+
+enum result seal_order_check(const struct seal_context *context, uint64_t seal_expires_ms,
+                             const uint8_t hash[HASH_SIZE], struct bytes relay_key, struct bytes signature)
+{
+    return seal_check_as(label_seal_and_order, context, seal_expires_ms, hash, relay_key, signature);
 }
 
 enum result sync_hash(const Groupseal__Envelope__SyncReply *reply, uint8_t out[HASH_SIZE])

@@ -11,6 +11,7 @@
 #include "secenv/member/dispatch_store.h"
 #include "secenv/member/packed.h"
 #include "tests/unit/member_play.h"
+#include "tests/unit/operator.h"
 
 #define OPERATOR_CONNECTION SITE_OPERATOR_CONNECTION
 
@@ -78,14 +79,21 @@ const Groupseal__Secenv__Publish *play_last_of(struct play *play, Groupseal__Sec
 
 /* ---- the play ---- */
 
-struct play *play_new(size_t doors)
+static struct play *play_with(size_t doors, bool authority_only)
 {
+    Groupseal__Secenv__GroupCreate group = GROUPSEAL__SECENV__GROUP_CREATE__INIT;
+    char *sites[] = {(char *)SITE_MN_CSE};
+    group.name = (char *)PLAY_GROUP;
+    group.function = (char *)"door";
+    group.sites = sites;
+    group.n_sites = 1;
+    group.authority_only = authority_only;
     struct play *play = calloc(1, sizeof(*play));
     assert_non_null(play);
     play->site = site_new();
     site_carry(play->site, capture, play);
     play->mn = site_join(play->site, SITE_MN_CSE, IDENTITY_MN_CSE, CREDENTIALS_CERT, NULL, NULL);
-    site_group(play->site, PLAY_GROUP, "door", SITE_MN_CSE);
+    assert_int_equal(operator_create(play->site, &group), GROUPSEAL__SECENV__CODE__OK);
     play->door = site_join(play->site, PLAY_DOOR, IDENTITY_ADN_AE, CREDENTIALS_PSK, SITE_MN_CSE, "door");
     if (doors > 1) {
         play->door2 =
@@ -94,6 +102,16 @@ struct play *play_new(size_t doors)
     site_advance(play->site, 1000);
     assert_true(play_membership(play->door, PLAY_GROUP)->sites[0].synchronised);
     return play;
+}
+
+struct play *play_new(size_t doors)
+{
+    return play_with(doors, true);
+}
+
+struct play *play_new_commanding(size_t doors)
+{
+    return play_with(doors, false);
 }
 
 void play_free(struct play *play)
@@ -236,7 +254,8 @@ struct buffer play_forge(const struct forgery *forgery)
     struct seal_context signed_context = forgery->context;
     signed_context.kind = GROUPSEAL__ENVELOPE__KIND__KIND_COMMAND;
     signed_context.ae = "";
-    assert_int_equal(seal_sign(&signed_context, command.seal_expires_ms, hash, &forgery->relay, signature),
+    assert_int_equal((forgery->relay_commands ? seal_order_sign : seal_sign)(
+                         &signed_context, command.seal_expires_ms, hash, &forgery->relay, signature),
                      RESULT_OK);
     command.seal_signature = arena_field(BYTES_OF(signature));
     if (forgery->order_altered_after_sealing) {

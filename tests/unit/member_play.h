@@ -30,6 +30,8 @@ struct play {
 
 /* MN-CSE, one or two doors and their group; everybody has climbed and is synchronised. */
 struct play *play_new(size_t doors);
+/* The same, in a group whose MN-CSE may command. */
+struct play *play_new_commanding(size_t doors);
 void play_free(struct play *play);
 
 struct membership *play_membership(struct site_node *node, const char *group);
@@ -63,6 +65,7 @@ struct forgery {
     struct signing_key relay;
     struct secret epoch_key;
     enum aead aead;
+    bool relay_commands;              /* the seal signature is for the order too */
     bool order_altered_after_sealing; /* the seal signature is over what the order was */
 };
 

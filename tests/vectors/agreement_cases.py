@@ -551,9 +551,16 @@ class Cases:
             if spoilt:
                 spoil_message(self.random, thing)
             where = context.instance, context.incarnation
-            self.signed(thing.order, commander, "order", lambda order: objects.order_list(order, *where, thing.body))
+            if one_in(self.random, 3):  # the relay commands: one signature for both
+                thing.order.commander = ""
+                thing.order.signature = b""
+                label = "seal" if one_in(self.random, 4) else "seal and order"
+            else:
+                self.signed(thing.order, commander, "order",
+                            lambda order: objects.order_list(order, *where, thing.body))
+                label = "seal and order" if one_in(self.random, 8) else "seal"
             thing.seal_signature = self.over(lambda: messages.seal_signature(
-                context, thing.seal_expires_ms, objects.order_hash(thing.order, *where, thing.body), sender))
+                context, thing.seal_expires_ms, objects.order_hash(thing.order, *where, thing.body), sender, label))
         elif context.kind == messages.SYNC:
             thing = wire.new("SyncReply", floor=self.u64(), time_ms=self.u64(), nonces=[
                 self.random.randbytes(8) for _ in range(self.random.choice((0, 1, 2, 127, 128, 129)))])

@@ -87,9 +87,9 @@ def _relays(context, expires_ms):
     require(context.kind == COMMAND or expires_ms == 0, "a sync does not expire")
 
 
-def seal_signature(context, expires_ms, digest, seed):
+def seal_signature(context, expires_ms, digest, seed, label="seal"):
     _relays(context, expires_ms)
-    return sign(seed, "seal", seal_list(context, expires_ms, digest))
+    return sign(seed, label, seal_list(context, expires_ms, digest))
 
 
 def said_list(context, digest):
@@ -136,7 +136,12 @@ def check_inner(context, plaintext, relay_or_member, commander):
         command = wire.parse("Command", plaintext)
         require(command.HasField("order"), "no order")
         digest = objects.order_hash(command.order, context.instance, context.incarnation, command.body)
-        verify(relay_or_member, command.seal_signature, "seal", seal_list(context, command.seal_expires_ms, digest))
+        own = objects.order_is_relays(command.order)
+        verify(relay_or_member, command.seal_signature, "seal and order" if own else "seal",
+               seal_list(context, command.seal_expires_ms, digest))
+        if own:
+            objects.order_at_site(command.order, context.site)
+            return digest
         objects.order_check(command.order, context.instance, context.incarnation, context.site, command.body,
                             commander)
     elif context.kind == SYNC:

@@ -179,9 +179,17 @@ def order_hash(thing, instance, incarnation, body):
     return sha256(label("order") + order_list(thing, instance, incarnation, body))
 
 
+def order_is_relays(thing):
+    return not thing.signature and not thing.commander
+
+
+def order_at_site(thing, site):
+    require(not thing.sites or site in thing.sites, "not for this site")
+
+
 def order_check(thing, instance, incarnation, site, body, key):
     order_limits(thing, body)
-    require(not thing.sites or site in thing.sites, "not for this site")
+    order_at_site(thing, site)
     verify(key, thing.signature, "order", order_list(thing, instance, incarnation, body))
 
 

@@ -7,6 +7,7 @@ if(TARGET test_site)
     add_executable(attack_${part} ${CMAKE_CURRENT_SOURCE_DIR}/attack/${part}.c)
     target_link_libraries(attack_${part} PRIVATE groupseal_flags test_attack secenv_secret_note)
     add_test(NAME attack/${part} COMMAND attack_${part})
+    add_dependencies(unit_tests attack_${part}) # they run under sanitizers too
     if(EXISTS /dev/shm) # thousands of commits, each with an fsync
       set_tests_properties(attack/${part} PROPERTIES ENVIRONMENT TMPDIR=/dev/shm)
     endif()

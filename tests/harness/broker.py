@@ -5,7 +5,7 @@ import os
 import socket
 from pathlib import Path
 
-from harness.processes import Failure, free_ports, wait_until
+from harness.processes import Failure, clean_environment, free_ports, wait_until
 
 
 def accepts(port):
@@ -61,7 +61,11 @@ class Broker:
 
     def start(self):
         self.write()
-        self.process = self.processes.start("broker", ["mosquitto", "-c", self.configuration])
+        environment = clean_environment()
+        if "GROUPSEAL_BROKER_PRELOAD" in os.environ:
+            # A sanitizer's library, where the plugin is built with it and the broker is not.
+            environment["LD_PRELOAD"] = os.environ["GROUPSEAL_BROKER_PRELOAD"]
+        self.process = self.processes.start("broker", ["mosquitto", "-c", self.configuration], env=environment)
         wait_until(lambda: not self.process.running() or (accepts(self.certificate_port) and accepts(self.psk_port)),
                    10, "the broker listens")
         if not self.process.running():

@@ -184,7 +184,7 @@ static int filter_load(scmp_filter_ctx filter)
 static const char *obstacle(void)
 {
 #if defined(GROUPSEAL_UNCONFINED)
-    return "this is a test build, whose sanitizers do as they like";
+    return "this is a test build, whose sanitizers or counters do as they like";
 #else
     if (!PROCESSOR_KNOWN) {
         return "which are needed on this processor is not known";

@@ -4,7 +4,7 @@ add_library(secenv_service STATIC
   service/dispatch.c service/connection.c service/outgoing.c service/listener.c service/service.c
   service/confinement.c)
 target_link_libraries(secenv_service PUBLIC secenv_foundation groupseal_flags PRIVATE PkgConfig::SECCOMP)
-if(GROUPSEAL_SANITIZE OR GROUPSEAL_THREAD_SANITIZE)
+if(GROUPSEAL_SANITIZE OR GROUPSEAL_THREAD_SANITIZE OR GROUPSEAL_COVERAGE)
   target_compile_definitions(secenv_service PRIVATE GROUPSEAL_UNCONFINED)
 endif()
 

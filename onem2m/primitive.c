@@ -284,22 +284,59 @@ static bool timestamp_parse(const char *text, uint64_t *ms)
     return *rest == '\0';
 }
 
-bool onem2m_expired(const struct onem2m_primitive *primitive, uint64_t now_ms)
+bool onem2m_non_blocking(const struct onem2m_primitive *request)
 {
-    const cJSON *item = json_member(primitive->json, "rqet");
+    int type = json_number(json_member(request->json, "rt"), "rtv", 3);
+    return type == 1 || type == 2;
+}
+
+bool onem2m_wants_content(const struct onem2m_primitive *request)
+{
+    return json_number(request->json, "rcn", 1) != 0;
+}
+
+const char *onem2m_gid(const struct onem2m_primitive *request)
+{
+    return json_text(request->json, "gid");
+}
+
+size_t onem2m_group_target_count(const struct onem2m_primitive *request)
+{
+    return (size_t)cJSON_GetArraySize(json_member(request->json, "grtm"));
+}
+
+const char *onem2m_group_target(const struct onem2m_primitive *request, size_t at)
+{
+    const char *text = cJSON_GetStringValue(cJSON_GetArrayItem(json_member(request->json, "grtm"), (int)at));
+    return text != NULL ? text : "";
+}
+
+static bool time_passed(const struct onem2m_primitive *primitive, const char *name, uint64_t now_ms)
+{
+    const cJSON *item = json_member(primitive->json, name);
     if (item == NULL) {
         return false;
     }
     if (cJSON_IsNumber(item)) {
         return !(item->valuedouble > 0);
     }
-    const char *text = json_text(primitive->json, "rqet");
+    const char *text = json_text(primitive->json, name);
     size_t digits = strspn(text, "0123456789");
     if (digits > 0 && text[digits] == '\0') {
         return strspn(text, "0") == digits;
     }
     uint64_t until = 0;
     return !timestamp_parse(text, &until) || until <= now_ms;
+}
+
+bool onem2m_expired(const struct onem2m_primitive *primitive, uint64_t now_ms)
+{
+    return time_passed(primitive, "rqet", now_ms);
+}
+
+bool onem2m_result_expired(const struct onem2m_primitive *primitive, uint64_t now_ms)
+{
+    return time_passed(primitive, "rqet", now_ms) || time_passed(primitive, "rset", now_ms);
 }
 
 static bool text_set(struct onem2m_primitive *primitive, const char *name, const char *text)
@@ -336,6 +373,19 @@ struct onem2m_primitive *onem2m_response(enum onem2m_rsc rsc, const char *rqi, c
     return primitive_new("rsc", (int)rsc, to, fr, rqi);
 }
 
+struct onem2m_primitive *onem2m_copy(const struct onem2m_primitive *primitive)
+{
+    struct onem2m_primitive *copy = calloc(1, sizeof *copy);
+    if (copy != NULL) {
+        copy->json = cJSON_Duplicate(primitive->json, true);
+        if (copy->json != NULL) {
+            return copy;
+        }
+    }
+    free(copy);
+    return NULL;
+}
+
 bool onem2m_set_rqi(struct onem2m_primitive *primitive, const char *rqi)
 {
     return strnlen(rqi, ONEM2M_RQI_LIMIT + 1) <= ONEM2M_RQI_LIMIT && text_set(primitive, "rqi", rqi);
@@ -349,6 +399,27 @@ bool onem2m_set_to(struct onem2m_primitive *primitive, const char *to)
 bool onem2m_set_fr(struct onem2m_primitive *primitive, const char *fr)
 {
     return text_set(primitive, "fr", fr);
+}
+
+bool onem2m_set_gid(struct onem2m_primitive *primitive, const char *gid)
+{
+    return text_set(primitive, "gid", gid);
+}
+
+bool onem2m_set_aggregated(struct onem2m_primitive *response, struct onem2m_primitive *const *members,
+                           size_t count)
+{
+    cJSON *content = cJSON_CreateObject();
+    cJSON *list = cJSON_AddArrayToObject(cJSON_AddObjectToObject(content, "m2m:agr"), "m2m:rsp");
+    bool built = list != NULL;
+    for (size_t i = 0; built && i < count; i++) {
+        built = members[i] == NULL || cJSON_AddItemToArray(list, cJSON_Duplicate(members[i]->json, true));
+    }
+    if (built) {
+        return json_set(response->json, "pc", content);
+    }
+    cJSON_Delete(content);
+    return false;
 }
 
 char *onem2m_print(const struct onem2m_primitive *primitive, size_t *length)

@@ -30,12 +30,18 @@ enum onem2m_rsc {
     ONEM2M_REQUEST_TIMEOUT = 4008,
     ONEM2M_UNSUPPORTED_MEDIA_TYPE = 4015,
     ONEM2M_ORIGINATOR_HAS_NO_PRIVILEGE = 4103,
+    ONEM2M_GROUP_REQUEST_IDENTIFIER_EXISTS = 4104,
     ONEM2M_CONFLICT = 4105,
     ONEM2M_ORIGINATOR_NOT_AUTHENTICATED = 4106,
+    ONEM2M_NO_MEMBERS = 4109,
     ONEM2M_ALREADY_REGISTERED = 4117,
     ONEM2M_INTERNAL_SERVER_ERROR = 5000,
     ONEM2M_NOT_IMPLEMENTED = 5001,
     ONEM2M_TARGET_NOT_REACHABLE = 5103,
+    ONEM2M_NON_BLOCKING_NOT_SUPPORTED = 5206,
+    ONEM2M_NOT_ACCEPTABLE = 5207,
+    ONEM2M_GROUP_MEMBERS_NOT_RESPONDED = 5209,
+    ONEM2M_TOO_MANY_MEMBERS = 6010,
 };
 
 struct onem2m_primitive; /* a parsed or built primitive; owns its memory */
@@ -55,6 +61,17 @@ const char *onem2m_rqi(const struct onem2m_primitive *primitive);
 /* Request expiration (rqet): ISO 8601 basic UTC or milliseconds from now; true where it has passed at
  * `now_ms`. A value that is not a timestamp counts as passed. */
 bool onem2m_expired(const struct onem2m_primitive *primitive, uint64_t now_ms);
+/* The same of the result expiration (rset), or of the request expiration: whichever comes first. */
+bool onem2m_result_expired(const struct onem2m_primitive *primitive, uint64_t now_ms);
+
+/* The response may not come at once: rt.rtv is 1 or 2 (TS-0004 6.3.4.2.6). */
+bool onem2m_non_blocking(const struct onem2m_primitive *request);
+bool onem2m_wants_content(const struct onem2m_primitive *request); /* rcn is not 0 (6.3.4.2.7) */
+
+/* Group requests: their identifier (gid), "" where absent, and the members they are meant for (grtm). */
+const char *onem2m_gid(const struct onem2m_primitive *request);
+size_t onem2m_group_target_count(const struct onem2m_primitive *request);
+const char *onem2m_group_target(const struct onem2m_primitive *request, size_t at);
 
 /* New primitives. NULL: out of memory or over a limit. */
 struct onem2m_primitive *onem2m_request(enum onem2m_operation op, const char *to, const char *fr,
@@ -62,10 +79,20 @@ struct onem2m_primitive *onem2m_request(enum onem2m_operation op, const char *to
 struct onem2m_primitive *onem2m_response(enum onem2m_rsc rsc, const char *rqi, const char *to,
                                          const char *fr);
 
+/* NULL: out of memory. */
+struct onem2m_primitive *onem2m_copy(const struct onem2m_primitive *primitive);
+
 /* Forwarding (TS-0001 7.1.7): replaces rqi, everything else (fr too) stays. */
 bool onem2m_set_rqi(struct onem2m_primitive *primitive, const char *rqi);
 bool onem2m_set_to(struct onem2m_primitive *primitive, const char *to);
 bool onem2m_set_fr(struct onem2m_primitive *primitive, const char *fr);
+bool onem2m_set_gid(struct onem2m_primitive *primitive, const char *gid);
+
+/* pc = {"m2m:agr":{"m2m:rsp":[…]}}: the responses of a group's members (TS-0004 7.4.14.2), NULL ones left
+ * out.
+ */
+bool onem2m_set_aggregated(struct onem2m_primitive *response, struct onem2m_primitive *const *members,
+                           size_t count);
 
 /* pc = {"m2m:seci":{"sit":6,"eckm":base64}} (TS-0004 6.3.5.48). The getter decodes: false where there is none
  * or it is malformed;

@@ -124,6 +124,7 @@ struct agent *agent_new(const struct agent_settings *settings, const struct agen
     }
     agent->ports = *ports;
     exchanges_init(&agent->exchanges);
+    fanouts_init(&agent->fanouts);
     agent->rosters = rosters_new();
     if (agent->rosters == NULL) {
         snprintf(why, why_size, "out of memory");
@@ -140,7 +141,9 @@ void agent_free(struct agent *agent)
     if (agent == NULL) {
         return;
     }
+    fanouts_clear(&agent->fanouts);
     exchanges_clear(&agent->exchanges);
+    resources_clear(&agent->resources);
     peers_clear(&agent->peers);
     rosters_free(agent->rosters);
     free(agent);

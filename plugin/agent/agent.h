@@ -54,6 +54,9 @@ struct agent_ports {
     bool (*request)(void *context, uint64_t tag, const Groupseal__Secenv__ToSecenv *request,
                     enum agent_rank rank);
     void (*log)(void *context, enum agent_severity severity, const char *text);
+    /* Keeps a line (no line feed in it, not zero terminated) for agent_restore after the next start, without
+     * waiting for a disk. False: it may be lost. NULL: nothing is kept. */
+    bool (*keep)(void *context, const char *line, size_t length);
 };
 
 /* NULL: `why` says which setting is wrong and what to write. Both arguments are copied. */
@@ -64,6 +67,14 @@ void agent_free(struct agent *agent); /* NULL is allowed */
 /* Takes other settings while it runs; the ids must be the same. False: those before stay, `why` as above. */
 bool agent_configure(struct agent *agent, const struct agent_settings *settings, char *why, size_t why_size)
     __attribute__((warn_unused_result));
+
+/* ---- registrations and groups across restarts ---- */
+
+/* A line that was kept, in the order in which they were; before anything else. False: not such a line, or it
+ * does not fit to those before it. */
+bool agent_restore(struct agent *agent, const char *line, size_t length);
+/* Keeps all that is there anew: what a fresh file has to hold. Returns the number of lines. */
+size_t agent_keep_all(struct agent *agent);
 
 /* ---- the broker's questions ---- */
 
@@ -118,6 +129,9 @@ void agent_tick(struct agent *agent);
 
 #define AGENT_COUNTERS(X)                                                                                    \
     X(REGISTRATIONS, "registrations")                                                                        \
+    X(RESOURCES_SERVED, "resources_served")                                                                  \
+    X(FANOUTS, "fanouts")                                                                                    \
+    X(NOT_KEPT, "not_kept")                                                                                  \
     X(REQUESTS_FORWARDED, "requests_forwarded")                                                              \
     X(RESPONSES_RETURNED, "responses_returned")                                                              \
     X(REQUESTS_REFUSED, "requests_refused")                                                                  \

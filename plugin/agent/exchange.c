@@ -148,6 +148,22 @@ struct exchange *exchange_expired(struct exchanges *exchanges, uint64_t now_ms)
     return NULL;
 }
 
+struct exchange *exchange_only(const struct exchanges *exchanges, const char *target)
+{
+    struct exchange *exchange;
+    struct exchange *only = NULL;
+    TAILQ_FOREACH(exchange, &exchanges->waiting, order)
+    {
+        if (strcmp(exchange->target, target) == 0) {
+            if (only != NULL) {
+                return NULL;
+            }
+            only = exchange;
+        }
+    }
+    return only;
+}
+
 struct exchange *exchange_waiting(const struct exchanges *exchanges, enum exchange_kind kind)
 {
     struct exchange *exchange;

@@ -23,6 +23,8 @@ enum exchange_kind {
     EXCHANGE_FORWARDED, /* from an AE to the IN-CSE, or back */
     EXCHANGE_RECEIVED,  /* to this MN-CSE's secure environment */
     EXCHANGE_SENT,      /* from this MN-CSE's secure environment */
+    EXCHANGE_GATHERING, /* to a group's fanOutPoint: waits for the members */
+    EXCHANGE_MEMBER,    /* to one of those members */
 };
 
 /* Where a request came from and where its response goes. */
@@ -41,14 +43,16 @@ struct exchange {
     struct exchange_asker asker;
     char target[ONEM2M_ID_LIMIT + 1]; /* absolute: who has to answer */
     uint64_t token;                   /* EXCHANGE_SENT: secenv's */
+    struct fanout *fanout;            /* EXCHANGE_GATHERING */
+    struct fanout_item *item;         /* EXCHANGE_MEMBER */
     uint64_t deadline_ms;             /* monotonic: expiry, or how long the answer is kept */
     bool rqet;                        /* the deadline is the originator's own */
     unsigned *waiting;                /* the originator's count of exchanges not answered, or NULL */
     char *answer;                     /* kept for duplicates; may be NULL */
     size_t answer_length;
 
-    char asked[EXCHANGE_ASKED_LIMIT];     /* key: originator and rqi; "" for EXCHANGE_SENT */
-    char forwarded[ONEM2M_RQI_LIMIT + 1]; /* key: the rqi sent on; "" for EXCHANGE_LOCAL */
+    char asked[EXCHANGE_ASKED_LIMIT];     /* key: originator and rqi; "" for EXCHANGE_SENT and _MEMBER */
+    char forwarded[ONEM2M_RQI_LIMIT + 1]; /* key: the rqi sent on; "" where none was */
     struct table_link by_asked;
     struct table_link by_forwarded;
     TAILQ_ENTRY(exchange) order;
@@ -73,8 +77,9 @@ struct exchange *exchange_asked(const struct exchanges *exchanges, const char *i
 struct exchange *exchange_forwarded(const struct exchanges *exchanges, const char *rqi);
 
 /* A new exchange, not answered. `asker` and `waiting` (counted up now, and down when it is answered or
- * removed; outlives the exchange) are NULL for EXCHANGE_SENT, `forwarded` for EXCHANGE_LOCAL. An answered one
- * of the same originator and rqi gives way. NULL: the table is full, or out of memory. */
+ * removed; outlives the exchange) are NULL for EXCHANGE_SENT and _MEMBER, `forwarded` for EXCHANGE_LOCAL and
+ * _GATHERING. An answered one of the same originator and rqi gives way. NULL: the table is full, or out of
+ * memory. */
 struct exchange *exchange_add(struct exchanges *exchanges, enum exchange_kind kind,
                               const struct exchange_asker *asker, unsigned *waiting, const char *target,
                               const char *forwarded, uint64_t deadline_ms);
@@ -86,6 +91,9 @@ void exchange_remove(struct exchanges *exchanges, struct exchange *exchange);
 /* Drops answers that were kept long enough; returns one waiting exchange that has expired, or NULL. The
  * caller answers or removes it and asks again. */
 struct exchange *exchange_expired(struct exchanges *exchanges, uint64_t now_ms);
+
+/* The one exchange that waits for this target; NULL: none, or several. */
+struct exchange *exchange_only(const struct exchanges *exchanges, const char *target);
 
 /* The oldest waiting exchange of this kind, or NULL. */
 struct exchange *exchange_waiting(const struct exchanges *exchanges, enum exchange_kind kind);

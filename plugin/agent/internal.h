@@ -5,9 +5,12 @@
 #include "plugin/agent/access.h"
 #include "plugin/agent/agent.h"
 #include "plugin/agent/exchange.h"
+#include "plugin/agent/fanout.h"
 #include "plugin/agent/peers.h"
+#include "plugin/agent/resources.h"
 
-/* What the files of the group agent share: its state, and the calls between relay, registrar and link. */
+/* What the files of the group agent share: its state, and the calls between relay, registrar, hosting and
+ * link. */
 struct agent {
     struct identity_rule rule;
     struct agent_ports ports;
@@ -16,6 +19,8 @@ struct agent {
     struct rosters *rosters;
     struct peers peers;
     struct exchanges exchanges;
+    struct resources resources;
+    struct fanouts fanouts;
     uint64_t sequence; /* numbers forwarded requests and calls; starts at the clock, so a broker that was
                         * restarted takes no late response for one of its own */
 
@@ -51,6 +56,8 @@ bool agent_publish(struct agent *agent, const char *topic, const void *payload, 
 
 struct request {
     const struct identity *client;
+    char originator[ONEM2M_ID_LIMIT +
+                    1]; /* absolute: whom `fr` means, the client or an AE behind the IN-CSE */
     struct peer *peer;
     struct exchange_asker asker;
     struct onem2m_primitive *primitive;
@@ -69,12 +76,65 @@ void relay_finish(struct agent *agent, struct exchange *exchange, const struct o
 void relay_finish_code(struct agent *agent, struct exchange *exchange, enum onem2m_rsc rsc);
 void relay_expire(struct agent *agent);
 
+/* Where a request on its way goes: an entity and the level of its topic; false: nobody that this MN-CSE
+ * reaches for this originator's side. */
+struct route {
+    char target[ONEM2M_ID_LIMIT + 1]; /* absolute */
+    char level[ONEM2M_LEVEL_LIMIT + 1];
+};
+/* To the IN-CSE and what is behind it. */
+bool relay_route_up(const struct agent *agent, const char *to, struct route *out);
+/* Publishes a request of this originator with the rqi, on the way. */
+bool relay_send(struct agent *agent, struct onem2m_primitive *request, const char *originator,
+                const struct route *route, const char *rqi);
+/* A new rqi for that hop: the level and a number before the text. `out` of ONEM2M_RQI_LIMIT + 1. */
+void relay_rqi(struct agent *agent, const char *level, const char *text, char *out, size_t size);
+/* Monotonic: when the request is answered at the latest. `result`: by its result expiration too. `*own`: the
+ * time is the originator's, not this MN-CSE's. */
+uint64_t relay_deadline(const struct agent *agent, const struct onem2m_primitive *request, bool result,
+                        bool *own);
+
 /* ---- registrar.c ---- */
 
 /* A CREATE of an <AE> resource. */
 void registrar_create(struct agent *agent, const struct request *request);
-/* A DELETE of the originator's own <AE>. */
-void registrar_delete(struct agent *agent, const struct request *request);
+
+/* ---- hosting.c: the resources that this MN-CSE holds ---- */
+
+/* What `to` names here. */
+struct address {
+    enum { ADDRESS_ELSEWHERE, ADDRESS_BASE, ADDRESS_RESOURCE } what;
+    struct resource *resource;
+    char rest[ONEM2M_TOPIC_LIMIT + 1]; /* the path below the resource, without the leading slash */
+};
+void hosting_find(const struct agent *agent, const char *to, struct address *out);
+
+/* The code of an operation that was done, or why it was not; the content lives until the next operation. */
+struct outcome {
+    enum onem2m_rsc rsc;
+    const struct onem2m_resource *content;
+};
+/* RETRIEVE, UPDATE or DELETE of a resource. */
+struct outcome hosting_operate(struct agent *agent, const struct onem2m_primitive *request,
+                               const char *originator, struct resource *resource);
+/* The attributes that this MN-CSE gives a new resource, and its place in the table. Takes `content`. */
+struct outcome hosting_add(struct agent *agent, const char *ri, const char *name, const char *creator,
+                           struct onem2m_resource *content);
+/* Answers, and keeps the answer for duplicates of the request. */
+void hosting_answer(struct agent *agent, const struct request *request, struct outcome outcome);
+/* A request, other than NOTIFY and a registration, to this MN-CSE or a resource of it. */
+void hosting_request(struct agent *agent, const struct request *request, const struct address *address);
+
+/* ---- gathering.c: requests to a group's fanOutPoint ---- */
+
+void gathering_start(struct agent *agent, const struct request *request, const struct resource *group,
+                     const char *suffix);
+/* A member has answered; takes the response. */
+void gathering_take(struct agent *agent, struct exchange *exchange, struct onem2m_primitive *response);
+/* A member will not answer. */
+void gathering_lost(struct agent *agent, struct exchange *exchange);
+/* Answers the request with what the members have answered so far. */
+void gathering_finish(struct agent *agent, struct fanout *fanout);
 
 /* ---- link.c: the secure environment ---- */
 

@@ -8,18 +8,16 @@
 
 /*
  * The entities that have spoken to this MN-CSE since the broker started, each proven by its connection: how
- * they spell themselves in topics, and whether they are registered. Not kept on disk: AEs register on each
- * connection.
+ * they spell themselves in topics. Not kept on disk.
  */
 #define PEERS_LIMIT 65536u
 
 struct peer {
     char id[ONEM2M_ID_LIMIT + 1];       /* absolute; key */
     char level[ONEM2M_LEVEL_LIMIT + 1]; /* as it last wrote itself in a request's topic */
-    bool registered;
-    unsigned waiting; /* its requests that are not answered yet */
-    unsigned heard;   /* its group messages that secenv has not taken yet */
-    uint32_t number;  /* key: for calls about it */
+    unsigned waiting;                   /* its requests that are not answered yet */
+    unsigned heard;                     /* its group messages that secenv has not taken yet */
+    uint32_t number;                    /* key: for calls about it */
     struct table_link link;
     struct table_link by_number;
 };

@@ -104,14 +104,28 @@ static bool is_registration(const struct request *request)
     return onem2m_op(request->primitive) == ONEM2M_CREATE && onem2m_ty(request->primitive) == AE_RESOURCE;
 }
 
-/* `fr` is the client itself; an AE that registers may leave the choice of its stem to the registrar. */
-static bool originator_proven(const struct agent *agent, const struct request *request)
+/* True where the id is the IN-CSE, or an AE that is registered there. */
+static bool is_behind_in_cse(const struct agent *agent, const char *id)
+{
+    size_t length = strlen(agent->rule.in_cse);
+    return strncmp(id, agent->rule.in_cse, length) == 0 && (id[length] == '\0' || id[length] == '/');
+}
+
+/* `fr` is the client itself, or what the IN-CSE speaks for (TS-0003 7.2.1); an AE that registers may leave
+ * the choice of its stem to the registrar. */
+static bool originator_find(const struct agent *agent, struct request *request)
 {
     const char *fr = onem2m_fr(request->primitive);
+    snprintf(request->originator, sizeof(request->originator), "%s", request->client->id);
     if (is_registration(request) && (fr[0] == '\0' || strcmp(fr, "C") == 0 || strcmp(fr, "S") == 0)) {
         return true;
     }
-    return identity_means(&agent->rule, fr, request->client->id);
+    if (identity_means(&agent->rule, fr, request->client->id)) {
+        return true;
+    }
+    return request->client->role == ROLE_IN_CSE &&
+           onem2m_id_resolve(fr, agent->rule.cse_id, request->originator, sizeof(request->originator)) &&
+           is_behind_in_cse(agent, request->originator);
 }
 
 /* The CSE or AE that `to` names, a resource of it included; false: nobody that can be told. */
@@ -135,26 +149,34 @@ static bool target_find(const struct agent *agent, const char *to, char *out, si
     return true;
 }
 
-/* True where the id is the IN-CSE, or an AE that is registered there. */
-static bool is_behind_in_cse(const struct agent *agent, const char *id)
+bool relay_route_up(const struct agent *agent, const char *to, struct route *out)
 {
-    size_t length = strlen(agent->rule.in_cse);
-    return strncmp(id, agent->rule.in_cse, length) == 0 && (id[length] == '\0' || id[length] == '/');
+    char target[ONEM2M_ID_LIMIT + 1];
+    bool exact = false;
+    if (!target_find(agent, to, target, sizeof(target), &exact) || !is_behind_in_cse(agent, target)) {
+        return false;
+    }
+    snprintf(out->target, sizeof(out->target), "%s", agent->rule.in_cse);
+    snprintf(out->level, sizeof(out->level), "%s", agent->rule.in_level);
+    return true;
 }
 
 /* ---- forwarding ---- */
 
-/* When the request's own expiration (rqet) is nearer than ours, it counts. */
-static uint64_t deadline_of(const struct agent *agent, const struct onem2m_primitive *primitive, bool *rqet)
+/* A nearer time of the request's own counts. */
+uint64_t relay_deadline(const struct agent *agent, const struct onem2m_primitive *request, bool result,
+                        bool *own)
 {
+    bool (*expired)(const struct onem2m_primitive *, uint64_t) =
+        result ? onem2m_result_expired : onem2m_expired;
     uint64_t wall = agent->ports.wall_ms(agent->ports.context);
     uint64_t low = 0;
     uint64_t high = REQUEST_TIMEOUT_MS;
 
-    *rqet = onem2m_expired(primitive, wall + high);
-    while (*rqet && high - low > 1) {
+    *own = expired(request, wall + high);
+    while (*own && high - low > 1) {
         uint64_t middle = low + (high - low) / 2;
-        if (onem2m_expired(primitive, wall + middle)) {
+        if (expired(request, wall + middle)) {
             high = middle;
         } else {
             low = middle;
@@ -163,13 +185,12 @@ static uint64_t deadline_of(const struct agent *agent, const struct onem2m_primi
     return agent_now(agent) + high;
 }
 
-/* An rqi that no other request on that hop has: the originator's stem and a number before its own. */
-static void rqi_make(struct agent *agent, const struct request *request, char *out, size_t size)
+void relay_rqi(struct agent *agent, const char *level, const char *text, char *out, size_t size)
 {
     unsigned long long number = ++agent->sequence;
-    int length = snprintf(out, size, "%s/%llx/%s", request->client->level, number, request->asker.rqi);
+    int length = snprintf(out, size, "%s/%llx/%s", level, number, text);
     if (length < 0 || (size_t)length >= size) {
-        snprintf(out, size, "%s/%llx", request->client->level, number);
+        snprintf(out, size, "%s/%llx", level, number);
     }
 }
 
@@ -180,39 +201,37 @@ static bool originator_write_out(struct onem2m_primitive *primitive, const char 
     return fr[0] == '\0' || fr[0] == '/' || onem2m_set_fr(primitive, id);
 }
 
-static bool request_publish(struct agent *agent, const struct request *request, const char *target_level,
-                            const char *rqi)
+bool relay_send(struct agent *agent, struct onem2m_primitive *request, const char *originator,
+                const struct route *route, const char *rqi)
 {
     char topic[ONEM2M_TOPIC_LIMIT + 1];
     size_t length = 0;
     char *text = NULL;
 
-    if (onem2m_set_rqi(request->primitive, rqi) &&
-        originator_write_out(request->primitive, request->client->id) &&
-        onem2m_topic_build(ONEM2M_REQ, agent->rule.cse_level, target_level, topic, sizeof(topic))) {
-        text = onem2m_print(request->primitive, &length);
+    if (onem2m_set_rqi(request, rqi) && originator_write_out(request, originator) &&
+        onem2m_topic_build(ONEM2M_REQ, agent->rule.cse_level, route->level, topic, sizeof(topic))) {
+        text = onem2m_print(request, &length);
     }
     bool published = text != NULL && agent_publish(agent, topic, text, length, 1, false);
     free(text);
     return published;
 }
 
-static void request_forward(struct agent *agent, const struct request *request, const char *target,
-                            const char *target_level)
+static void request_forward(struct agent *agent, const struct request *request, const struct route *route)
 {
     char rqi[ONEM2M_RQI_LIMIT + 1];
     bool rqet = false;
-    uint64_t deadline = deadline_of(agent, request->primitive, &rqet);
+    uint64_t deadline = relay_deadline(agent, request->primitive, false, &rqet);
 
-    rqi_make(agent, request, rqi, sizeof(rqi));
+    relay_rqi(agent, request->client->level, request->asker.rqi, rqi, sizeof(rqi));
     struct exchange *exchange = exchange_add(&agent->exchanges, EXCHANGE_FORWARDED, &request->asker,
-                                             &request->peer->waiting, target, rqi, deadline);
+                                             &request->peer->waiting, route->target, rqi, deadline);
     if (exchange == NULL) {
         relay_refuse(agent, request, ONEM2M_TARGET_NOT_REACHABLE, "too many requests are under way");
         return;
     }
     exchange->rqet = rqet;
-    if (!request_publish(agent, request, target_level, rqi)) {
+    if (!relay_send(agent, request->primitive, request->originator, route, rqi)) {
         exchange_remove(&agent->exchanges, exchange);
         relay_refuse(agent, request, ONEM2M_INTERNAL_SERVER_ERROR, "it cannot be sent on");
         return;
@@ -222,25 +241,25 @@ static void request_forward(struct agent *agent, const struct request *request, 
 
 static void request_forward_to_ae(struct agent *agent, const struct request *request, const char *target)
 {
-    char level[ONEM2M_ID_LIMIT + 1];
+    struct route route;
     const struct peer *peer = peer_find(&agent->peers, target);
 
+    snprintf(route.target, sizeof(route.target), "%s", target);
     if (peer != NULL) {
-        request_forward(agent, request, target, peer->level);
-    } else if (onem2m_id_to_level(target, level, sizeof(level))) {
+        snprintf(route.level, sizeof(route.level), "%s", peer->level);
+        request_forward(agent, request, &route);
+    } else if (onem2m_id_to_level(target, route.level, sizeof(route.level))) {
         /* Not heard of since the broker started: its session may still be there. */
-        request_forward(agent, request, target, level);
+        request_forward(agent, request, &route);
     }
 }
 
 /* ---- deciding ---- */
 
-/* For this MN-CSE itself. */
+/* A NOTIFY for this MN-CSE itself. */
 static void request_own(struct agent *agent, const struct request *request)
 {
-    if (onem2m_op(request->primitive) != ONEM2M_NOTIFY) {
-        relay_refuse(agent, request, ONEM2M_NOT_IMPLEMENTED, "this MN-CSE holds no resources");
-    } else if (request->client->role != ROLE_IN_CSE) {
+    if (strcmp(request->originator, agent->rule.in_cse) != 0) {
         relay_refuse(agent, request, ONEM2M_ORIGINATOR_HAS_NO_PRIVILEGE,
                      "only the IN-CSE speaks to this MN-CSE's secure environment");
     } else {
@@ -248,35 +267,51 @@ static void request_own(struct agent *agent, const struct request *request)
     }
 }
 
+/* NOTIFY, wherever it goes, and what is not for a resource of this MN-CSE. */
 static void request_route(struct agent *agent, const struct request *request)
 {
     char target[ONEM2M_ID_LIMIT + 1];
     bool exact = false;
+    struct route up;
     const struct identity *client = request->client;
 
     if (!target_find(agent, onem2m_to(request->primitive), target, sizeof(target), &exact)) {
         relay_refuse(agent, request, ONEM2M_NOT_FOUND, "its `to` is no identifier");
-    } else if (strcmp(target, agent->rule.cse_id) == 0) {
+    } else if (strcmp(target, agent->rule.cse_id) == 0 && exact &&
+               onem2m_op(request->primitive) == ONEM2M_NOTIFY) {
         request_own(agent, request);
-    } else if (client->role == ROLE_AE && is_behind_in_cse(agent, target)) {
-        request_forward(agent, request, agent->rule.in_cse, agent->rule.in_level);
-    } else if (client->role == ROLE_AE && exact && strcmp(target, client->id) == 0 &&
-               onem2m_op(request->primitive) == ONEM2M_DELETE) {
-        registrar_delete(agent, request);
-    } else if (client->role == ROLE_IN_CSE && exact && identity_is_local_ae(&agent->rule, target)) {
+    } else if (client->role == ROLE_AE && relay_route_up(agent, onem2m_to(request->primitive), &up)) {
+        request_forward(agent, request, &up);
+    } else if (client->role == ROLE_IN_CSE && exact && identity_is_local_ae(&agent->rule, target) &&
+               onem2m_op(request->primitive) == ONEM2M_NOTIFY) {
         request_forward_to_ae(agent, request, target);
     } else {
         relay_refuse(agent, request, ONEM2M_NOT_FOUND, "this MN-CSE has no way to its `to`");
     }
 }
 
-static void request_decide(struct agent *agent, const struct request *request)
+/* A NOTIFY is for an entity; all else may be for a resource that is held here. */
+static void request_deliver(struct agent *agent, const struct request *request)
+{
+    struct address address = {.what = ADDRESS_ELSEWHERE};
+
+    hosting_find(agent, onem2m_to(request->primitive), &address);
+    bool notify = onem2m_op(request->primitive) == ONEM2M_NOTIFY;
+    bool fanout = address.what == ADDRESS_RESOURCE && address.rest[0] != '\0';
+    if (address.what != ADDRESS_ELSEWHERE && (!notify || fanout)) {
+        hosting_request(agent, request, &address);
+    } else {
+        request_route(agent, request);
+    }
+}
+
+static void request_decide(struct agent *agent, struct request *request)
 {
     unsigned limit = request->client->role == ROLE_IN_CSE ? CSE_WAITING_LIMIT : AE_WAITING_LIMIT;
 
     if (!is_registration(request) && onem2m_fr(request->primitive)[0] == '\0') {
         relay_refuse(agent, request, ONEM2M_BAD_REQUEST, "`fr` is missing");
-    } else if (!originator_proven(agent, request)) {
+    } else if (!originator_find(agent, request)) {
         relay_refuse(agent, request, ONEM2M_ORIGINATOR_NOT_AUTHENTICATED,
                      "its `fr` is not who the connection has proven to be");
     } else if (onem2m_expired(request->primitive, agent->ports.wall_ms(agent->ports.context))) {
@@ -288,7 +323,7 @@ static void request_decide(struct agent *agent, const struct request *request)
     } else if (request->asker.answer_tree == ONEM2M_REG_RESP) {
         relay_refuse(agent, request, ONEM2M_OPERATION_NOT_ALLOWED, "only registrations come on reg_req");
     } else {
-        request_route(agent, request);
+        request_deliver(agent, request);
     }
 }
 
@@ -369,12 +404,16 @@ static void response_return(struct agent *agent, struct exchange *exchange, stru
 static struct exchange *response_match(const struct agent *agent, const struct identity *client,
                                        const struct onem2m_primitive *response)
 {
-    struct exchange *exchange = exchange_forwarded(&agent->exchanges, onem2m_rqi(response));
+    const char *rqi = onem2m_rqi(response);
     const char *fr = onem2m_fr(response);
+    struct exchange *exchange = exchange_forwarded(&agent->exchanges, rqi);
 
-    if (exchange == NULL || exchange->answered || strcmp(exchange->target, client->id) != 0 ||
-        (exchange->kind != EXCHANGE_FORWARDED && exchange->kind != EXCHANGE_SENT)) {
-        return NULL;
+    /* Some IN-CSEs leave the rqi out (Mobius4): then it can be nothing but the one that is under way. */
+    if (rqi[0] == '\0' && client->role == ROLE_IN_CSE) {
+        exchange = exchange_only(&agent->exchanges, client->id);
+    }
+    if (exchange == NULL || exchange->answered || strcmp(exchange->target, client->id) != 0) {
+        return NULL; /* local ones and those that gather have no target */
     }
     /* The IN-CSE answers also for what is registered there; an AE for nobody but itself. */
     bool itself =
@@ -398,6 +437,9 @@ void relay_response(struct agent *agent, const struct identity *client, const vo
     } else if (exchange->kind == EXCHANGE_SENT) {
         response_to_secenv(agent, exchange, response);
         exchange_remove(&agent->exchanges, exchange);
+    } else if (exchange->kind == EXCHANGE_MEMBER) {
+        gathering_take(agent, exchange, response);
+        return;
     } else {
         response_return(agent, exchange, response);
     }
@@ -408,11 +450,17 @@ void relay_response(struct agent *agent, const struct identity *client, const vo
 
 static void exchange_expire(struct agent *agent, struct exchange *exchange)
 {
+    if (exchange->kind == EXCHANGE_GATHERING) {
+        gathering_finish(agent, exchange->fanout);
+        return;
+    }
     agent_note(agent, AGENT_COUNT_REQUESTS_EXPIRED, AGENT_WARNING, "%s did not answer request %s in time",
                exchange->target, exchange->forwarded);
     if (exchange->kind == EXCHANGE_SENT) {
         link_answer(agent, exchange->token, NULL, 0, "no response in time");
         exchange_remove(&agent->exchanges, exchange);
+    } else if (exchange->kind == EXCHANGE_MEMBER) {
+        gathering_lost(agent, exchange);
     } else {
         relay_finish_code(agent, exchange,
                           exchange->rqet ? ONEM2M_REQUEST_TIMEOUT : ONEM2M_TARGET_NOT_REACHABLE);

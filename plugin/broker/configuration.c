@@ -31,6 +31,7 @@ static const struct option known[] = {
     {OPTION(secenv_audit_socket), .path = true, .fixed = true},
     {OPTION(secenv_root_key), .path = true, .fixed = true},
     {OPTION(settings), .path = true, .fixed = true},
+    {OPTION(state_file), .path = true, .fixed = true},
     {OPTION(identity)},
     {OPTION(foreign)},
     {OPTION(mode), .choices = {"enforce", "observe"}},

@@ -23,6 +23,7 @@ struct configuration {
     const char *secenv_audit_socket;
     const char *secenv_root_key;
     const char *settings;
+    const char *state_file;
     /* of either */
     const char *identity;
     const char *foreign;

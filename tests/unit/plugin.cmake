@@ -2,6 +2,7 @@ add_library(plugin_site STATIC unit/plugin_site.c)
 target_link_libraries(plugin_site PUBLIC mn_agent PkgConfig::CMOCKA)
 
 unit_test(plugin_access SOURCES unit/plugin_access.c LIBS plugin_site)
+unit_test(plugin_hosting SOURCES unit/plugin_hosting.c LIBS plugin_site)
 unit_test(plugin_relay SOURCES unit/plugin_relay.c LIBS plugin_site)
 unit_test(plugin_link SOURCES unit/plugin_link.c LIBS plugin_site)
 unit_test(plugin_courier SOURCES unit/plugin_courier.c LIBS mn_courier)

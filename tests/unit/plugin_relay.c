@@ -310,9 +310,7 @@ static void test_nowhere_to_go(void **state)
     SAY("in-cse", REQ_IN,
         "{\"op\":5,\"to\":\"//sp.example/mn-2/C1\",\"fr\":\"//sp.example/in-cse\",\"rqi\":\"q\"}");
     site_expect_response(site, RESP_IN, ONEM2M_NOT_FOUND, "q");
-    /* To this MN-CSE: it has no resources, and only the IN-CSE speaks to its secure environment. */
-    SAY("in-cse", REQ_IN, "{\"op\":2,\"to\":\"/mn-1\",\"fr\":\"//sp.example/in-cse\",\"rqi\":\"q\"}");
-    site_expect_response(site, RESP_IN, ONEM2M_NOT_IMPLEMENTED, "q");
+    /* To this MN-CSE: only the IN-CSE speaks to its secure environment. */
     SAY("Sdoor1", REQ_DOOR, NOTIFY(SITE_MN, "//sp.example/Sdoor1", "q"));
     site_expect_response(site, RESP_DOOR, ONEM2M_ORIGINATOR_HAS_NO_PRIVILEGE, "q");
     site_requested(site, GROUPSEAL__SECENV__TO_SECENV__REQUEST_ONLINE); /* the IN-CSE was heard */

@@ -63,6 +63,16 @@ static void log_take(void *context, enum agent_severity severity, const char *te
     site->log_lines++;
 }
 
+static bool keep(void *context, const char *line, size_t length)
+{
+    struct site *site = context;
+    if (site->disk_full || site->kept_count == SITE_LINES) {
+        return false;
+    }
+    site->kept[site->kept_count++] = strndup(line, length);
+    return true;
+}
+
 struct site *site_new(void)
 {
     char why[256] = "";
@@ -72,7 +82,7 @@ struct site *site_new(void)
     assert_non_null(site);
     site->now_ms = 1000000;
     site->wall_ms = 1764000000000;
-    const struct agent_ports ports = {site, monotonic_ms, wall_ms, publish, request, log_take};
+    const struct agent_ports ports = {site, monotonic_ms, wall_ms, publish, request, log_take, keep};
     site->agent = agent_new(&settings, &ports, why, sizeof(why));
     assert_non_null(site->agent);
     return site;
@@ -105,6 +115,9 @@ struct site *site_connected(void)
 void site_free(struct site *site)
 {
     agent_free(site->agent);
+    for (size_t i = 0; i < site->kept_count; i++) {
+        free(site->kept[i]);
+    }
     for (size_t i = 0; i < site->published_end; i++) {
         free(site->published[i].payload);
     }

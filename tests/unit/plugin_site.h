@@ -20,6 +20,7 @@
 #define SITE_MN "//sp.example/mn-1"
 #define SITE_IN "//sp.example/in-cse"
 #define SITE_KEPT 4096u
+#define SITE_LINES 64u
 
 struct site_publication {
     char topic[600];
@@ -47,6 +48,9 @@ struct site {
     struct site_request requests[SITE_KEPT];
     size_t requests_first;
     size_t requests_end;
+    bool disk_full;
+    char *kept[SITE_LINES]; /* lines of the agent's for the next start */
+    size_t kept_count;
     char log[800]; /* the last line */
     enum agent_severity log_severity;
     unsigned log_lines;

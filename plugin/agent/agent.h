@@ -73,8 +73,8 @@ bool agent_configure(struct agent *agent, const struct agent_settings *settings,
 /* A line that was kept, in the order in which they were; before anything else. False: not such a line, or it
  * does not fit to those before it. */
 bool agent_restore(struct agent *agent, const char *line, size_t length);
-/* Keeps all that is there anew: what a fresh file has to hold. Returns the number of lines. */
-size_t agent_keep_all(struct agent *agent);
+/* Keeps all that is there anew: what a fresh file has to hold. False: not all of it was. */
+bool agent_keep_all(struct agent *agent);
 
 /* ---- the broker's questions ---- */
 

@@ -8,26 +8,14 @@
 void fanouts_init(struct fanouts *fanouts)
 {
     memset(fanouts, 0, sizeof(*fanouts));
-    LIST_INIT(&fanouts->under_way);
-    TAILQ_INIT(&fanouts->seen_order);
-}
-
-static void seen_remove(struct fanouts *fanouts, struct fanout_seen *seen)
-{
-    TAILQ_REMOVE(&fanouts->seen_order, seen, order);
-    table_remove(&fanouts->seen, &seen->link);
-    free(seen);
 }
 
 void fanouts_clear(struct fanouts *fanouts)
 {
-    struct fanout *fanout;
-    struct fanout_seen *seen;
-    while ((fanout = LIST_FIRST(&fanouts->under_way)) != NULL) {
-        fanout_free(fanouts, fanout);
-    }
-    while ((seen = TAILQ_FIRST(&fanouts->seen_order)) != NULL) {
-        seen_remove(fanouts, seen);
+    for (size_t i = 0; i < FANOUTS_LIMIT; i++) {
+        if (fanouts->under_way[i] != NULL) {
+            fanout_free(fanouts, fanouts->under_way[i]);
+        }
     }
 }
 
@@ -36,10 +24,14 @@ struct fanout *fanout_new(struct fanouts *fanouts, const char *const *members, s
 {
     size_t size = sizeof(struct fanout) + count * sizeof(struct fanout_item);
     size_t names = 0;
+    size_t place = 0;
+    while (place < FANOUTS_LIMIT && fanouts->under_way[place] != NULL) {
+        place++;
+    }
     for (size_t i = 0; i < count; i++) {
         names += strlen(members[i]) + 1;
     }
-    struct fanout *fanout = fanouts->count < FANOUTS_LIMIT ? calloc(1, size + names) : NULL;
+    struct fanout *fanout = place < FANOUTS_LIMIT ? calloc(1, size + names) : NULL;
     if (fanout == NULL) {
         return NULL;
     }
@@ -51,46 +43,34 @@ struct fanout *fanout_new(struct fanouts *fanouts, const char *const *members, s
         name += length;
     }
     fanout->count = fanout->pending = count;
-    LIST_INSERT_HEAD(&fanouts->under_way, fanout, list);
-    fanouts->count++;
+    fanout->place = place;
+    fanouts->under_way[place] = fanout;
     return fanout;
 }
 
 void fanout_free(struct fanouts *fanouts, struct fanout *fanout)
 {
-    LIST_REMOVE(fanout, list);
-    fanouts->count--;
+    fanouts->under_way[fanout->place] = NULL;
     for (size_t i = 0; i < fanout->count; i++) {
         onem2m_free(fanout->items[i].response);
     }
     free(fanout);
 }
 
-static void seen_expire(struct fanouts *fanouts, uint64_t now_ms)
-{
-    struct fanout_seen *oldest;
-    while ((oldest = TAILQ_FIRST(&fanouts->seen_order)) != NULL &&
-           (oldest->until_ms <= now_ms || table_count(&fanouts->seen) >= FANOUT_SEEN_LIMIT)) {
-        seen_remove(fanouts, oldest);
-    }
-}
-
 bool fanout_gid_take(struct fanouts *fanouts, const char *gid, uint64_t now_ms)
 {
-    seen_expire(fanouts, now_ms);
-    if (strlen(gid) > ONEM2M_RQI_LIMIT || table_find_text(&fanouts->seen, gid) != NULL) {
+    if (strlen(gid) > ONEM2M_RQI_LIMIT) {
         return false;
     }
-    struct fanout_seen *seen = calloc(1, sizeof(*seen));
-    if (seen == NULL) {
-        return false;
+    for (size_t i = 0; i < FANOUT_SEEN_LIMIT; i++) {
+        const struct fanout_seen *seen = &fanouts->seen[i];
+        if (seen->until_ms > now_ms && strcmp(seen->gid, gid) == 0) {
+            return false;
+        }
     }
-    snprintf(seen->gid, sizeof(seen->gid), "%s", gid);
-    seen->until_ms = now_ms + FANOUT_KEEP_MS;
-    if (!table_add_text(&fanouts->seen, &seen->link, seen->gid, seen)) {
-        free(seen);
-        return false;
-    }
-    TAILQ_INSERT_TAIL(&fanouts->seen_order, seen, order);
+    struct fanout_seen *next = &fanouts->seen[fanouts->seen_next];
+    fanouts->seen_next = (fanouts->seen_next + 1) % FANOUT_SEEN_LIMIT;
+    snprintf(next->gid, sizeof(next->gid), "%s", gid);
+    next->until_ms = now_ms + FANOUT_KEEP_MS;
     return true;
 }

@@ -9,9 +9,9 @@
  * and one response that aggregates theirs. It ends when all have answered, or when the time of the request is
  * over; answers that come later are nobody's.
  */
-#define FANOUTS_LIMIT 16u       /* under way */
-#define FANOUT_KEEP_MS 60000u   /* how long a group request identifier is known */
-#define FANOUT_SEEN_LIMIT 1024u /* identifiers known; the oldest gives way */
+#define FANOUTS_LIMIT 16u      /* under way */
+#define FANOUT_KEEP_MS 60000u  /* how long a group request identifier is known */
+#define FANOUT_SEEN_LIMIT 256u /* identifiers known; the oldest gives way */
 
 struct fanout;
 
@@ -24,24 +24,21 @@ struct fanout_item {
 
 struct fanout {
     struct exchange *asked;
-    LIST_ENTRY(fanout) list;
+    size_t place;   /* in the list of those under way */
     size_t pending; /* members that have not answered */
     size_t count;
     struct fanout_item items[];
 };
 
 struct fanout_seen {
-    char gid[ONEM2M_RQI_LIMIT + 1]; /* key */
-    uint64_t until_ms;              /* monotonic */
-    struct table_link link;
-    TAILQ_ENTRY(fanout_seen) order;
+    char gid[ONEM2M_RQI_LIMIT + 1];
+    uint64_t until_ms; /* monotonic */
 };
 
 struct fanouts {
-    LIST_HEAD(fanout_list, fanout) under_way;
-    size_t count;
-    struct table seen;
-    TAILQ_HEAD(fanout_seen_list, fanout_seen) seen_order; /* oldest first */
+    struct fanout *under_way[FANOUTS_LIMIT];    /* NULL where there is room */
+    struct fanout_seen seen[FANOUT_SEEN_LIMIT]; /* a ring */
+    size_t seen_next;
 };
 
 void fanouts_init(struct fanouts *fanouts);

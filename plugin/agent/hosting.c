@@ -93,12 +93,12 @@ void hosting_find(const struct agent *agent, const char *to, struct address *out
 
 /* ---- kept ---- */
 
-static void line_keep(struct agent *agent, char mark, const char *text, size_t length)
+static bool line_keep(struct agent *agent, char mark, const char *text, size_t length)
 {
-    char *line = agent->ports.keep == NULL ? NULL : malloc(length + 1);
     if (agent->ports.keep == NULL) {
-        return;
+        return true;
     }
+    char *line = malloc(length + 1);
     bool kept = false;
     if (line != NULL) {
         line[0] = mark;
@@ -111,25 +111,26 @@ static void line_keep(struct agent *agent, char mark, const char *text, size_t l
                    "a change of registrations or groups was not written to plugin_opt_state_file, and is "
                    "forgotten with the next restart: is the disk full?");
     }
+    return kept;
 }
 
-static void resource_keep(struct agent *agent, const struct resource *resource)
+static bool resource_keep(struct agent *agent, const struct resource *resource)
 {
     size_t length = 0;
     char *text = onem2m_resource_print(resource->content, &length);
-    line_keep(agent, LINE_RESOURCE, text == NULL ? "" : text, length);
+    bool kept = line_keep(agent, LINE_RESOURCE, text == NULL ? "" : text, length);
     free(text);
+    return kept;
 }
 
-size_t agent_keep_all(struct agent *agent)
+bool agent_keep_all(struct agent *agent)
 {
-    size_t count = 0;
+    bool kept = true;
     for (const struct resource *resource = table_first(&agent->resources.by_ri); resource != NULL;
          resource = table_next(&resource->by_ri)) {
-        resource_keep(agent, resource);
-        count++;
+        kept = resource_keep(agent, resource) && kept;
     }
-    return count;
+    return kept;
 }
 
 static bool resource_restore(struct agent *agent, const char *text, size_t length)
@@ -200,7 +201,7 @@ struct outcome hosting_add(struct agent *agent, const char *ri, const char *name
         onem2m_resource_free(content);
         return (struct outcome){.rsc = taken ? ONEM2M_CONFLICT : ONEM2M_NOT_ACCEPTABLE};
     }
-    resource_keep(agent, resource);
+    (void)resource_keep(agent, resource); /* it has told of a failure, and serves all the same */
     return (struct outcome){.rsc = ONEM2M_CREATED, .content = content};
 }
 
@@ -310,7 +311,7 @@ static struct outcome resource_update(struct agent *agent, const struct onem2m_p
         return outcome;
     }
     resource_replace(resource, content);
-    resource_keep(agent, resource);
+    (void)resource_keep(agent, resource);
     return (struct outcome){.rsc = ONEM2M_UPDATED, .content = content};
 }
 
@@ -331,7 +332,7 @@ struct outcome hosting_operate(struct agent *agent, const struct onem2m_primitiv
     case ONEM2M_UPDATE:
         return resource_update(agent, request, resource);
     case ONEM2M_DELETE:
-        line_keep(agent, LINE_GONE, resource->ri, strlen(resource->ri));
+        (void)line_keep(agent, LINE_GONE, resource->ri, strlen(resource->ri));
         resource_remove(&agent->resources, resource);
         return (struct outcome){.rsc = ONEM2M_DELETED};
     case ONEM2M_CREATE: /* neither an <AE> nor a <group> has children here */

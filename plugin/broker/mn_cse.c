@@ -4,6 +4,7 @@
 #include "plugin/broker/courier.h"
 #include "plugin/broker/kicks.h"
 #include "plugin/broker/leaving.h"
+#include "plugin/broker/state_file.h"
 #include "plugin/broker/watchdog.h"
 
 #include <signal.h>
@@ -39,6 +40,7 @@ struct plugin {
     struct agent *agent;
     struct courier *courier;
     struct watchdog *watchdog;
+    struct state_file *state_file; /* NULL: registrations and groups end with the broker */
     struct leaving leaving;
     struct kicks kicks;
     bool busy;           /* a callback is under way */
@@ -90,6 +92,12 @@ static bool port_request(void *context, uint64_t tag, const Groupseal__Secenv__T
                                               [AGENT_RANK_OWN] = COURIER_RANK_HIGH};
     const struct plugin *plugin = context;
     return courier_request(plugin->courier, tag, request, ranks[rank]);
+}
+
+static bool port_keep(void *context, const char *line, size_t length)
+{
+    const struct plugin *plugin = context;
+    return plugin->state_file == NULL || state_file_append(plugin->state_file, line, length);
 }
 
 static void port_log(void *context, enum agent_severity severity, const char *text)
@@ -276,6 +284,30 @@ static int on_message(int event, void *data, void *userdata)
     return result;
 }
 
+/* The file as it should be: each registration and group once. */
+static bool state_rewrite(struct plugin *plugin, char *why, size_t why_size)
+{
+    if (!state_file_begin(plugin->state_file, why, why_size)) {
+        return false;
+    }
+    if (!agent_keep_all(plugin->agent)) {
+        snprintf(why, why_size, "plugin_opt_state_file %s cannot be written anew: is the disk full?",
+                 plugin->configuration.state_file);
+        state_file_abandon(plugin->state_file);
+        return false;
+    }
+    return state_file_commit(plugin->state_file, why, why_size);
+}
+
+static void state_compact(struct plugin *plugin)
+{
+    char why[512];
+    if (plugin->state_file != NULL && state_file_grown(plugin->state_file) &&
+        !state_rewrite(plugin, why, sizeof(why))) {
+        compat_log(AGENT_WARNING, why);
+    }
+}
+
 static int on_tick(int event, void *data, void *userdata)
 {
     struct plugin *plugin = userdata;
@@ -291,6 +323,7 @@ static int on_tick(int event, void *data, void *userdata)
     if (outermost) {
         turn(plugin);
         kicks_do(&plugin->kicks);
+        state_compact(plugin);
     }
     callback_leave(plugin, outermost);
     return MOSQ_ERR_SUCCESS;
@@ -373,9 +406,41 @@ static void plugin_free(struct plugin *plugin)
     watchdog_stop(plugin->watchdog);
     courier_stop(plugin->courier);
     agent_free(plugin->agent);
+    state_file_close(plugin->state_file);
     kicks_clear(&plugin->kicks);
     configuration_clear(&plugin->configuration);
     free(plugin);
+}
+
+struct restoring {
+    struct agent *agent;
+    unsigned refused;
+};
+
+static void line_restore(void *context, const char *line, size_t length)
+{
+    struct restoring *restoring = context;
+    restoring->refused += !agent_restore(restoring->agent, line, length);
+}
+
+static bool state_restore(struct plugin *plugin, char *why, size_t why_size)
+{
+    struct restoring restoring = {plugin->agent, 0};
+    const char *path = plugin->configuration.state_file;
+    if (path == NULL) {
+        return true;
+    }
+    plugin->state_file = state_file_open(path, line_restore, &restoring, why, why_size);
+    if (plugin->state_file == NULL || !state_rewrite(plugin, why, why_size)) {
+        return false;
+    }
+    if (restoring.refused > 0) {
+        char line[512];
+        snprintf(line, sizeof(line), "%u lines of %s say nothing and are passed over: the AEs register again",
+                 restoring.refused, path);
+        compat_log(AGENT_WARNING, line);
+    }
+    return true;
 }
 
 static bool plugin_start(struct plugin *plugin, char *why, size_t why_size)
@@ -385,7 +450,8 @@ static bool plugin_start(struct plugin *plugin, char *why, size_t why_size)
                                       .wall_ms = port_wall_ms,
                                       .publish = port_publish,
                                       .request = port_request,
-                                      .log = port_log};
+                                      .log = port_log,
+                                      .keep = port_keep};
 
     if (!configuration_read(&plugin->configuration, plugin->options, plugin->option_count, why, why_size)) {
         return false;
@@ -393,7 +459,7 @@ static bool plugin_start(struct plugin *plugin, char *why, size_t why_size)
     const struct agent_settings settings = configuration_agent(&plugin->configuration);
     const struct secenv_client_settings secenv = configuration_secenv(&plugin->configuration);
     plugin->agent = agent_new(&settings, &ports, why, why_size);
-    if (plugin->agent == NULL) {
+    if (plugin->agent == NULL || !state_restore(plugin, why, why_size)) {
         return false;
     }
     plugin->courier = courier_start(&secenv, why, why_size);

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -91,8 +92,8 @@ struct state_file *state_file_open(const char *path, void (*each)(void *, const 
     }
     file->handle = file->kept_handle = -1;
     int length = snprintf(file->path, sizeof(file->path), "%s", path);
-    if (length < 0 || (size_t)snprintf(file->fresh, sizeof(file->fresh), "%s.new", path) >=
-                          sizeof(file->fresh)) {
+    if (length < 0 ||
+        (size_t)snprintf(file->fresh, sizeof(file->fresh), "%s.new", path) >= sizeof(file->fresh)) {
         refuse(file, "cannot be used", ENAMETOOLONG, why, why_size);
     } else if (content_tell(file, each, context, why, why_size)) {
         return file;
@@ -133,6 +134,16 @@ bool state_file_begin(struct state_file *file, char *why, size_t why_size)
     return true;
 }
 
+void state_file_abandon(struct state_file *file)
+{
+    (void)unlink(file->fresh);
+    handle_close(file->handle);
+    file->handle = file->kept_handle;
+    file->size = file->kept_size;
+    file->kept_handle = -1;
+    file->size_at_commit = file->size; /* not tried again at once */
+}
+
 bool state_file_commit(struct state_file *file, char *why, size_t why_size)
 {
     if (fsync(file->handle) == 0 && rename(file->fresh, file->path) == 0) {
@@ -142,12 +153,7 @@ bool state_file_commit(struct state_file *file, char *why, size_t why_size)
         return true;
     }
     refuse(file, "cannot be written anew", errno, why, why_size);
-    (void)unlink(file->fresh);
-    handle_close(file->handle);
-    file->handle = file->kept_handle;
-    file->size = file->kept_size;
-    file->kept_handle = -1;
-    file->size_at_commit = file->size; /* not tried again at once */
+    state_file_abandon(file);
     return false;
 }
 
@@ -163,8 +169,11 @@ bool state_file_append(struct state_file *file, const char *line, size_t length)
         file->size += written;
         return true;
     }
-    /* Half a line would spoil the next one. */
-    return ftruncate(file->handle, file->size) != 0 && false;
+    /* Half a line would spoil the next one; where even that fails, it is passed over at the next start. */
+    if (written > 0 && ftruncate(file->handle, file->size) != 0) {
+        file->size += written;
+    }
+    return false;
 }
 
 bool state_file_grown(const struct state_file *file)

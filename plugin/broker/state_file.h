@@ -6,9 +6,9 @@
 #include <stddef.h>
 
 /*
- * Lines that are to be there after a restart, in a file that they are appended to, mode 0600. An append is one
- * write and waits for no disk: after a power cut the last ones may be missing. When the file has grown, it is
- * written anew beside itself and takes its place whole. Main thread only.
+ * Lines that are to be there after a restart, in a file that they are appended to, mode 0600. An append is
+ * one write and waits for no disk: after a power cut the last ones may be missing. When the file has grown,
+ * it is written anew beside itself and takes its place whole. Main thread only.
  */
 struct state_file;
 
@@ -26,7 +26,10 @@ void state_file_close(struct state_file *file); /* NULL is allowed */
 
 /* Appends from now on to a new, empty file, which takes the old one's place with state_file_commit; the lines
  * in between are all that it begins with. False: `why` says what is wrong, and the old file goes on. */
-bool state_file_begin(struct state_file *file, char *why, size_t why_size) __attribute__((warn_unused_result));
+bool state_file_begin(struct state_file *file, char *why, size_t why_size)
+    __attribute__((warn_unused_result));
+/* The new file is let go, and the old one goes on. */
+void state_file_abandon(struct state_file *file);
 bool state_file_commit(struct state_file *file, char *why, size_t why_size)
     __attribute__((warn_unused_result));
 

@@ -1,0 +1,223 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include "plugin/broker/state_file.h"
+
+#include <fcntl.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include <signal.h>
+
+struct place {
+    char folder[64];
+    char path[96];
+};
+
+static int place_make(void **state)
+{
+    static struct place place;
+    snprintf(place.folder, sizeof(place.folder), "/tmp/state_file.XXXXXX");
+    assert_non_null(mkdtemp(place.folder));
+    snprintf(place.path, sizeof(place.path), "%s/state", place.folder);
+    *state = &place;
+    return 0;
+}
+
+static int place_remove(void **state)
+{
+    const struct place *place = *state;
+    char fresh[112];
+    snprintf(fresh, sizeof(fresh), "%s.new", place->path);
+    (void)unlink(place->path);
+    (void)unlink(fresh);
+    return rmdir(place->folder);
+}
+
+struct heard {
+    char lines[4][32];
+    size_t count;
+};
+
+static void hear(void *context, const char *line, size_t length)
+{
+    struct heard *heard = context;
+    assert_true(heard->count < 4 && length < sizeof(heard->lines[0]));
+    memcpy(heard->lines[heard->count], line, length);
+    heard->lines[heard->count++][length] = '\0';
+}
+
+static struct state_file *opened(const struct place *place, struct heard *heard)
+{
+    char why[256] = "";
+    memset(heard, 0, sizeof(*heard));
+    struct state_file *file = state_file_open(place->path, hear, heard, why, sizeof(why));
+    if (file == NULL) {
+        fail_msg("%s", why);
+    }
+    return file;
+}
+
+static void renew(struct state_file *file, const char *first)
+{
+    char why[256] = "";
+    assert_true(state_file_begin(file, why, sizeof(why)));
+    assert_true(first == NULL || state_file_append(file, first, strlen(first)));
+    assert_true(state_file_commit(file, why, sizeof(why)));
+}
+
+static void write_raw(const struct place *place, const char *text)
+{
+    FILE *file = fopen(place->path, "w");
+    assert_non_null(file);
+    assert_int_equal(fputs(text, file) < 0, 0);
+    assert_int_equal(fclose(file), 0);
+}
+
+static void test_lines_stay(void **state)
+{
+    const struct place *place = *state;
+    struct heard heard;
+    struct stat status;
+    struct state_file *file = opened(place, &heard);
+    assert_int_equal(heard.count, 0);
+    assert_false(state_file_append(file, "a", 1)); /* nowhere to go yet */
+    renew(file, "one");
+    assert_true(state_file_append(file, "two", 3));
+    assert_false(state_file_append(file, "a\nb", 3));
+    state_file_close(file);
+    assert_int_equal(stat(place->path, &status), 0);
+    assert_int_equal(status.st_mode & 0777, 0600);
+    file = opened(place, &heard);
+    assert_int_equal(heard.count, 2);
+    assert_string_equal(heard.lines[0], "one");
+    assert_string_equal(heard.lines[1], "two");
+    renew(file, "three");
+    state_file_close(file);
+    file = opened(place, &heard);
+    assert_int_equal(heard.count, 1);
+    assert_string_equal(heard.lines[0], "three");
+    state_file_close(file);
+}
+
+/* A power cut: the last line is half there. One in the midst of writing anew: the old file stands. */
+static void test_cut_short(void **state)
+{
+    const struct place *place = *state;
+    struct heard heard;
+    char why[256] = "";
+    write_raw(place, "whole\nhal");
+    struct state_file *file = opened(place, &heard);
+    assert_int_equal(heard.count, 1);
+    assert_string_equal(heard.lines[0], "whole");
+    assert_true(state_file_begin(file, why, sizeof(why)));
+    assert_true(state_file_append(file, "lost", 4));
+    state_file_close(file);
+    file = opened(place, &heard);
+    assert_string_equal(heard.lines[0], "whole");
+    renew(file, "new");
+    assert_true(state_file_begin(file, why, sizeof(why)));
+    assert_true(state_file_append(file, "lost", 4));
+    state_file_abandon(file);
+    assert_true(state_file_append(file, "more", 4));
+    state_file_close(file);
+    file = opened(place, &heard);
+    assert_int_equal(heard.count, 2);
+    assert_string_equal(heard.lines[1], "more");
+    state_file_close(file);
+}
+
+/* A full disk, played by the limit on a file's size: nothing of the line is left. */
+static void test_disk_full(void **state)
+{
+    const struct place *place = *state;
+    struct heard heard;
+    struct state_file *file = opened(place, &heard);
+    struct rlimit before;
+    renew(file, "one");
+    assert_int_equal(getrlimit(RLIMIT_FSIZE, &before), 0);
+    const struct rlimit small = {6, before.rlim_max};
+    signal(SIGXFSZ, SIG_IGN);
+    assert_int_equal(setrlimit(RLIMIT_FSIZE, &small), 0);
+    bool taken = state_file_append(file, "two", 3);
+    assert_int_equal(setrlimit(RLIMIT_FSIZE, &before), 0);
+    assert_false(taken);
+    assert_true(state_file_append(file, "three", 5));
+    state_file_close(file);
+    file = opened(place, &heard);
+    assert_int_equal(heard.count, 2);
+    assert_string_equal(heard.lines[1], "three");
+    state_file_close(file);
+}
+
+static void refused(const char *path, const char *reason)
+{
+    struct heard heard = {.count = 0};
+    char why[256] = "";
+    assert_null(state_file_open(path, hear, &heard, why, sizeof(why)));
+    assert_non_null(strstr(why, "plugin_opt_state_file"));
+    if (strstr(why, reason) == NULL) {
+        fail_msg("%s does not say %s", why, reason);
+    }
+    assert_int_equal(heard.count, 0);
+}
+
+static void test_refused(void **state)
+{
+    const struct place *place = *state;
+    struct heard heard;
+    char why[256] = "";
+    char link[112];
+    refused(place->folder, "large"); /* no file */
+    write_raw(place, "whole\n");
+    snprintf(link, sizeof(link), "%s.new", place->path);
+    assert_int_equal(symlink(place->path, link), 0);
+    refused(link, "symbolic");
+    /* A link where the fresh file goes is replaced, not followed. */
+    struct state_file *file = opened(place, &heard);
+    assert_true(state_file_begin(file, why, sizeof(why)));
+    state_file_abandon(file);
+    state_file_close(file);
+    file = opened(place, &heard);
+    assert_int_equal(heard.count, 1);
+    state_file_close(file);
+    assert_int_equal(truncate(place->path, (off_t)STATE_FILE_LIMIT + 1), 0);
+    refused(place->path, "large");
+}
+
+static void test_grown(void **state)
+{
+    const struct place *place = *state;
+    struct heard heard;
+    char line[32768];
+    struct state_file *file = opened(place, &heard);
+    memset(line, 'x', sizeof(line));
+    renew(file, "one");
+    for (size_t i = 0; i < 32; i++) {
+        assert_false(state_file_grown(file));
+        assert_true(state_file_append(file, line, sizeof(line)));
+    }
+    assert_true(state_file_grown(file));
+    renew(file, "one");
+    assert_false(state_file_grown(file));
+    state_file_close(file);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(test_lines_stay, place_make, place_remove),
+        cmocka_unit_test_setup_teardown(test_cut_short, place_make, place_remove),
+        cmocka_unit_test_setup_teardown(test_disk_full, place_make, place_remove),
+        cmocka_unit_test_setup_teardown(test_refused, place_make, place_remove),
+        cmocka_unit_test_setup_teardown(test_grown, place_make, place_remove),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -21,9 +21,13 @@
     X(REFUSED_UNKNOWN, "refused_unknown")     /* not in the roster, unknown PSK identity */                  \
     X(REFUSED_MECHANISM, "refused_mechanism") /* ALPN */                                                     \
     X(REFUSED_HELLO, "refused_hello")         /* malformed, no key_share, early data */                      \
+    X(REFUSED_BUSY, "refused_busy")           /* too many a second, or under way */                          \
+    X(OBJECTS_REFUSED, "objects_refused")     /* end-to-end objects that are no flight or record for us */   \
     X(RECORDS_SEALED, "records_sealed")                                                                      \
     X(RECORDS_OPENED, "records_opened")                                                                      \
     X(RECORDS_REFUSED, "records_refused")                                                                    \
+    X(CONTENTS_REFUSED, "contents_refused") /* of authentic records */                                       \
+    X(ANSWERS_REFUSED, "answers_refused")   /* to our own objects: a refusal, or not what was asked for */   \
     X(GROUPS_CREATED, "groups_created")                                                                      \
     X(GROUP_KEYS_MADE, "group_keys_made")     /* authority: epochs */                                        \
     X(PACKAGES_SENT, "packages_sent")         /* authority: sealed into an association */                    \
@@ -31,6 +35,9 @@
     X(PACKAGES_OPENED, "packages_opened")     /* member: taken and stored */                                 \
     X(EPOCHS_CLIMBED, "epochs_climbed")                                                                      \
     X(ANNOUNCEMENTS_REFUSED, "announcements_refused")                                                        \
+    X(POLICIES_REFUSED, "policies_refused")                                                                  \
+    X(BLOCKS_REFUSED, "blocks_refused")                                                                      \
+    X(TOPICS_REFUSED, "topics_refused")     /* heard of a group, site or topic that is not ours */           \
     X(COMMANDS_ORDERED, "commands_ordered") /* authority */                                                  \
     X(COMMANDS_SEALED, "commands_sealed")   /* MN-CSE, each sealing */                                       \
     X(COMMANDS_SEAL_US, "commands_seal_us") /* MN-CSE: microseconds that these took, summed up */            \
@@ -46,6 +53,7 @@
     X(SYNCS_SENT, "syncs_sent")                                                                              \
     X(SYNCS_ANSWERED, "syncs_answered")                                                                      \
     X(SYNCS_DONE, "syncs_done")                                                                              \
+    X(SYNCS_REFUSED, "syncs_refused") /* member: replies */                                                  \
     X(RECEIPTS_SEALED, "receipts_sealed")                                                                    \
     X(RECEIPTS_TAKEN, "receipts_taken")                                                                      \
     X(RECEIPTS_LATE, "receipts_late") /* MN-CSE: the first answer came after the response window */          \

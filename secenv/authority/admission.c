@@ -227,14 +227,17 @@ static enum result flight1_new(struct engine *engine, const struct member *membe
                                struct reason *why)
 {
     struct hello_answer answer = {.flight2 = BUFFER_EMPTY(FLIGHT_LIMIT)};
+    *cause = AUDIT_REFUSED_BUSY;
     GUARD(hop_check(engine, hop, why));
     audit_count(AUDIT_HANDSHAKES_STARTED);
+    *cause = AUDIT_REFUSED_HELLO;
     GUARD(server_start(engine, member, tls, &answer, cause, why));
     struct admission_slot *slot =
         slot_take(&engine->admission, member->name, hop, clock_monotonic_us(engine->clock));
     if (slot == NULL) {
         handshake_free(answer.handshake);
         buffer_clear(&answer.flight2);
+        *cause = AUDIT_REFUSED_BUSY;
         return result_fail(why, RESULT_FULL, "%u handshakes are under way, or %u through %.128s",
                            ADMISSION_SLOTS, ADMISSION_SLOTS_HOP, hop);
     }

@@ -158,6 +158,7 @@ enum result authority_engine_open(const struct engine_setup *setup, struct engin
     }
     TAILQ_INIT(&engine->peers.pending);
     admission_init(&engine->admission);
+    notices_init(&engine->notices);
     engine->store = setup->store;
     engine->clock = setup->clock;
     engine->events = setup->events;

@@ -53,8 +53,12 @@ static enum result object_take(struct engine *engine, const Groupseal__Secenv__R
 {
     EndToEnd *object = NULL;
     struct member member;
-    GUARD(carriage_parse(arena_view(request->object), arena, &object, why));
-    enum result result = roster_check(engine, request->from, &member, why);
+    enum result result = carriage_parse(arena_view(request->object), arena, &object, why);
+    if (result != RESULT_OK) {
+        audit_count(AUDIT_OBJECTS_REFUSED);
+        return result;
+    }
+    result = roster_check(engine, request->from, &member, why);
     if (result == RESULT_OK) {
         result = hop_fits(&member, request->hop, why);
     }
@@ -75,6 +79,7 @@ static enum result object_take(struct engine *engine, const Groupseal__Secenv__R
         }
         return RESULT_OK;
     default:
+        audit_count(AUDIT_OBJECTS_REFUSED);
         return result_fail(why, RESULT_INVALID, "%s sends neither a flight nor a record", member.name);
     }
 }
@@ -86,6 +91,7 @@ enum result ferry_received(struct engine *engine, const Groupseal__Secenv__Recei
     Groupseal__Envelope__Refusal refusal = GROUPSEAL__ENVELOPE__REFUSAL__INIT;
     struct bytes packed = {NULL, 0};
     if (!object_name_valid(request->from) || strlen(request->hop) > HOP_LIMIT) {
+        audit_count(AUDIT_OBJECTS_REFUSED);
         return result_fail(why, RESULT_INVALID,
                            "who sent an object must be an absolute id, its hop a short name");
     }
@@ -127,6 +133,7 @@ static enum result answer_take(struct engine *engine, const struct member *membe
     if (object->content_case == GROUPSEAL__ENVELOPE__END_TO_END__CONTENT_RECORD) {
         return record_take(engine, member, object->record, arena, &answer, why);
     }
+    audit_count(AUDIT_ANSWERS_REFUSED);
     return result_fail(why, RESULT_REFUSED, "%s refused a record (its own log says why)", member->name);
 }
 
@@ -137,6 +144,7 @@ enum result ferry_answered(struct engine *engine, const Groupseal__Secenv__Answe
     EndToEnd *object = NULL;
     struct member member;
     if (peer == NULL) {
+        audit_count(AUDIT_ANSWERS_REFUSED);
         return result_fail(why, RESULT_UNKNOWN, "no object was sent under token %llu",
                            (unsigned long long)request->token);
     }
@@ -147,6 +155,8 @@ enum result ferry_answered(struct engine *engine, const Groupseal__Secenv__Answe
     enum result result = carriage_parse(arena_view(request->object), arena, &object, why);
     if (result == RESULT_OK) {
         result = member_find(engine->store, peer, &member, why);
+    } else {
+        audit_count(AUDIT_ANSWERS_REFUSED);
     }
     if (result == RESULT_OK && member.state != MEMBER_EVICTED) { /* its farewell may have an answer */
         result = answer_take(engine, &member, object, arena, why);

@@ -342,6 +342,7 @@ static enum result record_handle(struct engine *engine, const struct member *mem
         return taken;
     }
     if (taken != RESULT_OK) {
+        audit_count(AUDIT_CONTENTS_REFUSED);
         GUARD(notice_of_peer(engine, member->name, GROUPSEAL__SECENV__SEVERITY__WARNING, "%s", because.text));
     }
     peer_heard(engine, peer, body->content_case);

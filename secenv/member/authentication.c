@@ -182,9 +182,9 @@ static enum result attempt_failed(struct identity_state *identity, const char *w
         return RESULT_OK; /* said once */
     }
     (void)snprintf(authentication->last_failure, sizeof(authentication->last_failure), "%s", what);
-    return event_notice(identity, GROUPSEAL__SECENV__SEVERITY__WARNING,
-                        "end-to-end authentication with %s failed: %s; it is tried again by itself",
-                        identity->identity.authority, what);
+    return event_refused(identity, identity->identity.authority,
+                         "end-to-end authentication with %s failed: %s; it is tried again by itself",
+                         identity->identity.authority, what);
 }
 
 /* ---- flight 1 ---- */
@@ -300,6 +300,7 @@ static enum result flight2_taken(struct identity_state *identity, const Groupsea
 {
     struct authentication *authentication = &identity->authentication;
     if (!flight_is(authentication, object, 2)) {
+        audit_count(AUDIT_ANSWERS_REFUSED);
         return attempt_failed(identity, "the authority refused the ClientHello (its log says why)");
     }
     struct buffer tls = BUFFER_EMPTY(OBJECT_LIMIT);
@@ -368,13 +369,18 @@ static enum result flight4_taken(struct identity_state *identity, const Groupsea
 {
     struct authentication *authentication = &identity->authentication;
     Groupseal__Envelope__RecordBody *body = NULL;
-    struct reason local = {"the authority refused the last flight (its log says why)"};
-    bool confirmed = flight_is(authentication, object, 4) && object->flight->record != NULL &&
+    struct reason local = {"flight 4 has no CONFIRM"};
+    if (!flight_is(authentication, object, 4)) {
+        audit_count(AUDIT_ANSWERS_REFUSED);
+        return attempt_failed(identity, "the authority refused the last flight (its log says why)");
+    }
+    bool confirmed = object->flight->record != NULL &&
                      association_open(&authentication->association, identity->engine->setup.store,
                                       object->flight->record, arena, &body, &local) == RESULT_OK &&
                      body->content_case == GROUPSEAL__ENVELOPE__RECORD_BODY__CONTENT_CONFIRM;
     if (!confirmed) {
         audit_count(AUDIT_HANDSHAKES_REFUSED);
+        audit_count(AUDIT_REFUSED_HELLO);
         return attempt_failed(identity, local.text);
     }
     GUARD(association_install(identity, body->confirm->time_ms, why));

@@ -5,7 +5,6 @@
 #include <string.h>
 
 #include "secenv/audit.h"
-#include "secenv/log.h"
 #include "secenv/member/command_table.h"
 #include "secenv/member/event.h"
 #include "secenv/member/group_seal.h"
@@ -54,13 +53,18 @@ static enum result key_choose(struct reception *reception, struct reason *why)
 
 /* ---- relay, seal, signature ---- */
 
+static enum audit_counter refused_counter(const struct reception *reception)
+{
+    return reception->opening.sealed->kind == KIND_SYNC ? AUDIT_SYNCS_REFUSED : AUDIT_COMMANDS_REFUSED;
+}
+
 static enum result relay_find(struct reception *reception, struct reason *why)
 {
     struct membership *membership = reception->membership;
     reception->relay = policy_relay(membership_policy(membership), reception->sync->site,
                                     membership->incarnation, reception->opening.sealed->serial);
     if (reception->relay == NULL) {
-        audit_count(AUDIT_COMMANDS_REFUSED);
+        audit_count(refused_counter(reception));
         return result_fail(why, RESULT_REFUSED, "serial %llu is no relay of %s at site %s",
                            (unsigned long long)reception->opening.sealed->serial, membership->group,
                            reception->sync->site);
@@ -73,7 +77,7 @@ static enum result command_open(struct reception *reception, struct buffer *plai
     GUARD(relay_find(reception, why));
     enum result result = group_open(reception->membership, &reception->opening, plaintext, why);
     if (result != RESULT_OK) {
-        audit_count(AUDIT_COMMANDS_REFUSED);
+        audit_count(refused_counter(reception));
     }
     return result;
 }
@@ -172,8 +176,8 @@ static enum result command_refuse(struct reception *reception, const char *reaso
     if (order_targets(order, membership->identity->identity.name)) {
         receipt_schedule(membership, reception->site, order->command_id.data, reason);
     }
-    return event_notice(membership->identity, GROUPSEAL__SECENV__SEVERITY__WARNING,
-                        "a command on %s is refused: %s", membership->group, reason);
+    return event_refused(membership->identity, reception->sync->site, "a command on %s is refused: %s",
+                         membership->group, reason);
 }
 
 /* Why the order must not be acted on, though its seal is right; NULL: nothing speaks against it yet. */
@@ -298,12 +302,13 @@ static enum result sync_receive(struct reception *reception, struct bytes plaint
     Groupseal__Envelope__SyncReply *reply =
         object_unpack(&groupseal__envelope__sync_reply__descriptor, plaintext, arena);
     if (reply == NULL || sync_hash(reply, hash) != RESULT_OK) {
+        audit_count(AUDIT_SYNCS_REFUSED);
         return result_fail(why, RESULT_INVALID, "a sync reply on %s is malformed",
                            reception->membership->group);
     }
     if (seal_check(&reception->opening.context, 0, hash, arena_view(reception->relay->key),
                    arena_view(reply->seal_signature)) != RESULT_OK) {
-        audit_count(AUDIT_COMMANDS_REFUSED);
+        audit_count(AUDIT_SYNCS_REFUSED);
         return result_fail(why, RESULT_REFUSED, "the seal of a sync reply on %s is not its relay's",
                            reception->membership->group);
     }
@@ -345,7 +350,11 @@ enum result command_hear(struct membership *membership, const char *site, bool r
                                   .sync = membership_site(membership, site),
                                   .now_us = engine_now_us(membership->identity->engine)};
     Groupseal__Envelope__Sealed *sealed = NULL;
-    GUARD(seal_parse(payload, arena, &sealed, why));
+    enum result result = seal_parse(payload, arena, &sealed, why);
+    if (result != RESULT_OK) {
+        audit_count(AUDIT_COMMANDS_REFUSED);
+        return result;
+    }
     if (reception.sync == NULL || (sealed->kind != KIND_COMMAND && sealed->kind != KIND_SYNC)) {
         audit_count(AUDIT_COMMANDS_REFUSED);
         return result_fail(why, RESULT_REFUSED, "a message on cmd of %s is of another %s", membership->group,
@@ -394,6 +403,8 @@ enum result command_waiting_turn(struct membership *membership, struct reason *w
     for (size_t i = 0; i < count; i++) {
         struct waiting_message *waiting = waiting_room_leave(&membership->waiting_commands);
         struct reason local;
+        char site[SITE_LIMIT + 1];
+        (void)snprintf(site, sizeof(site), "%s", waiting->site);
         enum result result = command_hear(membership, waiting->site, false, buffer_bytes(&waiting->payload),
                                           engine->scratch, &local);
         waiting_message_free(waiting);
@@ -402,7 +413,7 @@ enum result command_waiting_turn(struct membership *membership, struct reason *w
             return result_fail(why, result, "%s", local.text);
         }
         if (result != RESULT_OK) {
-            log_line(LOG_LEVEL_INFO, "%s: %s", membership->identity->identity.name, local.text);
+            log_refused(membership->identity, site, local.text);
         }
     }
     return RESULT_OK;

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "secenv/engine.h"
 
+#include <stdarg.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -10,6 +12,7 @@
 #include "secenv/member/command.h"
 #include "secenv/member/command_table.h"
 #include "secenv/member/commanding.h"
+#include "secenv/member/event.h"
 #include "secenv/member/news.h"
 #include "secenv/member/record.h"
 #include "secenv/member/relay.h"
@@ -91,8 +94,7 @@ static enum result received_request(struct identity_state *identity,
                                     Reply *reply, struct reason *why)
 {
     struct bytes answer = {NULL, 0};
-    enum result result =
-        record_received(identity, received->from, arena_view(received->object), arena, &answer, why);
+    enum result result = record_received(identity, received, arena, &answer, why);
     Groupseal__Secenv__Answer *content = arena_alloc(arena, sizeof(*content));
     if (content == NULL) {
         return result == RESULT_OK ? RESULT_INTERNAL : result;
@@ -104,13 +106,26 @@ static enum result received_request(struct identity_state *identity,
     return result;
 }
 
+static enum result topic_refused(struct reason *why, enum result code, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+
+static enum result topic_refused(struct reason *why, enum result code, const char *format, ...)
+{
+    va_list arguments;
+    va_start(arguments, format);
+    (void)vsnprintf(why->text, sizeof(why->text), format, arguments);
+    va_end(arguments);
+    audit_count(AUDIT_TOPICS_REFUSED);
+    return code;
+}
+
 /* The MN-CSE publishes commands and news itself: the broker gives it nothing new on those topics. */
 static enum result relay_heard(struct membership *membership, const Groupseal__Secenv__Heard *heard,
                                struct arena *arena, struct reason *why)
 {
     if (strcmp(heard->site, membership->relay->site) != 0) {
-        return result_fail(why, RESULT_REFUSED, "site %.64s is not that of %s", heard->site,
-                           membership->identity->identity.name);
+        return topic_refused(why, RESULT_REFUSED, "site %.64s is not that of %s", heard->site,
+                             membership->identity->identity.name);
     }
     switch (heard->kind) {
     case GROUPSEAL__SECENV__TOPIC_KIND__TOPIC_ACK:
@@ -119,7 +134,7 @@ static enum result relay_heard(struct membership *membership, const Groupseal__S
         return speaking_hear(membership, membership->relay->site, heard->sender, arena_view(heard->payload),
                              arena, why);
     case GROUPSEAL__SECENV__TOPIC_KIND__TOPIC_NONE:
-        return result_fail(why, RESULT_INVALID, "heard on no known topic");
+        return topic_refused(why, RESULT_INVALID, "heard on no known topic");
     default:
         return RESULT_OK;
     }
@@ -131,8 +146,8 @@ static enum result member_heard(struct membership *membership, const Groupseal__
     const struct site_sync *site = membership_site(membership, heard->site);
     struct bytes payload = arena_view(heard->payload);
     if (site == NULL) {
-        return result_fail(why, RESULT_REFUSED, "site %.64s does not relay %s", heard->site,
-                           membership->group);
+        return topic_refused(why, RESULT_REFUSED, "site %.64s does not relay %s", heard->site,
+                             membership->group);
     }
     switch (heard->kind) {
     case GROUPSEAL__SECENV__TOPIC_KIND__TOPIC_COMMAND:
@@ -146,19 +161,31 @@ static enum result member_heard(struct membership *membership, const Groupseal__
     case GROUPSEAL__SECENV__TOPIC_KIND__TOPIC_POLICY:
         return news_hear_policy(membership, payload, arena, why);
     default:
-        return result_fail(why, RESULT_INVALID, "heard on a topic that is not for a member");
+        return topic_refused(why, RESULT_INVALID, "heard on a topic that is not for a member");
     }
 }
 
+static enum result group_heard(struct identity_state *identity, const Groupseal__Secenv__Heard *heard,
+                               struct arena *arena, struct reason *why)
+{
+    struct membership *membership = membership_find(identity, heard->group);
+    if (membership == NULL) {
+        return topic_refused(why, RESULT_UNKNOWN, "%s is not in group %.64s", identity->identity.name,
+                             heard->group);
+    }
+    return membership->relay != NULL ? relay_heard(membership, heard, arena, why)
+                                     : member_heard(membership, heard, arena, why);
+}
+
+/* Who is to blame for what is refused: the client that may write on the topic, else the site. */
 static enum result heard_request(struct identity_state *identity, const Groupseal__Secenv__Heard *heard,
                                  struct arena *arena, struct reason *why)
 {
-    struct membership *membership = NULL;
-    GUARD(membership_wanted(identity, heard->group, &membership, why));
-    enum result result = membership->relay != NULL ? relay_heard(membership, heard, arena, why)
-                                                   : member_heard(membership, heard, arena, why);
+    enum result result = group_heard(identity, heard, arena, why);
     if (result == RESULT_OK) {
         identity_state_touch(identity);
+    } else {
+        log_refused(identity, heard->sender[0] != '\0' ? heard->sender : heard->site, why->text);
     }
     return result;
 }

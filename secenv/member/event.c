@@ -3,6 +3,7 @@
 
 #include <stdarg.h>
 #include <stdio.h>
+#include <string.h>
 
 #include "secenv/log.h"
 
@@ -152,14 +153,9 @@ static enum log_level severity_level(Groupseal__Secenv__Severity severity)
     }
 }
 
-enum result event_notice(const struct identity_state *identity, Groupseal__Secenv__Severity severity,
-                         const char *format, ...)
+static enum result notice_tell(const struct identity_state *identity, Groupseal__Secenv__Severity severity,
+                               char *text)
 {
-    char text[512];
-    va_list arguments;
-    va_start(arguments, format);
-    (void)vsnprintf(text, sizeof(text), format, arguments);
-    va_end(arguments);
     log_line(severity_level(severity), "%s: %s", identity->identity.name, text);
     Groupseal__Secenv__Notice notice = GROUPSEAL__SECENV__NOTICE__INIT;
     notice.severity = severity;
@@ -168,4 +164,49 @@ enum result event_notice(const struct identity_state *identity, Groupseal__Secen
     event.content_case = GROUPSEAL__SECENV__EVENT__CONTENT_NOTICE;
     event.notice = &notice;
     return event_emit(identity, &event);
+}
+
+enum result event_notice(const struct identity_state *identity, Groupseal__Secenv__Severity severity,
+                         const char *format, ...)
+{
+    char text[512];
+    va_list arguments;
+    va_start(arguments, format);
+    (void)vsnprintf(text, sizeof(text), format, arguments);
+    va_end(arguments);
+    return notice_tell(identity, severity, text);
+}
+
+/* ---- in moderation ---- */
+
+static bool moderated(const struct identity_state *identity, struct moderation *moderation,
+                      const char *originator, char end[MODERATION_END_SIZE])
+{
+    return moderation_take(moderation, identity->identity.name, originator, engine_now_us(identity->engine),
+                           end);
+}
+
+enum result event_refused(const struct identity_state *identity, const char *originator, const char *format,
+                          ...)
+{
+    char text[512];
+    char end[MODERATION_END_SIZE];
+    if (!moderated(identity, &identity->engine->refusals, originator, end)) {
+        return RESULT_OK;
+    }
+    va_list arguments;
+    va_start(arguments, format);
+    int length = vsnprintf(text, sizeof(text) - sizeof(end), format, arguments);
+    va_end(arguments);
+    size_t used = length < 0 ? 0 : strnlen(text, sizeof(text) - sizeof(end));
+    (void)snprintf(text + used, sizeof(text) - used, "%s", end);
+    return notice_tell(identity, GROUPSEAL__SECENV__SEVERITY__WARNING, text);
+}
+
+void log_refused(const struct identity_state *identity, const char *originator, const char *text)
+{
+    char end[MODERATION_END_SIZE];
+    if (moderated(identity, &identity->engine->lines, originator, end)) {
+        log_line(LOG_LEVEL_INFO, "%s: %s%s", identity->identity.name, text, end);
+    }
 }

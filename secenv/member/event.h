@@ -50,5 +50,10 @@ enum result event_report(const struct identity_state *identity,
 /* To the owner's log, and to secenv's own. */
 enum result event_notice(const struct identity_state *identity, Groupseal__Secenv__Severity severity,
                          const char *format, ...) __attribute__((format(printf, 3, 4))) MUST_USE;
+/* A warning of what `originator` (the name that was proven best) is the cause of: in moderation. */
+enum result event_refused(const struct identity_state *identity, const char *originator, const char *format,
+                          ...) __attribute__((format(printf, 3, 4))) MUST_USE;
+/* The same, as a line of level INFO in secenv's own log alone. */
+void log_refused(const struct identity_state *identity, const char *originator, const char *text);
 
 #endif

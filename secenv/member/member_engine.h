@@ -5,6 +5,7 @@
 #include "secenv/engine.h"
 #include "secenv/member/agenda.h"
 #include "secenv/member/command_clock.h"
+#include "secenv/moderation.h"
 #include "secenv/outbox.h"
 
 struct identity_state;
@@ -21,7 +22,9 @@ struct engine {
     struct identity_state **identities; /* in byte order of their names */
     size_t identity_count;
     struct agenda agenda;
-    uint64_t next_token; /* of Send events */
+    struct moderation refusals; /* notices of them */
+    struct moderation lines;    /* of what was heard and refused */
+    uint64_t next_token;        /* of Send events */
 };
 
 #define MEMBER_ARENA_LIMIT ((size_t)512 * 1024)

@@ -455,8 +455,8 @@ enum result news_hear_announcement(struct membership *membership, struct bytes p
     return result;
 }
 
-enum result news_hear_policy(struct membership *membership, struct bytes payload, struct arena *arena,
-                             struct reason *why)
+static enum result policy_hear(struct membership *membership, struct bytes payload, struct arena *arena,
+                               struct reason *why)
 {
     Policy *policy = object_unpack(&groupseal__envelope__policy__descriptor, payload, arena);
     if (policy == NULL) {
@@ -466,8 +466,18 @@ enum result news_hear_policy(struct membership *membership, struct bytes payload
     return news_take_policy(membership, policy, why);
 }
 
-enum result news_hear_block(struct membership *membership, struct bytes payload, struct arena *arena,
-                            struct reason *why)
+enum result news_hear_policy(struct membership *membership, struct bytes payload, struct arena *arena,
+                             struct reason *why)
+{
+    enum result result = policy_hear(membership, payload, arena, why);
+    if (result != RESULT_OK) {
+        audit_count(AUDIT_POLICIES_REFUSED);
+    }
+    return result;
+}
+
+static enum result block_hear(struct membership *membership, struct bytes payload, struct arena *arena,
+                              struct reason *why)
 {
     Block *block = object_unpack(&groupseal__envelope__block__descriptor, payload, arena);
     if (block == NULL) {
@@ -475,6 +485,16 @@ enum result news_hear_block(struct membership *membership, struct bytes payload,
     }
     GUARD(news_check_block(membership, block, why));
     return news_take_block(membership, block, why);
+}
+
+enum result news_hear_block(struct membership *membership, struct bytes payload, struct arena *arena,
+                            struct reason *why)
+{
+    enum result result = block_hear(membership, payload, arena, why);
+    if (result != RESULT_OK) {
+        audit_count(AUDIT_BLOCKS_REFUSED);
+    }
+    return result;
 }
 
 /* ---- what is missing ---- */
@@ -588,9 +608,12 @@ static enum result climb_turn(struct membership *membership, uint64_t now, uint6
 }
 
 /* Who waits for too long makes room for others. */
-static void waiting_turn(struct waiting_room *room, uint64_t now, uint64_t *next)
+static void waiting_turn(struct waiting_room *room, enum audit_counter dropped, uint64_t now, uint64_t *next)
 {
-    waiting_room_expire(room, now < WAITING_LIFE_US ? 0 : now - WAITING_LIFE_US);
+    size_t expired = waiting_room_expire(room, now < WAITING_LIFE_US ? 0 : now - WAITING_LIFE_US);
+    for (size_t i = 0; i < expired; i++) {
+        audit_count(dropped);
+    }
     if (room->count != 0) {
         uint64_t due = room->places[0]->entered_us + WAITING_LIFE_US + 1;
         *next = due < *next ? due : *next;
@@ -601,8 +624,8 @@ enum result news_turn(struct membership *membership, uint64_t *next, struct reas
 {
     uint64_t now = engine_now_us(membership->identity->engine);
     GUARD(climb_turn(membership, now, next, why));
-    waiting_turn(&membership->waiting_commands, now, next);
-    waiting_turn(&membership->waiting_messages, now, next);
+    waiting_turn(&membership->waiting_commands, AUDIT_COMMANDS_DROPPED, now, next);
+    waiting_turn(&membership->waiting_messages, AUDIT_MESSAGES_REFUSED, now, next);
     GUARD(resubscribe_turn(membership, now));
     if (membership->identity->online && membership->resubscribe_us < *next) {
         *next = membership->resubscribe_us;

@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "secenv/audit.h"
 #include "secenv/log.h"
 #include "secenv/member/dispatch_command.h"
 #include "secenv/member/event.h"
@@ -150,8 +151,11 @@ static enum result body_take(struct identity_state *identity, const Groupseal__E
     if (verdict->accept == ACCEPT_TAKEN) {
         return RESULT_OK;
     }
-    return event_notice(identity, GROUPSEAL__SECENV__SEVERITY__WARNING, "from %s: %s",
-                        identity->identity.authority, verdict->why.text);
+    if (verdict->accept != ACCEPT_STORE) { /* else not yet: its sender tries again */
+        audit_count(AUDIT_CONTENTS_REFUSED);
+    }
+    return event_refused(identity, identity->identity.authority, "from %s: %s", identity->identity.authority,
+                         verdict->why.text);
 }
 
 static enum result record_open(struct identity_state *identity, const Groupseal__Envelope__Record *record,
@@ -161,6 +165,7 @@ static enum result record_open(struct identity_state *identity, const Groupseal_
         return authentication_overtaken(identity, record, arena, out, why);
     }
     if (!identity->associated) {
+        audit_count(AUDIT_RECORDS_REFUSED);
         return result_fail(why, RESULT_REFUSED, "a record from %s, but there is no association",
                            identity->identity.authority);
     }
@@ -187,31 +192,40 @@ static enum result record_take(struct identity_state *identity, const Groupseal_
     return result;
 }
 
-enum result record_received(struct identity_state *identity, const char *from, struct bytes object,
+/* Only the authority sends any, and only records. */
+static enum result object_open(const struct identity_state *identity, const char *from, struct bytes object,
+                               struct arena *arena, Groupseal__Envelope__EndToEnd **out, struct reason *why)
+{
+    if (strcmp(from, identity->identity.authority) != 0) {
+        return result_fail(why, RESULT_REFUSED, "an end-to-end object from %.128s: only %s may send any",
+                           from, identity->identity.authority);
+    }
+    GUARD(carriage_parse(object, arena, out, why));
+    if ((*out)->content_case != GROUPSEAL__ENVELOPE__END_TO_END__CONTENT_RECORD) {
+        return result_fail(why, RESULT_REFUSED, "an end-to-end object from %s that is no record",
+                           identity->identity.authority);
+    }
+    return RESULT_OK;
+}
+
+/* Whoever the object says it is from, nothing of a refused one is proven but the hop it came through. */
+enum result record_received(struct identity_state *identity, const Groupseal__Secenv__Received *received,
                             struct arena *arena, struct bytes *answer, struct reason *why)
 {
     Groupseal__Envelope__EndToEnd *parsed = NULL;
-    enum result result = RESULT_OK;
     *answer = (struct bytes){NULL, 0};
-    if (strcmp(from, identity->identity.authority) != 0) {
-        result = result_fail(why, RESULT_REFUSED, "an end-to-end object from %.128s: only %s may send any",
-                             from, identity->identity.authority);
-    }
-    if (result == RESULT_OK) {
-        result = carriage_parse(object, arena, &parsed, why);
-    }
-    if (result == RESULT_OK && parsed->content_case != GROUPSEAL__ENVELOPE__END_TO_END__CONTENT_RECORD) {
-        result = result_fail(why, RESULT_REFUSED, "an end-to-end object from %s that is no record",
-                             identity->identity.authority);
-    }
-    if (result == RESULT_OK) {
+    enum result result =
+        object_open(identity, received->from, arena_view(received->object), arena, &parsed, why);
+    if (result != RESULT_OK || parsed == NULL) {
+        audit_count(AUDIT_OBJECTS_REFUSED);
+    } else {
         result = record_take(identity, parsed->record, arena, answer, why);
     }
     if (result == RESULT_OK || own_fault(result)) {
         return result;
     }
     refusal_pack(arena, answer);
-    return event_notice(identity, GROUPSEAL__SECENV__SEVERITY__WARNING, "refused: %s", why->text);
+    return event_refused(identity, received->hop, "refused: %s", why->text);
 }
 
 /* ---- answers to our own records ---- */
@@ -219,6 +233,7 @@ enum result record_received(struct identity_state *identity, const char *from, s
 /* Silence says nothing of the association: an authority without it would refuse. */
 static enum result record_refused(struct identity_state *identity, const char *how)
 {
+    audit_count(AUDIT_ANSWERS_REFUSED);
     identity->refusals++;
     if (identity->refusals < REFUSALS_LIMIT) {
         return RESULT_OK;
@@ -227,9 +242,9 @@ static enum result record_refused(struct identity_state *identity, const char *h
     if (!authentication_doubt(identity)) {
         return RESULT_OK;
     }
-    return event_notice(identity, GROUPSEAL__SECENV__SEVERITY__WARNING,
-                        "%s does not take the records of the association (%s): authenticating anew",
-                        identity->identity.authority, how);
+    return event_refused(identity, identity->identity.authority,
+                         "%s does not take the records of the association (%s): authenticating anew",
+                         identity->identity.authority, how);
 }
 
 static enum result accept_taken(struct identity_state *identity, const Groupseal__Envelope__Accept *accept,
@@ -248,8 +263,8 @@ static enum result accept_taken(struct identity_state *identity, const Groupseal
     if (accept->result == ACCEPT_TAKEN || accept->result == ACCEPT_STORE) {
         return RESULT_OK;
     }
-    return event_notice(identity, GROUPSEAL__SECENV__SEVERITY__WARNING, "%s refused %s (%u): %.200s",
-                        identity->identity.authority, slot, accept->result, accept->reason);
+    return event_refused(identity, identity->identity.authority, "%s refused %s (%u): %.200s",
+                         identity->identity.authority, slot, accept->result, accept->reason);
 }
 
 /* A record in an answer can only be an ACCEPT; anything else is as good as a refusal. */
@@ -291,6 +306,7 @@ enum result record_answered(struct identity_state *identity, uint64_t token, str
         return RESULT_OK;
     }
     if (object.length != 0 && carriage_parse(object, arena, &parsed, &local) != RESULT_OK) {
+        audit_count(AUDIT_ANSWERS_REFUSED);
         parsed = NULL;
         failure = local.text;
     }
@@ -306,7 +322,8 @@ enum result record_answered(struct identity_state *identity, uint64_t token, str
     if (parsed->content_case == GROUPSEAL__ENVELOPE__END_TO_END__CONTENT_REFUSAL) {
         return record_refused(identity, "refused");
     }
-    return RESULT_OK; /* a flight of a handshake that was given up */
+    audit_count(AUDIT_ANSWERS_REFUSED); /* a flight, of a handshake that was given up at best */
+    return RESULT_OK;
 }
 
 /* ---- out ---- */

@@ -10,7 +10,7 @@
  * An EndToEnd that came in a NOTIFY request. `answer` receives what goes into the response: a peer's error is
  * not the caller's, so it is OK, with the generic Refusal as the answer, and nothing has changed.
  */
-enum result record_received(struct identity_state *identity, const char *from, struct bytes object,
+enum result record_received(struct identity_state *identity, const Groupseal__Secenv__Received *received,
                             struct arena *arena, struct bytes *answer, struct reason *why) MUST_USE;
 
 /* What became of a Send: a peer's error is not the caller's, so it is OK and dealt with here. */

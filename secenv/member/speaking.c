@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "secenv/member/speaking.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #include "secenv/audit.h"
-#include "secenv/log.h"
 #include "secenv/member/event.h"
 #include "secenv/member/group_seal.h"
 #include "secenv/member/news.h"
@@ -227,15 +227,17 @@ enum result speaking_waiting_turn(struct membership *membership, struct reason *
     for (size_t i = 0; i < count; i++) {
         struct waiting_message *waiting = waiting_room_leave(&membership->waiting_messages);
         struct reason local;
-        enum result result = speaking_hear(membership, waiting->site, waiting->sender,
-                                           buffer_bytes(&waiting->payload), engine->scratch, &local);
+        char sender[NAME_LIMIT + 1];
+        (void)snprintf(sender, sizeof(sender), "%s", waiting->sender);
+        enum result result = speaking_hear(membership, waiting->site, sender, buffer_bytes(&waiting->payload),
+                                           engine->scratch, &local);
         waiting_message_free(waiting);
         arena_reset(engine->scratch);
         if (result == RESULT_STORE || result == RESULT_INTERNAL) {
             return result_fail(why, result, "%s", local.text);
         }
         if (result != RESULT_OK) {
-            log_line(LOG_LEVEL_INFO, "%s: %s", membership->identity->identity.name, local.text);
+            log_refused(membership->identity, sender, local.text);
         }
     }
     return RESULT_OK;

@@ -61,11 +61,13 @@ void waiting_message_free(struct waiting_message *message)
     }
 }
 
-void waiting_room_expire(struct waiting_room *room, uint64_t since_us)
+size_t waiting_room_expire(struct waiting_room *room, uint64_t since_us)
 {
+    size_t before = room->count;
     while (room->count > 0 && room->places[0]->entered_us < since_us) {
         waiting_message_free(waiting_room_leave(room));
     }
+    return before - room->count;
 }
 
 void waiting_room_clear(struct waiting_room *room)

@@ -29,8 +29,8 @@ enum result waiting_room_enter(struct waiting_room *room, const char *site, cons
 /* Takes the oldest out; NULL where nobody waits. */
 struct waiting_message *waiting_room_leave(struct waiting_room *room) MUST_USE;
 void waiting_message_free(struct waiting_message *message);
-/* Those that entered before `since_us` are dropped. */
-void waiting_room_expire(struct waiting_room *room, uint64_t since_us);
+/* Those that entered before `since_us` are dropped: how many. */
+size_t waiting_room_expire(struct waiting_room *room, uint64_t since_us);
 void waiting_room_clear(struct waiting_room *room);
 
 #endif

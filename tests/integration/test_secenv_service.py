@@ -308,6 +308,14 @@ def test_the_shipped_program_has_no_door(build):
     assert door in (build / "bin" / "secenv_test_door").read_bytes()
 
 
+def test_every_counter_is_explained(secenv):
+    secenv.provision_psk("Sdoor1")
+    secenv.start()
+    manual = (REPOSITORY / "docs" / "operations.md").read_text()
+    for counter in secenv.audit()["counters"]:
+        assert f"\n| `{counter}` |" in manual, counter
+
+
 @pytest.mark.parametrize("command", ["run", "provision", "audit"])
 def test_every_option_is_in_the_manual(build, command):
     page = (REPOSITORY / "docs" / "secenv.8").read_text()

@@ -446,26 +446,26 @@ static void refusals_are_told_in_moderation(void **state)
     struct hand *hand = hand_new(site, DOOR, IDENTITY_ADN_AE, CREDENTIALS_PSK);
     struct hand *other = hand_new(site, SENSOR, IDENTITY_ADN_AE, CREDENTIALS_PSK);
     struct counted before = count();
-    site_advance(site, NOTICES_EACH_US / 1000);
+    site_advance(site, MODERATION_EACH_US / 1000);
     site_events_clear(authority);
-    hello_through(hand, NULL, NOTICES_EACH + 10);
-    assert_int_equal(since(&before, AUDIT_REFUSED_UNKNOWN), NOTICES_EACH + 10);
-    assert_int_equal(site_event_count(authority), NOTICES_EACH);
+    hello_through(hand, NULL, MODERATION_EACH + 10);
+    assert_int_equal(since(&before, AUDIT_REFUSED_UNKNOWN), MODERATION_EACH + 10);
+    assert_int_equal(site_event_count(authority), MODERATION_EACH);
     hello_through(other, NULL, 1);
-    assert_int_equal(site_event_count(authority), NOTICES_EACH + 1);
-    site_advance(site, NOTICES_EACH_US / 1000);
+    assert_int_equal(site_event_count(authority), MODERATION_EACH + 1);
+    site_advance(site, MODERATION_EACH_US / 1000);
     hello_through(hand, NULL, 1);
-    assert_int_equal(site_event_count(authority), NOTICES_EACH + 2);
-    assert_non_null(strstr(site_event(authority, NOTICES_EACH + 1)->notice->text, "10 more"));
+    assert_int_equal(site_event_count(authority), MODERATION_EACH + 2);
+    assert_non_null(strstr(site_event(authority, MODERATION_EACH + 1)->notice->text, "10 more"));
     /* A name that came through a hop which is not its own is that hop's doing. */
     site_enrol(site, DOOR, IDENTITY_ADN_AE, CREDENTIALS_CERT, SITE_MN_CSE, "door");
-    site_advance(site, NOTICES_EACH_US / 1000);
+    site_advance(site, MODERATION_EACH_US / 1000);
     site_events_clear(authority);
-    hello_through(hand, "//sp.example/mn-2", NOTICES_EACH);
-    hello_through(other, "//sp.example/mn-2", NOTICES_EACH);
-    assert_int_equal(site_event_count(authority), NOTICES_EACH);
+    hello_through(hand, "//sp.example/mn-2", MODERATION_EACH);
+    hello_through(other, "//sp.example/mn-2", MODERATION_EACH);
+    assert_int_equal(site_event_count(authority), MODERATION_EACH);
     hello_through(hand, NULL, 1); /* its mode is another */
-    assert_int_equal(site_event_count(authority), NOTICES_EACH + 1);
+    assert_int_equal(site_event_count(authority), MODERATION_EACH + 1);
     hand_free(hand);
     hand_free(other);
 }
@@ -476,16 +476,16 @@ static void all_together_are_bounded(void **state)
     struct site_node *authority = site_authority(site);
     struct hand *hand = hand_new(site, DOOR, IDENTITY_ADN_AE, CREDENTIALS_PSK);
     char hop[64];
-    site_advance(site, NOTICES_EACH_US / 1000);
+    site_advance(site, MODERATION_EACH_US / 1000);
     site_events_clear(authority);
-    for (unsigned i = 0; i < 2 * NOTICES_ALL; i++) {
+    for (unsigned i = 0; i < 2 * MODERATION_ALL; i++) {
         (void)snprintf(hop, sizeof(hop), "//sp.example/mn-%u", i + 2);
         hello_through(hand, hop, 1);
     }
-    assert_int_equal(site_event_count(authority), NOTICES_ALL);
-    site_advance(site, NOTICES_ALL_US / 1000);
+    assert_int_equal(site_event_count(authority), MODERATION_ALL);
+    site_advance(site, MODERATION_ALL_US / 1000);
     hello_through(hand, NULL, 1);
-    assert_int_equal(site_event_count(authority), NOTICES_ALL + 1);
+    assert_int_equal(site_event_count(authority), MODERATION_ALL + 1);
     hand_free(hand);
 }
 
@@ -502,7 +502,7 @@ static void members_are_told_in_moderation(void **state)
     int out = dup(STDERR_FILENO);
     assert_non_null(log);
     assert_true(out >= 0 && dup2(fileno(log), STDERR_FILENO) >= 0);
-    for (unsigned i = 0; i < NOTICES_EACH + 10; i++) {
+    for (unsigned i = 0; i < MODERATION_EACH + 10; i++) {
         assert_true(hand_authenticate(hand));
     }
     assert_true(dup2(out, STDERR_FILENO) >= 0 && close(out) == 0);
@@ -513,16 +513,16 @@ static void members_are_told_in_moderation(void **state)
         lines += strstr(line, "authenticated end to end") != NULL;
     }
     (void)fclose(log);
-    assert_int_equal(lines, NOTICES_EACH);
+    assert_int_equal(lines, MODERATION_EACH);
 
-    site_advance(site, NOTICES_EACH_US / 1000);
+    site_advance(site, MODERATION_EACH_US / 1000);
     site_events_clear(authority);
     body.content_case = GROUPSEAL__ENVELOPE__RECORD_BODY__CONTENT_PACKAGE_ASK;
     body.package_ask = &ask;
-    for (unsigned i = 0; i < NOTICES_EACH + 10; i++) {
+    for (unsigned i = 0; i < MODERATION_EACH + 10; i++) {
         assert_int_equal(hand_say(hand, &body), 3);
     }
-    assert_int_equal(site_event_count(authority), NOTICES_EACH);
+    assert_int_equal(site_event_count(authority), MODERATION_EACH);
     hand_free(hand);
 }
 
@@ -631,7 +631,7 @@ static void strange_objects(void **state)
     body.content_case = GROUPSEAL__ENVELOPE__RECORD_BODY__CONTENT_PACKAGE_ASK;
     body.package_ask = &ask;
     body.item = 9;
-    site_advance(site, NOTICES_EACH_US / 1000); /* so that what follows is told */
+    site_advance(site, MODERATION_EACH_US / 1000); /* so that what follows is told */
     object = hand_record(hand, &body);
     struct buffer altered = BUFFER_EMPTY(65536);
     assert_int_equal(buffer_append(&altered, buffer_bytes(&object)), RESULT_OK);

@@ -12,6 +12,8 @@
 
 #include <cmocka.h>
 
+#include "envelope.pb-c.h"
+#include "secenv/audit.h"
 #include "secenv/crypto/kdf.h"
 #include "tests/unit/operator.h"
 #include "tests/unit/site.h"
@@ -643,6 +645,49 @@ static Groupseal__Secenv__Reply *reply_copy(const Groupseal__Secenv__Reply *repl
     return copy;
 }
 
+/* ---- every refusal of what comes from afar is counted ---- */
+
+static uint64_t refusals_counted(void)
+{
+    uint64_t sum = 0;
+    for (unsigned i = 0; i < AUDIT_COUNT; i++) {
+        const char *name = audit_name((enum audit_counter)i);
+        if (strstr(name, "refused") != NULL || strstr(name, "dropped") != NULL ||
+            strstr(name, "replayed") != NULL) {
+            sum += audit_value((enum audit_counter)i);
+        }
+    }
+    return sum;
+}
+
+static bool answers_a_refusal(const Groupseal__Secenv__Reply *reply)
+{
+    if (reply->content_case != GROUPSEAL__SECENV__REPLY__CONTENT_ANSWER) {
+        return false;
+    }
+    struct bytes object = {reply->answer->object.data, reply->answer->object.len};
+    Groupseal__Envelope__EndToEnd *parsed =
+        groupseal__envelope__end_to_end__unpack(NULL, object.length, object.data);
+    assert_non_null(parsed);
+    bool refusal = parsed->content_case == GROUPSEAL__ENVELOPE__END_TO_END__CONTENT_REFUSAL;
+    groupseal__envelope__end_to_end__free_unpacked(parsed, NULL);
+    return refusal;
+}
+
+static void assert_refusal_counted(const Groupseal__Secenv__ToSecenv *request,
+                                   const Groupseal__Secenv__Reply *reply, uint64_t before)
+{
+    bool own =
+        reply->code == GROUPSEAL__SECENV__CODE__STORE || reply->code == GROUPSEAL__SECENV__CODE__INTERNAL;
+    bool heard = request->request_case == GROUPSEAL__SECENV__TO_SECENV__REQUEST_HEARD &&
+                 reply->code != GROUPSEAL__SECENV__CODE__OK && !own;
+    bool received =
+        request->request_case == GROUPSEAL__SECENV__TO_SECENV__REQUEST_RECEIVED && answers_a_refusal(reply);
+    if ((heard || received) && refusals_counted() == before) {
+        fail_msg("refused, and not counted: %s", reply->reason);
+    }
+}
+
 Groupseal__Secenv__Reply *site_request(struct site_node *node, enum socket_kind socket, uint64_t connection,
                                        Groupseal__Secenv__ToSecenv *request)
 {
@@ -661,6 +706,7 @@ Groupseal__Secenv__Reply *site_request(struct site_node *node, enum socket_kind 
     assert_non_null(parsed);
     reply.id = parsed->id;
     size_t before = node->pending.count;
+    uint64_t counted = refusals_counted();
     enum result result =
         node->operations->request(node->engine, &caller, parsed, node->arena, &reply, &reason);
     if (result == RESULT_OK) {
@@ -672,6 +718,7 @@ Groupseal__Secenv__Reply *site_request(struct site_node *node, enum socket_kind 
     reply.code = (Groupseal__Secenv__Code)result;
     reply.reason = result == RESULT_OK ? (char *)(uintptr_t)protobuf_c_empty_string : reason.text;
     Groupseal__Secenv__Reply *copy = reply_copy(&reply);
+    assert_refusal_counted(parsed, copy, counted);
     batch_end(node);
     return copy;
 }

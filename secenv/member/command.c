@@ -215,12 +215,11 @@ static enum result order_signature_check(const struct reception *reception,
 {
     const struct membership *membership = reception->membership;
     const Groupseal__Envelope__Order *order = reception->command->order;
-    if (order_is_relays(order)) {
-        return order_at_site(order, reception->sync->site, why);
-    }
-    enum result result = order_check(reception->command->order, membership->instance, membership->incarnation,
-                                     reception->sync->site, arena_view(reception->command->body),
-                                     arena_view(commander->key), why);
+    enum result result =
+        order_is_relays(order)
+            ? order_at_site(order, reception->sync->site, why)
+            : order_check(order, membership->instance, membership->incarnation, reception->sync->site,
+                          arena_view(reception->command->body), arena_view(commander->key), why);
     if (result != RESULT_OK) {
         audit_count(AUDIT_COMMANDS_REFUSED);
     }

@@ -268,14 +268,20 @@ static void request_own(struct agent *agent, const struct request *request)
 }
 
 /* NOTIFY, wherever it goes, and what is not for a resource of this MN-CSE. */
-static void request_route(struct agent *agent, const struct request *request)
+static void request_route(struct agent *agent, const struct request *request, const struct address *address)
 {
     char target[ONEM2M_ID_LIMIT + 1];
     bool exact = false;
     struct route up;
     const struct identity *client = request->client;
 
-    if (!target_find(agent, onem2m_to(request->primitive), target, sizeof(target), &exact)) {
+    if (address->what == ADDRESS_RESOURCE && onem2m_resource_type(address->resource->content) == ONEM2M_AE) {
+        snprintf(target, sizeof(target), "%s", address->resource->creator); /* by whatever name */
+        exact = true;
+    } else if (!target_find(agent, onem2m_to(request->primitive), target, sizeof(target), &exact)) {
+        target[0] = '\0';
+    }
+    if (target[0] == '\0') {
         relay_refuse(agent, request, ONEM2M_NOT_FOUND, "its `to` is no identifier");
     } else if (strcmp(target, agent->rule.cse_id) == 0 && exact &&
                onem2m_op(request->primitive) == ONEM2M_NOTIFY) {
@@ -301,7 +307,7 @@ static void request_deliver(struct agent *agent, const struct request *request)
     if (address.what != ADDRESS_ELSEWHERE && (!notify || fanout)) {
         hosting_request(agent, request, &address);
     } else {
-        request_route(agent, request);
+        request_route(agent, request, &address);
     }
 }
 

@@ -551,6 +551,36 @@ def test_broker_that_comes_back_denies_nothing_of_before(processes, tmp_path, cr
         door.stop()
 
 
+def test_registrations_and_groups_survive_a_restart(processes, tmp_path, credentials, build, secenv):
+    """With plugin_opt_state_file; a file that is damaged costs the lines that are, and says so."""
+    state = tmp_path / "groupseal.state"
+    made = Broker(processes, tmp_path / "broker", credentials, "mn-1", build,
+                  options(secenv.path) | {"state_file": state})
+    made.start()
+    door = Client(made, credentials, "Sdoor1")
+    assert door.subscribe("/oneM2M/resp/Sdoor1/#")
+    door.request("r1", "/mn-1", "Sdoor1", op=1, ty=2, pc={"m2m:ae": {"api": "Ndoor", "rr": True, "srv": ["3"]}})
+    assert door.primitive("/oneM2M/resp/Sdoor1/mn-1/json")["rsc"] == 2001
+    door.request("g1", "/mn-1", "Sdoor1", op=1, ty=9, pc={"m2m:grp": {"rn": "mine", "mnm": 5, "mid": ["Sdoor1"]}})
+    assert door.primitive("/oneM2M/resp/Sdoor1/mn-1/json")["rsc"] == 2001
+    for damage in ("", "half a li"):
+        door.stop()
+        made.process.popen.kill()
+        made.process.popen.wait(5)
+        state.write_text(state.read_text() + (f"{damage}ne\n{damage}" if damage else ""))
+        made.start()
+        door = Client(made, credentials, "Sdoor1")
+        assert door.subscribe("/oneM2M/resp/Sdoor1/#")
+        door.request("f1", "mn-1/mine/fopt", "Sdoor1", op=2)
+        answer = door.primitive("/oneM2M/resp/Sdoor1/mn-1/json")
+        assert answer["rsc"] == 2000
+        (item,) = answer["pc"]["m2m:agr"]["m2m:rsp"]
+        assert item["fr"] == "Sdoor1" and item["pc"]["m2m:ae"]["aei"] == "Sdoor1"
+        assert ("say nothing" in made.process.text()) == bool(damage)
+    door.stop()
+    assert state.stat().st_mode & 0o777 == 0o600 and "half" not in state.read_text()
+
+
 def test_psk_client(broker, credentials, in_cse):
     """The identity of a pre-shared key is a name as good as a certificate's."""
     key = credentials.file("Spsk1", "hop.psk").read_text().strip()

@@ -11,3 +11,5 @@ set(plugin_broker ${CMAKE_SOURCE_DIR}/plugin/broker)
 unit_test(plugin_broker SOURCES unit/plugin_broker.c ${plugin_broker}/compat.c ${plugin_broker}/configuration.c ${plugin_broker}/kicks.c
   ${plugin_broker}/leaving.c ${plugin_broker}/mn_cse.c ${plugin_broker}/state_file.c ${plugin_broker}/watchdog.c LIBS mn_agent secenv_client pthread)
 unit_test(plugin_state_file SOURCES unit/plugin_state_file.c ${plugin_broker}/state_file.c)
+unit_test(plugin_peers SOURCES unit/plugin_peers.c LIBS plugin_site)
+target_compile_definitions(test_plugin_peers PRIVATE PEER_SHAPES="${CMAKE_CURRENT_SOURCE_DIR}/unit/peers")

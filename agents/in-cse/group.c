@@ -11,6 +11,8 @@
 #include <string.h>
 
 #define SITES_LIMIT 8u
+#define ROTATE_LEAST_MS 60000u
+#define ROTATE_LIMIT_MS UINT64_C(31536000000)
 
 /* ---- group create ---- */
 
@@ -27,6 +29,7 @@ enum {
     KEY_OVERLAP,
     KEY_WINDOW,
     KEY_BEAT,
+    KEY_ROTATE,
     KEY_AEAD,
     KEY_REFUSE_OVERDUE,
     KEY_SIGN_MESSAGES,
@@ -39,6 +42,8 @@ static const struct argp_option create_options[] = {
     {"overlap", KEY_OVERLAP, "TIME", 0, "How long the epoch before is still taken (default 30s)", 0},
     {"response-window", KEY_WINDOW, "TIME", 0, "Members spread their receipts over it (default 500ms)", 0},
     {"beat", KEY_BEAT, "TIME", 0, "Interval of the authority's sign of life (default 15m)", 0},
+    {"rotate-every", KEY_ROTATE, "TIME", 0, "The key is changed when it is as old, or \"off\" (default 24h)",
+     0},
     {"aead", KEY_AEAD, "NAME", 0, "chacha20-poly1305 (default) or aes-256-gcm", 0},
     {"refuse-when-overdue", KEY_REFUSE_OVERDUE, NULL, 0,
      "Members refuse commands when three beats are missing (default: alarm). Ends the site's autonomy while "
@@ -57,6 +62,18 @@ static uint32_t duration_take(const struct argp_state *state, const char *text, 
         argp_error(state, "\"%s\" is not a time: write 500ms, 30s, 15m or 1h", text);
     }
     return (uint32_t)ms;
+}
+
+static uint32_t rotation_take(const struct argp_state *state, const char *text)
+{
+    uint64_t ms = 0;
+    if (strcmp(text, "off") == 0) {
+        return UINT32_MAX;
+    }
+    if (!operator_duration(text, ROTATE_LIMIT_MS, &ms) || ms < ROTATE_LEAST_MS) {
+        argp_error(state, "--rotate-every is off or a time of 1m to 365d, not \"%s\"", text);
+    }
+    return (uint32_t)(ms / 1000);
 }
 
 static error_t create_parse(int key, char *argument, struct argp_state *state)
@@ -84,6 +101,9 @@ static error_t create_parse(int key, char *argument, struct argp_state *state)
         return 0;
     case KEY_BEAT:
         create->beat_interval_s = (duration_take(state, argument, (uint64_t)7 * 86400000) + 999) / 1000;
+        return 0;
+    case KEY_ROTATE:
+        create->rotate_every_s = rotation_take(state, argument);
         return 0;
     case KEY_AEAD:
         create->aead = argument;
@@ -259,6 +279,8 @@ static int detail_json(const Groupseal__Secenv__GroupDetail *group)
     cJSON_AddBoolToObject(object, "refuse_when_overdue", group->refuse_when_overdue);
     cJSON_AddBoolToObject(object, "sign_member_messages", group->sign_member_messages);
     cJSON_AddBoolToObject(object, "authority_only", group->authority_only);
+    cJSON_AddNumberToObject(object, "rotate_every_s", group->rotate_every_s);
+    json_line_time(object, "changed", group->changed_ms);
     cJSON *members = cJSON_AddArrayToObject(object, "roster");
     for (size_t i = 0; i < group->n_members; i++) {
         cJSON *row = cJSON_CreateObject();
@@ -266,6 +288,7 @@ static int detail_json(const Groupseal__Secenv__GroupDetail *group)
         cJSON_AddNumberToObject(row, "serial", (double)group->members[i]->serial);
         cJSON_AddNumberToObject(row, "leaf_index", group->members[i]->leaf_index);
         cJSON_AddBoolToObject(row, "package_taken", group->members[i]->package_taken);
+        json_line_time(row, "leaf_made", group->members[i]->leaf_ms);
         json_line_text(row, "site", group->members[i]->site);
         cJSON_AddItemToArray(members, row);
     }
@@ -285,6 +308,15 @@ static void facts_print(const Groupseal__Secenv__GroupDetail *group)
            " s; three missing: %s\n",
            group->overlap_ms / 1000.0, group->response_window_ms, group->beat_interval_s,
            group->refuse_when_overdue ? "commands are refused" : "alarm");
+    char age[WORDS_AGE_SIZE];
+    char every[WORDS_AGE_SIZE] = "off";
+    words_age(group->time_ms, group->changed_ms, age);
+    if (group->rotate_every_s != 0) {
+        words_age(group->rotate_every_s * UINT64_C(1000) + 1, 1, every);
+    }
+    printf("key              %s%s; rotation by age: %s\n",
+           group->changed_ms == 0 && row->epoch != 0 ? "to be rotated" : age,
+           group->changed_ms != 0 ? " old" : "", every);
     printf("commanders       %s\nmember messages  %s\n\n",
            group->authority_only ? "the IN-CSE only" : "the IN-CSE and its MN-CSEs",
            group->sign_member_messages ? "signed" : "unsigned");
@@ -293,8 +325,8 @@ static void facts_print(const Groupseal__Secenv__GroupDetail *group)
 
 static int detail_print(const Groupseal__Secenv__GroupDetail *group)
 {
-    static const char *const titles[] = {"MEMBER", "SERIAL", "LEAF", "KEY PACKAGE", "SITE"};
-    struct table *table = table_new(titles, 5);
+    static const char *const titles[] = {"MEMBER", "SERIAL", "LEAF", "AGE", "KEY PACKAGE", "SITE"};
+    struct table *table = table_new(titles, 6);
     if (table == NULL) {
         return -1;
     }
@@ -304,8 +336,11 @@ static int detail_print(const Groupseal__Secenv__GroupDetail *group)
         char serial[24];
         char leaf[16];
         snprintf(serial, sizeof(serial), "%" PRIu64, row->serial);
+        char age[WORDS_AGE_SIZE];
         snprintf(leaf, sizeof(leaf), "%" PRIu32, row->leaf_index);
-        const char *cells[] = {row->name, serial, leaf, row->package_taken ? "taken" : "waiting", row->site};
+        words_age(group->time_ms, row->leaf_ms, age);
+        const char *cells[] = {row->name, serial, leaf, age, row->package_taken ? "taken" : "waiting",
+                               row->site};
         table_row(table, cells);
     }
     int state = table_print(table, "no members yet", stdout);
@@ -350,6 +385,86 @@ enum exit_code command_group_show(int argc, char **argv)
     enum exit_code code = operator_open(&arguments.common, &session);
     if (code == EXIT_DONE) {
         code = group_show(session, &arguments);
+    }
+    operator_close(session);
+    return code;
+}
+
+/* ---- group rotate, group delete ---- */
+
+/* Sends a request about one group and says `done` in the words given. */
+static enum exit_code group_call(struct operator_session *session, const struct one_argument *arguments,
+                                 Groupseal__Secenv__ToSecenv *request, const char *done)
+{
+    Groupseal__Secenv__FromSecenv *message = NULL;
+    enum exit_code code = operator_change(session, request, &message);
+    secenv_client_free(message);
+    if (code != EXIT_DONE) {
+        return code;
+    }
+    if (arguments->common.json) {
+        cJSON *object = cJSON_CreateObject();
+        json_line_text(object, "name", arguments->argument);
+        json_line_text(object, "state", done);
+        json_line_put(object);
+    } else {
+        printf("%s: %s\n", arguments->argument, done);
+    }
+    return EXIT_DONE;
+}
+
+enum exit_code command_group_rotate(int argc, char **argv)
+{
+    static const struct argp parser = {
+        NULL,
+        one_argument_parse,
+        "NAME",
+        "Gives a group a new key, now. Its members stay, and find the key themselves; whoever has stolen the "
+        "group's key alone, and no member's leaf, loses it.",
+        common_children,
+        NULL,
+        NULL};
+    struct one_argument arguments = {.takes_one = true};
+    argp_parse(&parser, argc, argv, 0, NULL, &arguments);
+
+    struct operator_session *session = NULL;
+    enum exit_code code = operator_open(&arguments.common, &session);
+    if (code == EXIT_DONE) {
+        Groupseal__Secenv__GroupRotate rotate = GROUPSEAL__SECENV__GROUP_ROTATE__INIT;
+        Groupseal__Secenv__ToSecenv request = GROUPSEAL__SECENV__TO_SECENV__INIT;
+        rotate.name = (char *)(uintptr_t)arguments.argument;
+        request.request_case = GROUPSEAL__SECENV__TO_SECENV__REQUEST_GROUP_ROTATE;
+        request.group_rotate = &rotate;
+        code = group_call(session, &arguments, &request, "rotated");
+    }
+    operator_close(session);
+    return code;
+}
+
+enum exit_code command_group_delete(int argc, char **argv)
+{
+    static const struct argp parser = {
+        NULL,
+        one_argument_parse,
+        "NAME",
+        "Ends a group: its members wipe its keys when they hear of it, and its MN-CSEs clear what their "
+        "brokers "
+        "retain. Its members stay in the roster. A group made again under the name is another one.",
+        common_children,
+        NULL,
+        NULL};
+    struct one_argument arguments = {.takes_one = true};
+    argp_parse(&parser, argc, argv, 0, NULL, &arguments);
+
+    struct operator_session *session = NULL;
+    enum exit_code code = operator_open(&arguments.common, &session);
+    if (code == EXIT_DONE) {
+        Groupseal__Secenv__GroupDelete delete = GROUPSEAL__SECENV__GROUP_DELETE__INIT;
+        Groupseal__Secenv__ToSecenv request = GROUPSEAL__SECENV__TO_SECENV__INIT;
+        delete.name = (char *)(uintptr_t)arguments.argument;
+        request.request_case = GROUPSEAL__SECENV__TO_SECENV__REQUEST_GROUP_DELETE;
+        request.group_delete = &delete;
+        code = group_call(session, &arguments, &request, "deleted");
     }
     operator_close(session);
     return code;

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "agents/in-cse/json_line.h"
 
+#include "agents/in-cse/words.h"
+
 #include "agents/utf8.h"
 
 #include <stdio.h>
@@ -58,6 +60,13 @@ void json_line_hex(cJSON *object, const char *name, const uint8_t *bytes, size_t
     }
     cJSON_AddStringToObject(object, name, hex != NULL ? hex : "");
     free(hex);
+}
+
+void json_line_time(cJSON *object, const char *name, uint64_t ms)
+{
+    char text[WORDS_TIME_SIZE];
+    words_time(ms, text);
+    json_line_text(object, name, text);
 }
 
 int json_line_put(cJSON *value)

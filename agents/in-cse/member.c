@@ -8,7 +8,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 /* ---- member list ---- */
 
@@ -22,23 +21,12 @@ static const char *mode_word(Groupseal__Secenv__Mode mode)
     return mode == GROUPSEAL__SECENV__MODE__MODE_PSK ? "psk" : "cert";
 }
 
-/* ISO 8601 in UTC; "" for never. */
-static void time_text(uint64_t ms, char out[32])
-{
-    time_t seconds = (time_t)(ms / 1000);
-    struct tm parts;
-    out[0] = '\0';
-    if (ms != 0 && gmtime_r(&seconds, &parts) != NULL) {
-        strftime(out, 32, "%Y-%m-%dT%H:%M:%SZ", &parts);
-    }
-}
-
 static void member_table_row(struct table *table, const Groupseal__Secenv__MemberRow *row)
 {
     char *functions = words_join(row->functions, row->n_functions);
     char *groups = words_join(row->groups, row->n_groups);
-    char when[32];
-    time_text(row->associated_ms, when);
+    char when[WORDS_TIME_SIZE];
+    words_time(row->associated_ms, when);
     const char *cells[] = {
         row->name, kind_word(row->kind), mode_word(row->mode), row->site, functions, row->state, groups,
         when};
@@ -50,8 +38,6 @@ static void member_table_row(struct table *table, const Groupseal__Secenv__Membe
 static void member_json(cJSON *array, const Groupseal__Secenv__MemberRow *row)
 {
     cJSON *object = cJSON_CreateObject();
-    char when[32];
-    time_text(row->associated_ms, when);
     json_line_text(object, "name", row->name);
     json_line_text(object, "kind", kind_word(row->kind));
     json_line_text(object, "mode", mode_word(row->mode));
@@ -59,7 +45,7 @@ static void member_json(cJSON *array, const Groupseal__Secenv__MemberRow *row)
     json_line_texts(object, "functions", row->functions, row->n_functions);
     json_line_text(object, "state", row->state);
     json_line_texts(object, "groups", row->groups, row->n_groups);
-    json_line_text(object, "associated", when);
+    json_line_time(object, "associated", row->associated_ms);
     cJSON_AddItemToArray(array, object);
 }
 

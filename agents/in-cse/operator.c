@@ -69,7 +69,7 @@ bool operator_duration(const char *text, uint64_t limit_ms, uint64_t *out_ms)
     static const struct {
         const char *name;
         uint64_t ms;
-    } units[] = {{"", 1000}, {"ms", 1}, {"s", 1000}, {"m", 60000}, {"h", 3600000}};
+    } units[] = {{"", 1000}, {"ms", 1}, {"s", 1000}, {"m", 60000}, {"h", 3600000}, {"d", 86400000}};
     char *end = NULL;
     if (text[0] < '0' || text[0] > '9') {
         return false;

@@ -58,8 +58,8 @@ bool operator_resolve(const struct operator_session *session, const char *text,
 /* Writes "in-cse: text" to standard error. */
 void operator_say(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
-/* Parses a whole decimal number with a unit: "500ms", "10s", "2m", "1h"; without one, seconds. False: not
- * such a text, or more than `limit_ms`. */
+/* Parses a whole decimal number with a unit: "500ms", "10s", "2m", "1h", "30d"; without one, seconds. False:
+ * not such a text, or more than `limit_ms`. */
 bool operator_duration(const char *text, uint64_t limit_ms, uint64_t *out_ms);
 
 #endif

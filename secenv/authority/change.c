@@ -128,7 +128,7 @@ static enum result arrivals_place(struct difference *difference)
     return RESULT_OK;
 }
 
-static enum result difference_apply(const struct difference *difference, struct tree *tree)
+static enum result difference_apply(const struct difference *difference, bool rotate, struct tree *tree)
 {
     struct tree_leaf_change changes[2 * MEMBERS_LIMIT];
     size_t count = 0;
@@ -144,7 +144,7 @@ static enum result difference_apply(const struct difference *difference, struct 
         changes[count++] =
             (struct tree_leaf_change){.index = arrival->index, .occupied = true, .secret = arrival->secret};
     }
-    enum result result = tree_change(tree, changes, count, false, NULL, 0, &touched);
+    enum result result = tree_change(tree, changes, count, rotate, NULL, 0, &touched);
     secret_wipe_bytes(changes, sizeof(changes));
     return result;
 }
@@ -172,9 +172,9 @@ static enum result arrivals_store(struct engine *engine, const struct group *gro
         const struct arrival *arrival = &difference->arrivals[i];
         GUARD(store_run(engine->store, why,
                         "INSERT OR REPLACE INTO leaf (group_id, leaf_index, member_id, serial, epoch,"
-                        " association) VALUES (?, ?, ?, ?, ?, ?)",
-                        "iiiuub", group->id, (int64_t)arrival->index, arrival->member_id, arrival->serial,
-                        group->epoch, BYTES_OF(arrival->association)));
+                        " association, made_ms) VALUES (?, ?, ?, ?, ?, ?, ?)",
+                        "iiiuubu", group->id, (int64_t)arrival->index, arrival->member_id, arrival->serial,
+                        group->epoch, BYTES_OF(arrival->association), clock_wall_ms(engine->clock)));
         if (arrival->is_mn) {
             GUARD(feed_forget(engine, group, arrival->member_id, why));
         }
@@ -483,6 +483,13 @@ static enum result change_store_empty(struct engine *engine, const struct group 
                      group->epoch, (int64_t)height, group->id);
 }
 
+static enum result tree_store(struct engine *engine, const struct group *group, struct reason *why)
+{
+    GUARD(group_store_tree(engine->store, group, why));
+    return store_run(engine->store, why, "UPDATE key_group SET changed_ms = ? WHERE id = ?", "ui",
+                     clock_wall_ms(engine->clock), group->id);
+}
+
 /* Writes all of the change. `next` is the group as it will be, `next->tree` its new tree. */
 static enum result change_store(struct engine *engine, struct group *next,
                                 const struct difference *difference, struct arena *arena, struct reason *why)
@@ -491,7 +498,7 @@ static enum result change_store(struct engine *engine, struct group *next,
     uint8_t hash[HASH_SIZE];
     GUARD(departures_store(engine, next, difference, why));
     GUARD(arrivals_store(engine, next, difference, why));
-    GUARD(group_store_tree(engine->store, next, why));
+    GUARD(tree_store(engine, next, why));
     GUARD(leaves_load(engine->store, next, &leaves, why));
     if (leaves.count == 0) {
         GUARD(change_store_empty(engine, next, tree_height(next->tree), why));
@@ -517,7 +524,9 @@ static enum result change_make(struct engine *engine, struct group *group, struc
     next->tree = tree;
     next->epoch++;
     next->due = false;
-    enum result result = difference_apply(difference, tree);
+    next->rotate = false;
+    next->changed_us = clock_monotonic_us(engine->clock);
+    enum result result = difference_apply(difference, group->rotate, tree);
     if (result == RESULT_OK) {
         result = change_store(engine, next, difference, arena, why);
     } else {
@@ -536,6 +545,14 @@ static enum result change_make(struct engine *engine, struct group *group, struc
     return RESULT_OK;
 }
 
+static bool group_has_key(const struct group *group)
+{
+    struct secret root;
+    bool has_key = tree_root(group->tree, &root);
+    secret_wipe(&root);
+    return has_key;
+}
+
 enum result group_change(struct engine *engine, struct group *group, struct arena *arena, struct reason *why)
 {
     struct difference difference;
@@ -544,7 +561,8 @@ enum result group_change(struct engine *engine, struct group *group, struct aren
     if (result == RESULT_OK) {
         result = arrivals_place(&difference);
     }
-    bool changed = difference.arrival_count + difference.departure_count > 0;
+    bool changed =
+        difference.arrival_count + difference.departure_count > 0 || (group->rotate && group_has_key(group));
     if (result == RESULT_OK && changed && difference.full) {
         result = authority_notice(engine, GROUPSEAL__SECENV__SEVERITY__ALARM,
                                   "group %s has more than %u members: it is not changed", group->name,
@@ -580,10 +598,16 @@ enum result group_beat(struct engine *engine, struct group *group, struct arena 
 /* When the group's next beat is due; never for one without a key or that must not be published. */
 static uint64_t beat_due_us(const struct group *group)
 {
-    struct secret root;
-    bool has_key = tree_root(group->tree, &root);
-    secret_wipe(&root);
-    return has_key && !group->frozen ? group->announced_us + group->beat_interval_s * 1000000ull : UINT64_MAX;
+    return group_has_key(group) && !group->frozen ? group->announced_us + group->beat_interval_s * 1000000ull
+                                                  : UINT64_MAX;
+}
+
+/* The same for its next rotation by age. */
+static uint64_t rotation_due_us(const struct group *group)
+{
+    return group->rotate_every_s != 0 && group_has_key(group) && !group->frozen
+               ? group->changed_us + group->rotate_every_s * 1000000ull
+               : UINT64_MAX;
 }
 
 enum result changes_turn(struct engine *engine, uint64_t *next, struct reason *why)
@@ -591,10 +615,16 @@ enum result changes_turn(struct engine *engine, uint64_t *next, struct reason *w
     uint64_t now_us = clock_monotonic_us(engine->clock);
     for (size_t i = 0; i < engine->groups.count; i++) {
         struct group *group = engine->groups.items[i];
+        if (rotation_due_us(group) <= now_us) {
+            group->rotate = true;
+            group->due = true;
+        }
         if (group->due && !group->frozen) {
             GUARD(group_change(engine, group, engine->scratch, why));
             arena_reset(engine->scratch);
         }
+        uint64_t rotation_us = rotation_due_us(group);
+        *next = rotation_us < *next ? rotation_us : *next;
         uint64_t due_us = beat_due_us(group);
         if (due_us <= now_us) {
             GUARD(group_beat(engine, group, engine->scratch, why));

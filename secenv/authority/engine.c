@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "secenv/authority/authority.h"
 #include "secenv/authority/change.h"
+#include "secenv/authority/deletion.h"
 #include "secenv/authority/evictions.h"
 #include "secenv/authority/feed.h"
 #include "secenv/authority/hex.h"
@@ -283,6 +284,10 @@ static enum result operator_request(struct engine *engine, const struct engine_c
     case GROUPSEAL__SECENV__TO_SECENV__REQUEST_GROUP_SHOW:
         reply->content_case = GROUPSEAL__SECENV__REPLY__CONTENT_GROUP;
         return group_show(engine, request->group_show, arena, &reply->group, why);
+    case GROUPSEAL__SECENV__TO_SECENV__REQUEST_GROUP_ROTATE:
+        return group_rotate(engine, request->group_rotate, why);
+    case GROUPSEAL__SECENV__TO_SECENV__REQUEST_GROUP_DELETE:
+        return group_delete(engine, request->group_delete, why);
     case GROUPSEAL__SECENV__TO_SECENV__REQUEST_ORDER_SEND:
         reply->content_case = GROUPSEAL__SECENV__REPLY__CONTENT_ORDER;
         return order_send(engine, request->order_send, caller->connection, arena, &reply->order, why);

@@ -233,7 +233,8 @@ static enum result association_choose(struct engine *engine, const struct member
     slot_parse(slot_name, &slot);
     bool pending = peer->pending != NULL && strcmp(slot.kind, "package") != 0 && attempts % 2 == 0;
     *out = pending ? peer->pending : peer->current;
-    return slot.group[0] == '\0' ? RESULT_OK : leaf_ready(engine, member, &slot, *out, why);
+    bool needs_leaf = slot.group[0] != '\0' && strcmp(slot.kind, "left") != 0;
+    return needs_leaf ? leaf_ready(engine, member, &slot, *out, why) : RESULT_OK;
 }
 
 static enum result send_emit(struct engine *engine, const struct member *member,

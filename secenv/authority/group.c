@@ -15,7 +15,7 @@
 #define LIST_BYTES 57344u /* all groups: a list, and a status, must fit a packet */
 
 const char group_schema[] = "CREATE TABLE IF NOT EXISTS key_group ("
-                            "  id INTEGER PRIMARY KEY,"
+                            "  id INTEGER PRIMARY KEY AUTOINCREMENT," /* orders outlive their group */
                             "  name TEXT NOT NULL UNIQUE,"
                             "  function TEXT NOT NULL,"
                             "  instance BLOB NOT NULL UNIQUE,"
@@ -34,6 +34,8 @@ const char group_schema[] = "CREATE TABLE IF NOT EXISTS key_group ("
                             "  authority_only INTEGER NOT NULL,"
                             "  frozen INTEGER NOT NULL DEFAULT 0,"
                             "  announced_ms INTEGER NOT NULL DEFAULT 0,"
+                            "  rotate_every_s INTEGER NOT NULL,"
+                            "  changed_ms INTEGER NOT NULL DEFAULT 0," /* 0: a rotation is due */
                             "  policy BLOB,"
                             "  announcement BLOB"
                             ");"
@@ -53,6 +55,7 @@ const char group_schema[] = "CREATE TABLE IF NOT EXISTS key_group ("
                             "  association BLOB NOT NULL,"
                             "  package_taken INTEGER NOT NULL DEFAULT 0,"
                             "  asked_ms INTEGER NOT NULL DEFAULT 0," /* the member's last PACKAGE_ASK */
+                            "  made_ms INTEGER NOT NULL DEFAULT 0,"
                             "  PRIMARY KEY (group_id, leaf_index)"
                             ") WITHOUT ROWID;"
                             "CREATE UNIQUE INDEX IF NOT EXISTS leaf_member ON leaf (member_id, group_id);"
@@ -182,6 +185,17 @@ static enum result group_load_rest(struct engine *engine, struct group *group, u
     return RESULT_OK;
 }
 
+/* An interval goes on through a restart, by the wall clock, and is never longer than itself: when it began,
+ * on the monotonic clock. */
+static uint64_t interval_start(const struct engine *engine, uint64_t began_ms, uint32_t interval_s)
+{
+    uint64_t age_ms = clock_wall_ms(engine->clock) - began_ms;
+    uint64_t interval_ms = interval_s * UINT64_C(1000);
+    uint64_t now_us = clock_monotonic_us(engine->clock);
+    uint64_t age_us = (age_ms < interval_ms ? age_ms : interval_ms) * 1000u;
+    return now_us > age_us ? now_us - age_us : 0;
+}
+
 static enum result group_read(void *context, const struct store_row *row, struct reason *why)
 {
     struct engine *engine = context;
@@ -209,12 +223,10 @@ static enum result group_read(void *context, const struct store_row *row, struct
     group->authority_only = row_int(row, 16) != 0;
     group->frozen = row_int(row, 17) != 0;
     group->due = true;
-    /* The beat's interval goes on through a restart, by the wall clock, and is never longer than itself. */
-    uint64_t age_ms = clock_wall_ms(engine->clock) - row_u64(row, 18);
-    uint64_t interval_ms = group->beat_interval_s * UINT64_C(1000);
-    uint64_t now_us = clock_monotonic_us(engine->clock);
-    uint64_t age_us = (age_ms < interval_ms ? age_ms : interval_ms) * 1000u;
-    group->announced_us = now_us > age_us ? now_us - age_us : 0;
+    group->announced_us = interval_start(engine, row_u64(row, 18), group->beat_interval_s);
+    group->rotate_every_s = (uint32_t)row_int(row, 19);
+    group->changed_us = interval_start(engine, row_u64(row, 20), group->rotate_every_s);
+    group->rotate = row_u64(row, 20) == 0 && group->epoch != 0;
     enum result result = group_load_rest(engine, group, (uint32_t)row_int(row, 7), why);
     if (result == RESULT_OK) {
         result = groups_append(&engine->groups, group, why);
@@ -230,9 +242,21 @@ enum result groups_load(struct engine *engine, struct reason *why)
     return store_query(engine->store, why, group_read, engine,
                        "SELECT id, name, function, instance, incarnation, epoch, beat, height, policy_number,"
                        " roster_number, aead, overlap_ms, response_window_ms, beat_interval_s,"
-                       " refuse_when_overdue, sign_member_messages, authority_only, frozen, announced_ms"
+                       " refuse_when_overdue, sign_member_messages, authority_only, frozen, announced_ms,"
+                       " rotate_every_s, changed_ms"
                        " FROM key_group ORDER BY name",
                        "");
+}
+
+void groups_remove(struct groups *groups, struct group *group)
+{
+    size_t at = 0;
+    while (groups->items[at] != group) {
+        at++;
+    }
+    groups->count--;
+    memmove(&groups->items[at], &groups->items[at + 1], (groups->count - at) * sizeof(*groups->items));
+    group_free(group);
 }
 
 struct group *groups_find(const struct groups *groups, const char *name)
@@ -360,6 +384,7 @@ static enum result leaf_read(void *context, const struct store_row *row, struct 
     leaf->epoch = row_u64(row, 6);
     memcpy(leaf->signing_key, key.data, VERIFY_KEY_SIZE);
     leaf->package_taken = row_int(row, 8) != 0;
+    leaf->made_ms = row_u64(row, 9);
     return RESULT_OK;
 }
 
@@ -369,7 +394,7 @@ enum result leaves_load(struct store *store, const struct group *group, struct l
     out->count = 0;
     return store_query(store, why, leaf_read, out,
                        "SELECT m.id, l.leaf_index, m.name, m.kind, m.site, l.serial, l.epoch, m.signing_key,"
-                       " l.package_taken FROM leaf l JOIN member m ON m.id = l.member_id"
+                       " l.package_taken, l.made_ms FROM leaf l JOIN member m ON m.id = l.member_id"
                        " WHERE l.group_id = ? ORDER BY m.name",
                        "i", group->id);
 }
@@ -452,6 +477,27 @@ static enum result create_site(struct engine *engine, struct group *group, const
     return RESULT_OK;
 }
 
+static enum result create_times_check(const Groupseal__Secenv__GroupCreate *request, struct reason *why)
+{
+    GUARD(limit_check("an overlap", request->overlap_ms, OVERLAP_LIMIT_MS, why));
+    GUARD(limit_check("a response window", request->response_window_ms, WINDOW_LIMIT_MS, why));
+    GUARD(limit_check("a beat interval", request->beat_interval_s, BEAT_LIMIT_S, why));
+    return request->rotate_every_s == ROTATE_NEVER
+               ? RESULT_OK
+               : limit_check("an age of rotation", request->rotate_every_s, ROTATE_LIMIT_S, why);
+}
+
+static void create_times_fill(const Groupseal__Secenv__GroupCreate *request, struct group *group)
+{
+    group->overlap_ms = request->overlap_ms != 0 ? request->overlap_ms : OVERLAP_DEFAULT_MS;
+    group->response_window_ms =
+        request->response_window_ms != 0 ? request->response_window_ms : WINDOW_DEFAULT_MS;
+    group->beat_interval_s = request->beat_interval_s != 0 ? request->beat_interval_s : BEAT_DEFAULT_S;
+    group->rotate_every_s = request->rotate_every_s == ROTATE_NEVER ? 0
+                            : request->rotate_every_s != 0          ? request->rotate_every_s
+                                                                    : ROTATE_DEFAULT_S;
+}
+
 static enum result create_fill(struct engine *engine, const Groupseal__Secenv__GroupCreate *request,
                                struct group *group, struct reason *why)
 {
@@ -465,19 +511,14 @@ static enum result create_fill(struct engine *engine, const Groupseal__Secenv__G
     if (request->n_sites == 0 || request->n_sites > SITES_LIMIT) {
         return result_fail(why, RESULT_INVALID, "a group has 1 to %u sites", SITES_LIMIT);
     }
-    GUARD(limit_check("an overlap", request->overlap_ms, OVERLAP_LIMIT_MS, why));
-    GUARD(limit_check("a response window", request->response_window_ms, WINDOW_LIMIT_MS, why));
-    GUARD(limit_check("a beat interval", request->beat_interval_s, BEAT_LIMIT_S, why));
+    GUARD(create_times_check(request, why));
     GUARD(create_aead(request->aead, &group->aead, why));
     for (size_t i = 0; i < request->n_sites; i++) {
         GUARD(create_site(engine, group, request->sites[i], why));
     }
     (void)snprintf(group->name, sizeof(group->name), "%s", request->name);
     (void)snprintf(group->function, sizeof(group->function), "%s", request->function);
-    group->overlap_ms = request->overlap_ms != 0 ? request->overlap_ms : OVERLAP_DEFAULT_MS;
-    group->response_window_ms =
-        request->response_window_ms != 0 ? request->response_window_ms : WINDOW_DEFAULT_MS;
-    group->beat_interval_s = request->beat_interval_s != 0 ? request->beat_interval_s : BEAT_DEFAULT_S;
+    create_times_fill(request, group);
     group->refuse_when_overdue = request->refuse_when_overdue;
     group->sign_member_messages = request->sign_member_messages;
     group->authority_only = request->authority_only;
@@ -493,12 +534,12 @@ static enum result create_store(struct engine *engine, struct group *group, stru
     GUARD(store_run(engine->store, why,
                     "INSERT INTO key_group (name, function, instance, incarnation, aead, overlap_ms,"
                     " response_window_ms, beat_interval_s, refuse_when_overdue, sign_member_messages,"
-                    " authority_only) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-                    "ttbuiiiiiii", group->name, group->function, BYTES_OF(group->instance),
+                    " authority_only, rotate_every_s) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                    "ttbuiiiiiiii", group->name, group->function, BYTES_OF(group->instance),
                     group->incarnation, (int64_t)group->aead, (int64_t)group->overlap_ms,
                     (int64_t)group->response_window_ms, (int64_t)group->beat_interval_s,
                     (int64_t)group->refuse_when_overdue, (int64_t)group->sign_member_messages,
-                    (int64_t)group->authority_only));
+                    (int64_t)group->authority_only, (int64_t)group->rotate_every_s));
     group->id = store_last_id(engine->store);
     for (size_t i = 0; i < group->site_count; i++) {
         GUARD(store_run(engine->store, why, "INSERT INTO group_site (group_id, site) VALUES (?, ?)", "it",
@@ -566,6 +607,28 @@ enum result group_create(struct engine *engine, const Groupseal__Secenv__GroupCr
 out:
     group_free(group);
     return result;
+}
+
+/* ---- rotate ---- */
+
+enum result group_rotate(struct engine *engine, const Groupseal__Secenv__GroupRotate *request,
+                         struct reason *why)
+{
+    struct group *group = groups_find(&engine->groups, request->name);
+    struct secret root;
+    if (group == NULL) {
+        return result_fail(why, RESULT_UNKNOWN, "there is no group %.64s", request->name);
+    }
+    if (!tree_root(group->tree, &root)) {
+        return result_fail(why, RESULT_NOT_READY, "group %s has no key yet: nobody has a leaf in it",
+                           group->name);
+    }
+    secret_wipe(&root);
+    /* On disk, so that a group which may not be changed now is rotated when it may. */
+    GUARD(store_run(engine->store, why, "UPDATE key_group SET changed_ms = 0 WHERE id = ?", "i", group->id));
+    group->rotate = true;
+    group->due = true;
+    return RESULT_OK;
 }
 
 /* ---- list, show, status ---- */
@@ -640,12 +703,20 @@ static enum result show_members(struct engine *engine, const struct group *group
         rows[i].serial = leaf->serial;
         rows[i].leaf_index = leaf->index;
         rows[i].package_taken = leaf->package_taken;
+        rows[i].leaf_ms = leaf->made_ms;
         rows[i].site = arena_text(arena, leaf->site);
         if (rows[i].name == NULL || rows[i].site == NULL) {
             return RESULT_INTERNAL;
         }
         detail->members[detail->n_members++] = &rows[i];
     }
+    return RESULT_OK;
+}
+
+static enum result changed_read(void *context, const struct store_row *row, struct reason *why)
+{
+    (void)why;
+    *(uint64_t *)context = row_u64(row, 0);
     return RESULT_OK;
 }
 
@@ -674,6 +745,10 @@ enum result group_show(struct engine *engine, const Groupseal__Secenv__GroupShow
     detail->refuse_when_overdue = group->refuse_when_overdue;
     detail->sign_member_messages = group->sign_member_messages;
     detail->authority_only = group->authority_only;
+    detail->rotate_every_s = group->rotate_every_s;
+    detail->time_ms = clock_wall_ms(engine->clock);
+    GUARD(store_query(engine->store, why, changed_read, &detail->changed_ms,
+                      "SELECT changed_ms FROM key_group WHERE id = ?", "i", group->id));
     *out = detail;
     return detail->instance != NULL && detail->aead != NULL ? RESULT_OK : RESULT_INTERNAL;
 }

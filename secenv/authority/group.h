@@ -32,9 +32,16 @@ struct group {
     size_t site_count;
     char sites[MEMBERS_LIMIT][NAME_LIMIT + 1]; /* absolute CSE-IDs */
     struct tree *tree;
-    bool due;              /* its members may have changed */
-    uint64_t announced_us; /* monotonic: when the last announcement was made */
+    bool due;                /* its members may have changed */
+    uint64_t announced_us;   /* monotonic: when the last announcement was made */
+    uint32_t rotate_every_s; /* 0: not by age */
+    uint64_t changed_us;     /* monotonic: when its key was made */
+    bool rotate;             /* a new key is due, whoever came or went; in the store: changed_ms is 0 */
 };
+
+#define ROTATE_DEFAULT_S 86400u
+#define ROTATE_LIMIT_S 31536000u
+#define ROTATE_NEVER UINT32_MAX /* in GroupCreate */
 
 struct groups {
     struct group **items;
@@ -46,6 +53,8 @@ extern const char group_schema[];
 enum result groups_load(struct engine *engine, struct reason *why) MUST_USE;
 void groups_clear(struct groups *groups); /* wipes */
 struct group *groups_find(const struct groups *groups, const char *name);
+/* Out of memory, wiped; the store is the caller's. */
+void groups_remove(struct groups *groups, struct group *group);
 struct group *groups_find_instance(const struct groups *groups, struct bytes instance);
 
 /* Writes the nodes of the group's tree that changed since tree_clean. */
@@ -61,6 +70,9 @@ enum result groups_room_check(struct engine *engine, int64_t member_id, struct r
 /* Operator. */
 enum result group_create(struct engine *engine, const Groupseal__Secenv__GroupCreate *request,
                          struct arena *arena, struct reason *why) MUST_USE;
+/* The key is changed in this batch's turn, or when the group may be changed again. */
+enum result group_rotate(struct engine *engine, const Groupseal__Secenv__GroupRotate *request,
+                         struct reason *why) MUST_USE;
 enum result group_list(struct engine *engine, struct arena *arena, Groupseal__Secenv__Groups **out,
                        struct reason *why) MUST_USE;
 enum result group_show(struct engine *engine, const Groupseal__Secenv__GroupShow *request,
@@ -81,6 +93,7 @@ struct leaf {
     uint64_t epoch; /* in which it entered the tree */
     uint8_t signing_key[VERIFY_KEY_SIZE];
     bool package_taken;
+    uint64_t made_ms; /* wall clock */
 };
 
 /* In byte order of the names; at most MEMBERS_LIMIT. */

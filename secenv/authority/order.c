@@ -313,9 +313,10 @@ static enum result oldest_read(void *context, const struct store_row *row, struc
     return RESULT_OK;
 }
 
-/* The order has expired and not every MN-CSE has said its last word: it will not be sent any more. */
-static enum result order_close(struct engine *engine, const struct open_order *order, struct arena *arena,
-                               struct reason *why)
+/* Not every MN-CSE has said its last word: it will not be sent any more. `silent`: what the report says of
+ * those that have said nothing. */
+static enum result order_close(struct engine *engine, const struct open_order *order, const char *silent,
+                               struct arena *arena, struct reason *why)
 {
     struct site_names sites = {.arena = arena};
     struct bytes id = BYTES_OF(order->id);
@@ -327,11 +328,26 @@ static enum result order_close(struct engine *engine, const struct open_order *o
         GUARD(outbox_drop_slot(engine->outbox, engine->identity.name, sites.names[i], slot, why));
     }
     GUARD(store_run(engine->store, why,
-                    "UPDATE command_site SET complete = 1, refused = CASE WHEN revision = 0 THEN"
-                    " 'no report before the order expired' ELSE refused END"
-                    " WHERE command_id = ? AND complete = 0",
-                    "b", id));
+                    "UPDATE command_site SET complete = 1, refused = CASE WHEN revision = 0 THEN ?"
+                    " ELSE refused END WHERE command_id = ? AND complete = 0",
+                    "tb", silent, id));
     return report_changed(engine, id, arena, why);
+}
+
+enum result orders_end(struct engine *engine, int64_t group_id, const char *because, struct reason *why)
+{
+    for (;;) {
+        struct open_order open = {.found = false};
+        GUARD(store_query(engine->store, why, oldest_read, &open,
+                          "SELECT id, expires_ms, group_name FROM command WHERE complete = 0 AND group_id = ?"
+                          " ORDER BY expires_ms LIMIT 1",
+                          "i", group_id));
+        if (!open.found) {
+            return RESULT_OK;
+        }
+        GUARD(order_close(engine, &open, because, engine->scratch, why));
+        arena_reset(engine->scratch);
+    }
 }
 
 enum result orders_turn(struct engine *engine, uint64_t *next, struct reason *why)
@@ -352,7 +368,7 @@ enum result orders_turn(struct engine *engine, uint64_t *next, struct reason *wh
             *next = due_us < *next ? due_us : *next;
             return RESULT_OK;
         }
-        GUARD(order_close(engine, &oldest, engine->scratch, why));
+        GUARD(order_close(engine, &oldest, "no report before the order expired", engine->scratch, why));
         arena_reset(engine->scratch);
     }
 }

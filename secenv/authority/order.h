@@ -33,6 +33,9 @@ extern const char order_schema[];
 enum result order_send(struct engine *engine, const Groupseal__Secenv__OrderSend *request,
                        uint64_t connection, struct arena *arena, Groupseal__Secenv__OrderSent **out,
                        struct reason *why) MUST_USE;
+/* Closes the group's open orders; `because` is what their reports say of sites that have said nothing. */
+enum result orders_end(struct engine *engine, int64_t group_id, const char *because,
+                       struct reason *why) MUST_USE;
 /* Closes orders whose MN-CSEs never reported. Lowers `*next`. */
 enum result orders_turn(struct engine *engine, uint64_t *next, struct reason *why) MUST_USE;
 

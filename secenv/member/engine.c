@@ -9,6 +9,7 @@
 #include "secenv/audit.h"
 #include "secenv/log.h"
 #include "secenv/member/ack.h"
+#include "secenv/member/clearing.h"
 #include "secenv/member/command.h"
 #include "secenv/member/command_table.h"
 #include "secenv/member/commanding.h"
@@ -21,9 +22,9 @@
 #include "secenv/member/status.h"
 
 const char *const member_schemas[] = {
-    identity_schema,   association_schema,   outbox_schema,         counter_schema, member_key_schema,
-    membership_schema, replay_schema,        command_schema,        relay_schema,   roster_schema,
-    dispatch_schema,   command_clock_schema, authentication_schema,
+    identity_schema,   association_schema,   outbox_schema,         counter_schema,  member_key_schema,
+    membership_schema, replay_schema,        command_schema,        relay_schema,    roster_schema,
+    dispatch_schema,   command_clock_schema, authentication_schema, clearing_schema,
 };
 const size_t member_schema_count = sizeof(member_schemas) / sizeof(member_schemas[0]);
 

@@ -35,9 +35,15 @@ enum result event_send(struct identity_state *identity, const Groupseal__Envelop
 
 enum result event_publish(const struct membership *membership, const struct publication *publication)
 {
+    return event_publish_of(membership->identity, membership->group, publication);
+}
+
+enum result event_publish_of(const struct identity_state *identity, const char *group,
+                             const struct publication *publication)
+{
     Groupseal__Secenv__Publish publish = GROUPSEAL__SECENV__PUBLISH__INIT;
     publish.site = (char *)publication->site;
-    publish.group = (char *)membership->group;
+    publish.group = (char *)group;
     publish.kind = publication->kind;
     publish.sender = (char *)publication->sender;
     publish.row = publication->row;
@@ -47,7 +53,7 @@ enum result event_publish(const struct membership *membership, const struct publ
     Groupseal__Secenv__Event event = GROUPSEAL__SECENV__EVENT__INIT;
     event.content_case = GROUPSEAL__SECENV__EVENT__CONTENT_PUBLISH;
     event.publish = &publish;
-    return event_emit(membership->identity, &event);
+    return event_emit(identity, &event);
 }
 
 enum result event_joined(const struct membership *membership)

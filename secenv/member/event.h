@@ -21,6 +21,9 @@ struct publication {
 };
 enum result event_publish(const struct membership *membership,
                           const struct publication *publication) MUST_USE;
+/* On a topic of a group that the identity is not in any more. */
+enum result event_publish_of(const struct identity_state *identity, const char *group,
+                             const struct publication *publication) MUST_USE;
 
 enum result event_joined(const struct membership *membership) MUST_USE;
 enum result event_departed(const struct identity_state *identity, const char *group,

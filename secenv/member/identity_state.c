@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "secenv/log.h"
+#include "secenv/member/clearing.h"
 #include "secenv/member/command_table.h"
 #include "secenv/member/membership.h"
 #include "secenv/member/relay.h"
@@ -167,6 +168,9 @@ static enum result connection_came_up(struct identity_state *identity, struct re
 {
     if (association_is_doubtful(identity)) {
         authentication_ask(identity);
+    }
+    if (identity_is_relay(identity)) {
+        GUARD(clearing_repeat(identity, why));
     }
     for (struct membership *membership = identity->memberships; membership != NULL;
          membership = membership->next) {

@@ -349,6 +349,7 @@ static enum result membership_drop(struct membership *membership, struct reason 
     GUARD(outbox_drop_slot(identity->engine->outbox, identity->identity.name, identity->identity.authority,
                            slot, why));
     if (membership->relay != NULL) {
+        GUARD(relay_unpublish(membership, why));
         GUARD(relay_drop(membership, why));
     }
     struct membership **link = &identity->memberships;
@@ -432,6 +433,17 @@ enum result membership_take_package(struct identity_state *identity,
 
 /* ---- left ---- */
 
+/* What was executed, heard and said in a group that is no more: no instance of the name is the empty one. */
+static enum result instance_forget(const struct identity_state *identity, const char *group,
+                                   const char *seal_counter, struct reason *why)
+{
+    struct bytes none = bytes_of_text("");
+    GUARD(store_run(identity->engine->setup.store, why, "DELETE FROM counter WHERE name = ?", "t",
+                    seal_counter));
+    GUARD(command_table_forget_others(identity, group, none, why));
+    return replay_forget_others(identity, group, none, why);
+}
+
 enum result membership_take_left(struct identity_state *identity, const Groupseal__Envelope__Left *left,
                                  struct reason *why)
 {
@@ -444,14 +456,17 @@ enum result membership_take_left(struct identity_state *identity, const Groupsea
     if (older) {
         return RESULT_OK; /* joined again since */
     }
-    if (membership->relay != NULL) {
-        GUARD(relay_unpublish(membership, why));
-    }
+    struct counter seal_counter = membership->seal_counter;
     GUARD(membership_drop(membership, why));
+    if (left->deleted) {
+        GUARD(instance_forget(identity, left->group, seal_counter.name, why));
+    }
     if (identity->membership_count == 0) {
         authentication_ask_later(identity);
     }
-    GUARD(event_departed(identity, left->group, "the authority has taken this member out of the group"));
+    GUARD(event_departed(identity, left->group,
+                         left->deleted ? "the group was deleted"
+                                       : "the authority has taken this member out of the group"));
     return event_notice(identity, GROUPSEAL__SECENV__SEVERITY__INFO, "left group %.64s: its keys are wiped",
                         left->group);
 }

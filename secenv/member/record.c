@@ -334,6 +334,9 @@ enum result record_send(struct identity_state *identity, Groupseal__Envelope__Re
     if (!identity->online || !identity->associated) {
         return RESULT_NOT_READY;
     }
+    if (body->content_case == GROUPSEAL__ENVELOPE__RECORD_BODY__CONTENT_NEWEST) {
+        GUARD(relay_newest_fill(identity, arena, body->newest, why));
+    }
     Groupseal__Envelope__EndToEnd object = GROUPSEAL__ENVELOPE__END_TO_END__INIT;
     object.content_case = GROUPSEAL__ENVELOPE__END_TO_END__CONTENT_RECORD;
     GUARD(association_seal(&identity->association, identity->engine->setup.store,

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "secenv/log.h"
+#include "secenv/member/clearing.h"
 #include "secenv/member/event.h"
 #include "secenv/member/news.h"
 #include "secenv/member/packed.h"
@@ -271,6 +272,7 @@ enum result relay_unpublish(struct membership *membership, struct reason *why)
     struct relay *relay = membership->relay;
     struct block_publishing publishing = {relay, true};
     struct bytes nothing = {NULL, 0};
+    GUARD(clearing_note(relay, why));
     GUARD(retained_publish(relay, GROUPSEAL__SECENV__TOPIC_KIND__TOPIC_EPOCH, NULL, nothing));
     GUARD(each_block(relay, block_publish_row, &publishing, why));
     GUARD(retained_publish(relay, GROUPSEAL__SECENV__TOPIC_KIND__TOPIC_POLICY, NULL, nothing));
@@ -455,12 +457,13 @@ static enum result newest_add(struct newest_list *list, const struct relay *rela
     return result;
 }
 
-static enum result newest_put(struct identity_state *identity, Groupseal__Envelope__Newest *newest,
-                              struct reason *why)
+/* Empty: it says what is stored when it is sent, for a change may be taken before it is answered. */
+enum result relay_report_newest(struct identity_state *identity, struct reason *why)
 {
+    Groupseal__Envelope__Newest newest = GROUPSEAL__ENVELOPE__NEWEST__INIT;
     Groupseal__Envelope__RecordBody body = GROUPSEAL__ENVELOPE__RECORD_BODY__INIT;
     body.content_case = GROUPSEAL__ENVELOPE__RECORD_BODY__CONTENT_NEWEST;
-    body.newest = newest;
+    body.newest = &newest;
     enum result result = record_put(identity, "newest", &body, why);
     if (result == RESULT_FULL) { /* the authority has been away for long: no reason to refuse what follows */
         log_line(LOG_LEVEL_WARNING, "%s: %s", identity->identity.name, why->text);
@@ -469,25 +472,22 @@ static enum result newest_put(struct identity_state *identity, Groupseal__Envelo
     return result;
 }
 
-enum result relay_report_newest(struct identity_state *identity, struct reason *why)
+enum result relay_newest_fill(const struct identity_state *identity, struct arena *arena,
+                              Groupseal__Envelope__Newest *out, struct reason *why)
 {
-    struct newest_list list = {.arena = arena_new(MEMBER_ARENA_LIMIT),
-                               .newest = GROUPSEAL__ENVELOPE__NEWEST__INIT};
-    if (list.arena == NULL) {
-        return result_fail(why, RESULT_INTERNAL, "no memory for a record");
+    struct newest_list *list = arena_alloc(arena, sizeof(*list));
+    if (list == NULL) {
+        return result_fail(why, RESULT_FULL, "no room for a record");
     }
-    list.newest.announcements = list.announcements;
-    list.newest.rosters = list.rosters;
-    enum result result = RESULT_OK;
-    for (const struct membership *membership = identity->memberships;
-         result == RESULT_OK && membership != NULL; membership = membership->next) {
-        result = newest_add(&list, membership->relay, why);
+    *list = (struct newest_list){.arena = arena, .newest = GROUPSEAL__ENVELOPE__NEWEST__INIT};
+    list->newest.announcements = list->announcements;
+    list->newest.rosters = list->rosters;
+    for (const struct membership *membership = identity->memberships; membership != NULL;
+         membership = membership->next) {
+        GUARD(newest_add(list, membership->relay, why));
     }
-    if (result == RESULT_OK) {
-        result = newest_put(identity, &list.newest, why);
-    }
-    arena_free(list.arena);
-    return result;
+    *out = list->newest;
+    return RESULT_OK;
 }
 
 /* ---- turn ---- */

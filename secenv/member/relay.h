@@ -43,8 +43,10 @@ enum result relay_unpublish(struct membership *membership, struct reason *why) M
 /* A member speaks in the previous epoch: publish the news again, now and then. */
 void relay_news_wanted(struct relay *relay);
 
-/* NEWEST to the authority: what is stored of all groups. */
+/* NEWEST to the authority: what is stored of all groups, as it is when it is sent. */
 enum result relay_report_newest(struct identity_state *identity, struct reason *why) MUST_USE;
+enum result relay_newest_fill(const struct identity_state *identity, struct arena *arena,
+                              Groupseal__Envelope__Newest *out, struct reason *why) MUST_USE;
 
 enum result relay_turn(struct membership *membership, uint64_t *next, struct reason *why) MUST_USE;
 

@@ -38,6 +38,8 @@ static const struct row table[] = {
     OPERATOR(ORDER_SEND),
     OPERATOR(ORDER_SHOW),
     OPERATOR(MEMBER_REAUTHENTICATE),
+    OPERATOR(GROUP_ROTATE),
+    OPERATOR(GROUP_DELETE),
 };
 
 enum result dispatch_parse(struct bytes packet, struct arena *arena, Groupseal__Secenv__ToSecenv **out,

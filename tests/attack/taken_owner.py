@@ -108,6 +108,8 @@ def requests_of_others(pb, profile, group):
     requests = {
         "member_add": pb.MemberAdd(members=[member]), "member_evict": pb.MemberEvict(name="//sp.example/Sdoor1"),
         "member_reauthenticate": pb.MemberReauthenticate(name="//sp.example/Sdoor1"),
+        "group_rotate": pb.GroupRotate(name="doors"),
+        "group_delete": pb.GroupDelete(name="doors"),
         "member_list": pb.MemberList(),
         "group_create": pb.GroupCreate(name="mine", function="door", sites=["//sp.example/mn-1"]),
         "group_list": pb.GroupList(), "group_show": pb.GroupShow(name=group),

@@ -163,6 +163,7 @@ static void test_durations(void **state)
     assert_true(operator_duration("1m", 60000, &ms) && ms == 60000);
     assert_true(operator_duration("0", 60000, &ms) && ms == 0);
     assert_true(operator_duration("24h", 86400000, &ms) && ms == 86400000);
+    assert_true(operator_duration("30d", UINT64_MAX, &ms) && ms == UINT64_C(2592000000));
     assert_false(operator_duration("61s", 60000, &ms));
     assert_false(operator_duration("99999999999999999999s", UINT64_MAX, &ms));
     assert_false(operator_duration("18446744073709551615h", UINT64_MAX, &ms));

@@ -73,6 +73,26 @@ Groupseal__Secenv__Code operator_create(struct site *site, Groupseal__Secenv__Gr
     return code_of(site, &request);
 }
 
+Groupseal__Secenv__Code operator_rotate(struct site *site, const char *group)
+{
+    Groupseal__Secenv__GroupRotate content = GROUPSEAL__SECENV__GROUP_ROTATE__INIT;
+    Groupseal__Secenv__ToSecenv request = GROUPSEAL__SECENV__TO_SECENV__INIT;
+    content.name = text(group);
+    request.request_case = GROUPSEAL__SECENV__TO_SECENV__REQUEST_GROUP_ROTATE;
+    request.group_rotate = &content;
+    return code_of(site, &request);
+}
+
+Groupseal__Secenv__Code operator_delete(struct site *site, const char *group)
+{
+    Groupseal__Secenv__GroupDelete content = GROUPSEAL__SECENV__GROUP_DELETE__INIT;
+    Groupseal__Secenv__ToSecenv request = GROUPSEAL__SECENV__TO_SECENV__INIT;
+    content.name = text(group);
+    request.request_case = GROUPSEAL__SECENV__TO_SECENV__REQUEST_GROUP_DELETE;
+    request.group_delete = &content;
+    return code_of(site, &request);
+}
+
 Groupseal__Secenv__Reply *operator_list(struct site *site, const char *after)
 {
     Groupseal__Secenv__MemberList content = GROUPSEAL__SECENV__MEMBER_LIST__INIT;

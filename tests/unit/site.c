@@ -497,6 +497,11 @@ static void retain(struct site *site, const Groupseal__Secenv__Publish *publish)
     }
 }
 
+void site_retain(struct site *site, const Groupseal__Secenv__Publish *publish)
+{
+    retain(site, publish);
+}
+
 struct bytes site_retained(struct site *site, const char *mn_site, const char *group,
                            Groupseal__Secenv__TopicKind kind)
 {
@@ -1112,7 +1117,8 @@ static const char *lasting_select(const char *columns, const char *table)
     return text;
 }
 
-static void table_digest(struct store *store, const char *table, struct fields *list)
+/* Each row of the table as one text, its values as SQLite would quote them. */
+static void table_lines(struct store *store, const char *table, store_each each, void *context)
 {
     struct names columns = {.count = 0};
     char expression[4096] = "";
@@ -1123,8 +1129,15 @@ static void table_digest(struct store *store, const char *table, struct fields *
         (void)snprintf(expression + length, sizeof(expression) - length, "%squote(%s)",
                        i == 0 ? "" : "||','||", columns.text[i]);
     }
-    fields_text(list, table);
-    ASSERT_OK(store_query(store, &why, line_read, list, lasting_select(expression, table), ""));
+    ASSERT_OK(store_query(store, &why, each, context, lasting_select(expression, table), ""));
+}
+
+static void tables_read(struct store *store, struct names *out)
+{
+    ASSERT_OK(store_query(store, &why, name_read, out,
+                          "SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite_%'"
+                          " ORDER BY name",
+                          ""));
 }
 
 void site_digest(struct site_node *node, uint8_t out[32])
@@ -1132,13 +1145,44 @@ void site_digest(struct site_node *node, uint8_t out[32])
     struct names tables = {.count = 0};
     struct fields list;
     fields_init(&list);
-    ASSERT_OK(store_query(node->store, &why, name_read, &tables,
-                          "SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite_%'"
-                          " ORDER BY name",
-                          ""));
+    tables_read(node->store, &tables);
     for (size_t i = 0; i < tables.count; i++) {
-        table_digest(node->store, tables.text[i], &list);
+        fields_text(&list, tables.text[i]);
+        table_lines(node->store, tables.text[i], line_read, &list);
     }
     assert_int_equal(hash_fields(&list, out), RESULT_OK);
     fields_clear(&list);
+}
+
+struct mention {
+    const char *text;
+    const char *table;
+    const char *found; /* the table */
+};
+
+static enum result mention_read(void *context, const struct store_row *row, struct reason *why)
+{
+    struct mention *mention = context;
+    (void)why;
+    if (strcasestr(row_text(row, 0), mention->text) != NULL) {
+        mention->found = mention->table;
+    }
+    return RESULT_OK;
+}
+
+bool site_mentions(struct site_node *node, const char *text, const char *but)
+{
+    struct names tables = {.count = 0};
+    struct mention mention = {.text = text};
+    tables_read(node->store, &tables);
+    for (size_t i = 0; i < tables.count; i++) {
+        mention.table = tables.text[i];
+        if (but == NULL || strcmp(but, mention.table) != 0) {
+            table_lines(node->store, mention.table, mention_read, &mention);
+        }
+    }
+    if (mention.found != NULL) {
+        print_message("%s: \"%s\" is in table %s\n", node->name, text, mention.found);
+    }
+    return mention.found != NULL;
 }

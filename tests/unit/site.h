@@ -113,6 +113,8 @@ void site_carry(struct site *site, site_hook hook, void *context); /* NULL: deli
  */
 struct bytes site_retained(struct site *site, const char *mn_site, const char *group,
                            Groupseal__Secenv__TopicKind kind);
+/* As if the broker had this on its disk. */
+void site_retain(struct site *site, const Groupseal__Secenv__Publish *publish);
 /* As if the broker gave it this publish. Returns the reply's code. */
 Groupseal__Secenv__Code site_hear(struct site_node *node, const Groupseal__Secenv__Publish *publish,
                                   bool retained);
@@ -129,5 +131,8 @@ const Groupseal__Secenv__Event *site_last_event(const struct site_node *node,
 
 /* SHA-256 over every row of every table of the node's store. */
 void site_digest(struct site_node *node, uint8_t out[32]);
+/* Some row of the node's store, but for table `but` (NULL: none), holds this text, bytes in hexadecimal; it
+ * is said which table. */
+bool site_mentions(struct site_node *node, const char *text, const char *but);
 
 #endif

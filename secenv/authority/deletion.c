@@ -1,0 +1,116 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include "secenv/authority/deletion.h"
+
+#include "secenv/authority/authority.h"
+#include "secenv/authority/hex.h"
+
+#include <stdio.h>
+
+struct farewell {
+    struct engine *engine;
+    const struct group *group;
+    Groupseal__Envelope__RecordBody *body;
+    size_t told;
+};
+
+/* What was to be delivered of the group. */
+static enum result slots_drop(const struct farewell *farewell, const char *member, uint64_t pages,
+                              struct reason *why)
+{
+    struct engine *engine = farewell->engine;
+    const char *own = engine->identity.name;
+    char slot[48 + GROUP_NAME_LIMIT];
+    (void)snprintf(slot, sizeof(slot), "package %s", farewell->group->name);
+    GUARD(outbox_drop_slot(engine->outbox, own, member, slot, why));
+    (void)snprintf(slot, sizeof(slot), "change %s", farewell->group->name);
+    GUARD(outbox_drop_slot(engine->outbox, own, member, slot, why));
+    for (uint64_t page = 0; page < pages; page++) {
+        (void)snprintf(slot, sizeof(slot), "roster %s %llu", farewell->group->name, (unsigned long long)page);
+        GUARD(outbox_drop_slot(engine->outbox, own, member, slot, why));
+    }
+    return RESULT_OK;
+}
+
+/* One whose outbox is full is far away: its keys open nothing that will be sealed, told or not. */
+static enum result member_tell(struct farewell *farewell, const char *member, struct reason *why)
+{
+    struct engine *engine = farewell->engine;
+    char instance[2 * INSTANCE_SIZE + 1];
+    char slot[48 + GROUP_NAME_LIMIT];
+    struct reason full = {""};
+    hex_write(BYTES_OF(farewell->group->instance), instance);
+    (void)snprintf(slot, sizeof(slot), "left %s %s", farewell->group->name, instance);
+    enum result result =
+        outbox_put(engine->outbox, engine->identity.name, member, slot, farewell->body, &full);
+    if (result == RESULT_FULL) {
+        return authority_notice(engine, GROUPSEAL__SECENV__SEVERITY__WARNING,
+                                "%s cannot be told that group %s is deleted: %s", member,
+                                farewell->group->name, full.text);
+    }
+    if (result != RESULT_OK) {
+        return result_fail(why, result, "%s", full.text);
+    }
+    farewell->told++;
+    return RESULT_OK;
+}
+
+static enum result member_row(void *context, const struct store_row *row, struct reason *why)
+{
+    struct farewell *farewell = context;
+    char member[NAME_LIMIT + 1];
+    (void)snprintf(member, sizeof(member), "%s", row_text(row, 0));
+    GUARD(slots_drop(farewell, member, row_u64(row, 1), why));
+    return member_tell(farewell, member, why);
+}
+
+static enum result members_tell(struct engine *engine, struct group *group, size_t *told, struct reason *why)
+{
+    Groupseal__Envelope__Left left = GROUPSEAL__ENVELOPE__LEFT__INIT;
+    Groupseal__Envelope__RecordBody body = GROUPSEAL__ENVELOPE__RECORD_BODY__INIT;
+    struct farewell farewell = {engine, group, &body, 0};
+    left.group = group->name;
+    left.instance = arena_field(BYTES_OF(group->instance));
+    left.incarnation = group->incarnation;
+    left.epoch = group->epoch;
+    left.deleted = 1;
+    body.content_case = GROUPSEAL__ENVELOPE__RECORD_BODY__CONTENT_LEFT;
+    body.left = &left;
+    GUARD(store_query(engine->store, why, member_row, &farewell,
+                      "SELECT m.name, coalesce(f.pages, 0) FROM leaf l JOIN member m ON m.id = l.member_id"
+                      " LEFT JOIN roster_feed f ON f.group_id = l.group_id AND f.member_id = l.member_id"
+                      " WHERE l.group_id = ? AND m.state <> 3",
+                      "i", group->id));
+    *told = farewell.told;
+    return RESULT_OK;
+}
+
+static enum result rows_delete(struct engine *engine, int64_t id, struct reason *why)
+{
+    static const char *const statements[] = {
+        "DELETE FROM tree_node WHERE group_id = ?",      "DELETE FROM leaf WHERE group_id = ?",
+        "DELETE FROM evicted_sender WHERE group_id = ?", "DELETE FROM roster_entry WHERE group_id = ?",
+        "DELETE FROM roster_feed WHERE group_id = ?",    "DELETE FROM arrears WHERE group_id = ?",
+        "DELETE FROM group_site WHERE group_id = ?",     "DELETE FROM key_group WHERE id = ?",
+    };
+    for (size_t i = 0; i < sizeof(statements) / sizeof(statements[0]); i++) {
+        GUARD(store_run(engine->store, why, statements[i], "i", id));
+    }
+    return RESULT_OK;
+}
+
+enum result group_delete(struct engine *engine, const Groupseal__Secenv__GroupDelete *request,
+                         struct reason *why)
+{
+    struct group *group = groups_find(&engine->groups, request->name);
+    size_t told = 0;
+    if (group == NULL) {
+        return result_fail(why, RESULT_UNKNOWN, "there is no group %.64s", request->name);
+    }
+    GUARD(orders_end(engine, group->id, "the group was deleted", why));
+    GUARD(members_tell(engine, group, &told, why));
+    GUARD(rows_delete(engine, group->id, why));
+    GUARD(authority_notice(engine, GROUPSEAL__SECENV__SEVERITY__INFO,
+                           "group %s is deleted: %zu members are told", group->name, told));
+    groups_remove(&engine->groups, group);
+    return RESULT_OK;
+}

@@ -53,7 +53,7 @@
     X(SYNCS_SENT, "syncs_sent")                                                                              \
     X(SYNCS_ANSWERED, "syncs_answered")                                                                      \
     X(SYNCS_DONE, "syncs_done")                                                                              \
-    X(SYNCS_REFUSED, "syncs_refused") /* member: replies */                                                  \
+    X(SYNCS_REFUSED, "syncs_refused") /* member: replies; MN-CSE: a member asks too often */                 \
     X(RECEIPTS_SEALED, "receipts_sealed")                                                                    \
     X(RECEIPTS_TAKEN, "receipts_taken")                                                                      \
     X(RECEIPTS_LATE, "receipts_late") /* MN-CSE: the first answer came after the response window */          \

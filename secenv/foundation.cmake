@@ -11,7 +11,7 @@ if(EXISTS ${CMAKE_SOURCE_DIR}/tests/door/secret_note.c)
 endif()
 
 set(foundation_sources
-  result.c bytes.c arena.c clock.c log.c audit.c moderation.c
+  result.c bytes.c arena.c clock.c log.c audit.c moderation.c bucket.c
   crypto/secret.c crypto/kdf.c crypto/aead.c crypto/signature.c
   store.c statement.c counter.c)
 if(EXISTS ${CMAKE_CURRENT_SOURCE_DIR}/tree.c)

@@ -4,7 +4,6 @@
 #include <stdio.h>
 #include <string.h>
 
-#define TOKEN 1000000u
 #define FLIGHT_LIMIT ((size_t)40 * 1024)
 
 /* ---- slots ---- */
@@ -142,37 +141,30 @@ static struct admission_slot *slot_take(struct admission *admission, const char 
 
 /* ---- rate ---- */
 
-/* The hop's bucket; a new one takes the place of the one used longest ago. */
-static struct admission_hop *hop_find(struct admission *admission, const char *name, uint64_t now_us)
+/* The hop's bucket; a new one takes the place of the one that is nearest to full. */
+static struct admission_hop *hop_find(struct admission *admission, const char *name)
 {
-    struct admission_hop *oldest = &admission->hops[0];
+    struct admission_hop *fullest = &admission->hops[0];
     for (size_t i = 0; i < ADMISSION_HOPS; i++) {
         struct admission_hop *hop = &admission->hops[i];
-        if (hop->at_us != 0 && strcmp(hop->name, name) == 0) {
+        if (hop->name[0] != '\0' && strcmp(hop->name, name) == 0) {
             return hop;
         }
-        oldest = hop->at_us < oldest->at_us ? hop : oldest;
+        fullest = hop->bucket.full_us < fullest->bucket.full_us ? hop : fullest;
     }
-    (void)snprintf(oldest->name, sizeof(oldest->name), "%s", name);
-    oldest->tokens = (uint64_t)ADMISSION_HOP_BURST * TOKEN;
-    oldest->at_us = now_us;
-    return oldest;
+    (void)snprintf(fullest->name, sizeof(fullest->name), "%s", name);
+    fullest->bucket = (struct bucket){0};
+    return fullest;
 }
 
 static enum result hop_check(struct engine *engine, const char *name, struct reason *why)
 {
-    uint64_t now_us = clock_monotonic_us(engine->clock);
-    struct admission_hop *hop = hop_find(&engine->admission, name, now_us);
-    uint64_t full = (uint64_t)ADMISSION_HOP_BURST * TOKEN;
-    uint64_t elapsed_us = now_us - hop->at_us;
-    uint64_t gained = elapsed_us < full / ADMISSION_HOP_RATE ? elapsed_us * ADMISSION_HOP_RATE : full;
-    hop->tokens = hop->tokens + gained < full ? hop->tokens + gained : full;
-    hop->at_us = now_us;
-    if (hop->tokens < TOKEN) {
+    struct admission_hop *hop = hop_find(&engine->admission, name);
+    struct bucket_rate rate = bucket_rate_of(ADMISSION_HOP_RATE, ADMISSION_HOP_BURST);
+    if (!bucket_take(&hop->bucket, rate, clock_monotonic_us(engine->clock))) {
         return result_fail(why, RESULT_FULL, "more than %u handshakes a second through %.128s",
                            ADMISSION_HOP_RATE, name);
     }
-    hop->tokens -= TOKEN;
     return RESULT_OK;
 }
 

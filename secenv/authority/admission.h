@@ -4,6 +4,7 @@
 
 #include "secenv/authority/member.h"
 #include "secenv/authority/peer.h"
+#include "secenv/bucket.h"
 
 #include <sys/queue.h>
 
@@ -39,11 +40,9 @@ struct admission_slot {
 TAILQ_HEAD(admission_queue, admission_slot);
 LIST_HEAD(admission_bucket, admission_slot);
 
-/* A token bucket, in millionths of a token. */
 struct admission_hop {
-    char name[129];
-    uint64_t tokens;
-    uint64_t at_us;
+    char name[129]; /* "": nobody's yet */
+    struct bucket bucket;
 };
 
 struct admission {

@@ -1,7 +1,10 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "secenv/member/ack.h"
 
+#include <stdio.h>
+
 #include "secenv/audit.h"
+#include "secenv/member/event.h"
 #include "secenv/member/group_seal.h"
 #include "secenv/member/relay.h"
 #include "secenv/member/replay.h"
@@ -72,6 +75,22 @@ static enum result ack_signature_check(const struct ack_hearing *hearing, struct
     return RESULT_OK;
 }
 
+/* One beyond the member's rate is as good as lost on the way: it moves the counters, and is asked again. */
+static void sync_act(const struct ack_hearing *hearing)
+{
+    struct membership *membership = hearing->membership;
+    if (!roster_sync_take(membership->relay, hearing->sender)) {
+        char text[NAME_LIMIT + 64];
+        (void)snprintf(text, sizeof(text), "%s asks too often for a sync of %s", hearing->sender,
+                       membership->group);
+        audit_count(AUDIT_SYNCS_REFUSED);
+        log_refused(membership->identity, hearing->sender, text);
+        return;
+    }
+    sync_reply_add(membership, hearing->ack->sync_request->nonce.data);
+    dispatch_member_back(membership->relay, hearing->sender);
+}
+
 static enum result ack_act(const struct ack_hearing *hearing, struct reason *why)
 {
     struct membership *membership = hearing->membership;
@@ -79,8 +98,7 @@ static enum result ack_act(const struct ack_hearing *hearing, struct reason *why
         relay_news_wanted(membership->relay);
     }
     if (hearing->ack->content_case == GROUPSEAL__ENVELOPE__ACK__CONTENT_SYNC_REQUEST) {
-        sync_reply_add(membership, hearing->ack->sync_request->nonce.data);
-        dispatch_member_back(membership->relay, hearing->sender);
+        sync_act(hearing);
         return RESULT_OK;
     }
     return dispatch_receipt(membership->relay, hearing->member, hearing->ack->receipt, why);

@@ -58,13 +58,25 @@ static int name_compare(const void *key, const void *member)
     return strcmp(key, ((const struct roster_member *)member)->name);
 }
 
-const struct roster_member *roster_find(const struct relay *relay, const char *name)
+static struct roster_member *member_of(const struct roster *roster, const char *name)
 {
-    const struct roster *roster = &relay->roster;
     if (roster->count == 0) {
         return NULL;
     }
     return bsearch(name, roster->members, roster->count, sizeof(roster->members[0]), name_compare);
+}
+
+const struct roster_member *roster_find(const struct relay *relay, const char *name)
+{
+    return member_of(&relay->roster, name);
+}
+
+bool roster_sync_take(struct relay *relay, const char *name)
+{
+    const struct bucket_rate rate = {ROSTER_SYNCS_INTERVAL_US, ROSTER_SYNCS_BURST};
+    struct roster_member *member = member_of(&relay->roster, name);
+    return member != NULL &&
+           bucket_take(&member->syncs, rate, engine_now_us(relay->membership->identity->engine));
 }
 
 static enum result member_append(struct roster *roster, size_t *capacity, const struct roster_member *member)
@@ -123,17 +135,40 @@ static enum result member_row(void *context, const struct store_row *row, struct
     return member_append(loading->roster, &loading->capacity, &member);
 }
 
-enum result roster_load(struct relay *relay, struct reason *why)
+static enum result roster_read(const struct relay *relay, struct roster *out, struct reason *why)
 {
-    struct loading loading = {.roster = &relay->roster};
-    roster_clear(&relay->roster);
-    GUARD(store_query(store_of(relay), why, head_row, &relay->roster,
+    struct loading loading = {.roster = out};
+    GUARD(store_query(store_of(relay), why, head_row, out,
                       "SELECT incarnation, number, hash FROM roster WHERE identity = ? AND grp = ?", "tt",
                       owner_of(relay), group_of(relay)));
     return store_query(store_of(relay), why, member_row, &loading,
                        "SELECT name, incarnation, serial, key, site FROM roster_member"
                        " WHERE identity = ? AND grp = ? ORDER BY name",
                        "tt", owner_of(relay), group_of(relay));
+}
+
+static void buckets_keep(const struct roster *former, struct roster *roster)
+{
+    for (size_t i = 0; i < roster->count; i++) {
+        const struct roster_member *member = member_of(former, roster->members[i].name);
+        if (member != NULL) {
+            roster->members[i].syncs = member->syncs;
+        }
+    }
+}
+
+enum result roster_load(struct relay *relay, struct reason *why)
+{
+    struct roster roster = {.present = false};
+    enum result result = roster_read(relay, &roster, why);
+    if (result == RESULT_OK) {
+        buckets_keep(&relay->roster, &roster);
+        roster_clear(&relay->roster);
+        relay->roster = roster;
+    } else {
+        roster_clear(&roster);
+    }
+    return result;
 }
 
 /* ---- storing ---- */
@@ -144,13 +179,18 @@ static enum result pages_forget(const struct relay *relay, struct reason *why)
                      owner_of(relay), group_of(relay));
 }
 
-enum result roster_drop(struct relay *relay, struct reason *why)
+static enum result rows_drop(const struct relay *relay, struct reason *why)
 {
     GUARD(pages_forget(relay, why));
     GUARD(store_run(store_of(relay), why, "DELETE FROM roster_member WHERE identity = ? AND grp = ?", "tt",
                     owner_of(relay), group_of(relay)));
-    GUARD(store_run(store_of(relay), why, "DELETE FROM roster WHERE identity = ? AND grp = ?", "tt",
-                    owner_of(relay), group_of(relay)));
+    return store_run(store_of(relay), why, "DELETE FROM roster WHERE identity = ? AND grp = ?", "tt",
+                     owner_of(relay), group_of(relay));
+}
+
+enum result roster_drop(struct relay *relay, struct reason *why)
+{
+    GUARD(rows_drop(relay, why));
     roster_clear(&relay->roster);
     return RESULT_OK;
 }
@@ -410,7 +450,7 @@ static enum result pages_entries(const struct page_list *list, struct entry_list
 static enum result pages_store(struct relay *relay, const struct entry_list *list, const Page *page,
                                struct reason *why)
 {
-    GUARD(roster_drop(relay, why));
+    GUARD(rows_drop(relay, why));
     for (size_t i = 0; i < list->count; i++) {
         GUARD(entry_store(relay, list->entries[i], why));
     }

@@ -2,6 +2,7 @@
 #ifndef GROUPSEAL_SECENV_MEMBER_ROSTER_H
 #define GROUPSEAL_SECENV_MEMBER_ROSTER_H
 
+#include "secenv/bucket.h"
 #include "secenv/objects/object.h"
 
 struct identity_state;
@@ -19,6 +20,7 @@ struct roster_member {
     uint64_t serial;
     uint8_t key[VERIFY_KEY_SIZE];
     char site[SITE_LIMIT + 1];
+    struct bucket syncs; /* in memory only; another roster changes nothing of it */
 };
 
 struct roster {
@@ -40,6 +42,14 @@ void roster_clear(struct roster *roster);
 enum result roster_drop(struct relay *relay, struct reason *why) MUST_USE;
 
 const struct roster_member *roster_find(const struct relay *relay, const char *name);
+
+/*
+ * A member of the roster asks for a sync: each is answered to the whole group, and brings it every open
+ * command again, so one that keeps asking is let alone. False: it has asked too often; it may ask again.
+ */
+#define ROSTER_SYNCS_BURST 5u
+#define ROSTER_SYNCS_INTERVAL_US 15000000u
+bool roster_sync_take(struct relay *relay, const char *name);
 
 /* RESULT_NOT_READY where the group's key package is not here yet. A delta that does not follow is not an
  * error: the whole roster is asked for. */

@@ -13,7 +13,8 @@ void sync_reply_add(struct membership *membership, const uint8_t nonce[NONCE_SIZ
     struct sync_replies *syncs = &membership->relay->syncs;
     uint64_t now = engine_now_us(membership->identity->engine);
     if (syncs->count == SYNC_NONCES_LIMIT) {
-        return; /* asked again by its member */
+        audit_count(AUDIT_SYNCS_REFUSED); /* asked again by its member */
+        return;
     }
     if (syncs->count == 0) {
         syncs->due_us = now + SYNC_COLLECT_US;

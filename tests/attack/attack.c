@@ -9,6 +9,7 @@
 
 #include <cmocka.h>
 
+#include "secenv/member/packed.h"
 #include "tests/attack/attack.h"
 
 struct counts counts_now(void)
@@ -76,6 +77,42 @@ struct buffer insider_seal(const struct insider *insider, const struct seal_cont
     assert_int_equal(seal_message(context, insider->aead, &insider->epoch_key, plaintext, &payload),
                      RESULT_OK);
     return payload;
+}
+
+struct buffer insider_statement(const struct insider *insider, const struct seal_context *context,
+                                const uint8_t *receipt_id)
+{
+    struct buffer packed = BUFFER_EMPTY(OBJECT_LIMIT);
+    uint8_t hash[HASH_SIZE];
+    uint8_t signature[SIGNATURE_SIZE];
+    uint8_t nonce[NONCE_SIZE] = {1, 2, 3, 4, 5, 6, 7, 8};
+    if (context->kind == KIND(MESSAGE)) {
+        Groupseal__Envelope__MemberMessage message = GROUPSEAL__ENVELOPE__MEMBER_MESSAGE__INIT;
+        message.body = arena_field(bytes_of_text("fire"));
+        assert_int_equal(hash_bytes(bytes_of_text("fire"), hash), RESULT_OK);
+        assert_int_equal(said_sign(context, hash, &insider->signing, signature), RESULT_OK);
+        message.signature = arena_field(BYTES_OF(signature));
+        assert_int_equal(message_pack(&message.base, &packed), RESULT_OK);
+        return packed;
+    }
+    Groupseal__Envelope__Ack ack = GROUPSEAL__ENVELOPE__ACK__INIT;
+    Groupseal__Envelope__Receipt receipt = GROUPSEAL__ENVELOPE__RECEIPT__INIT;
+    Groupseal__Envelope__SyncRequest request = GROUPSEAL__ENVELOPE__SYNC_REQUEST__INIT;
+    if (receipt_id != NULL) {
+        receipt.command_id = arena_field((struct bytes){receipt_id, COMMAND_ID_SIZE});
+        receipt.outcome = GROUPSEAL__ENVELOPE__OUTCOME__OUTCOME_DONE;
+        ack.content_case = GROUPSEAL__ENVELOPE__ACK__CONTENT_RECEIPT;
+        ack.receipt = &receipt;
+    } else {
+        request.nonce = arena_field(BYTES_OF(nonce));
+        ack.content_case = GROUPSEAL__ENVELOPE__ACK__CONTENT_SYNC_REQUEST;
+        ack.sync_request = &request;
+    }
+    assert_int_equal(ack_hash(&ack, hash), RESULT_OK);
+    assert_int_equal(said_sign(context, hash, &insider->signing, signature), RESULT_OK);
+    ack.signature = arena_field(BYTES_OF(signature));
+    assert_int_equal(message_pack(&ack.base, &packed), RESULT_OK);
+    return packed;
 }
 
 /* ---- publishes ---- */

@@ -41,6 +41,11 @@ void insider_open(const struct insider *insider, const Groupseal__Secenv__Publis
 struct buffer insider_seal(const struct insider *insider, const struct seal_context *context,
                            struct bytes plaintext);
 
+/* What a device says, as it would be sealed, signed by the insider: by the context's kind "fire" as a member
+ * message, a receipt (done) for this command, or (NULL) a sync request. The caller's. */
+struct buffer insider_statement(const struct insider *insider, const struct seal_context *context,
+                                const uint8_t *receipt_id);
+
 /* A publish of the play's site and group. The payload is only viewed. */
 Groupseal__Secenv__Publish publish_of(Groupseal__Secenv__TopicKind kind, const char *sender,
                                       struct bytes payload);

@@ -1,0 +1,111 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "tests/attack/attack.h"
+
+/*
+ * Too much of what one may do: each request is allowed, the flood is not. A member that asks for a sync again
+ * and again would have every open command sealed for the whole group each time.
+ */
+
+/* A sync request of the insider, with the next of its counters, heard by the MN-CSE. */
+static void sync_ask(struct play *play, struct insider *insider)
+{
+    struct seal_context *context = &insider->context;
+    context->kind = KIND(ACK);
+    context->counter++;
+    struct buffer packed = insider_statement(insider, context, NULL);
+    struct buffer payload = insider_seal(insider, context, buffer_bytes(&packed));
+    Groupseal__Secenv__Publish publish = publish_of(TOPIC(ACK), context->ae, buffer_bytes(&payload));
+    twin_is_taken(play->mn, &publish, false);
+    buffer_clear(&packed);
+    buffer_clear(&payload);
+    site_settle(play->site);
+}
+
+static void member_that_keeps_syncing_is_let_alone(void **state)
+{
+    (void)state;
+    struct play *play = play_new(2);
+    struct insider insider;
+    uint8_t id[COMMAND_ID_SIZE];
+    const unsigned asked = 300;
+    const unsigned seconds = asked / 5;
+    site_advance(play->site, 100000); /* what their start took of their rate is there again */
+    site_online(play->door, false);
+    insider_take(play, play->door2, PLAY_GROUP, &insider);
+    play_order(play, "close", NULL, 3600000, id);
+    struct counts before = counts_now();
+    for (unsigned i = 0; i < asked; i++) {
+        sync_ask(play, &insider);
+        site_advance(play->site, 200);
+    }
+    uint64_t most = ROSTER_SYNCS_BURST + seconds * 1000000u / ROSTER_SYNCS_INTERVAL_US + 1;
+    assert_in_range(counts_since(&before, AUDIT_COMMANDS_SEALED), ROSTER_SYNCS_BURST, most);
+    assert_in_range(counts_since(&before, AUDIT_SYNCS_ANSWERED), ROSTER_SYNCS_BURST, most);
+    assert_in_range(counts_since(&before, AUDIT_SYNCS_REFUSED), asked - most, asked - ROSTER_SYNCS_BURST);
+
+    /* Another roster gives it no more. */
+    (void)site_join(play->site, "//sp.example/Sdoor9", IDENTITY_ADN_AE, CREDENTIALS_PSK, SITE_MN_CSE, "door");
+    assert_int_equal(play_membership(play->mn, PLAY_GROUP)->relay->roster.count, 4);
+    insider_take(play, play->door2, PLAY_GROUP, &insider);
+    before = counts_now();
+    sync_ask(play, &insider);
+    sync_ask(play, &insider);
+    assert_true(counts_since(&before, AUDIT_SYNCS_REFUSED) >= 1);
+
+    /* The other one, that comes back meanwhile, has its command at once. */
+    assert_int_equal(play_commands(play->door), 0);
+    site_online(play->door, true);
+    site_advance(play->site, 250); /* no more than between two sealings of one command */
+    assert_int_equal(play_commands(play->door), 1);
+
+    /* And the one that asked too often is no worse off for ever. */
+    site_advance(play->site, 1000 * (ROSTER_SYNCS_INTERVAL_US / 1000000u));
+    before = counts_now();
+    sync_ask(play, &insider);
+    site_advance(play->site, 1000);
+    assert_int_equal(counts_since(&before, AUDIT_SYNCS_REFUSED), 0);
+    assert_int_equal(counts_since(&before, AUDIT_SYNCS_ANSWERED), 1);
+    assert_int_equal(counts_since(&before, AUDIT_COMMANDS_SEALED), 1);
+    play_free(play);
+}
+
+/* A door on a bad line: each time it is back it has what was ordered meanwhile, at once. */
+static void reconnecting_member_has_its_commands(void **state)
+{
+    (void)state;
+    struct play *play = play_new(1);
+    uint8_t id[COMMAND_ID_SIZE];
+    site_advance(play->site, 100000);
+    for (unsigned i = 0; i < 20; i++) {
+        site_online(play->door, false);
+        site_settle(play->site);
+        site_events_clear(play->door);
+        play_order(play, "close", NULL, 60000, id);
+        assert_int_equal(play_commands(play->door), 0);
+        site_online(play->door, true);
+        site_advance(play->site, 250);
+        assert_int_equal(play_commands(play->door), 1);
+        assert_int_equal(play_finish(play->door, id, true, ""), CODE(OK));
+        site_advance(play->site, ROSTER_SYNCS_INTERVAL_US / 1000u);
+    }
+    play_free(play);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(member_that_keeps_syncing_is_let_alone),
+        cmocka_unit_test(reconnecting_member_has_its_commands),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -104,6 +104,12 @@ bool agent_configure(struct agent *agent, const struct agent_settings *settings,
     if (!identity_rule_set(&rule, settings->cse_id, settings->in_cse, settings->identity, why, why_size)) {
         return false;
     }
+    const char *bridge = settings->in_cse_bridge == NULL ? "" : settings->in_cse_bridge;
+    if (strlen(bridge) > ONEM2M_ID_LIMIT) {
+        snprintf(why, why_size, "plugin_opt_in_cse_bridge is longer than %u bytes", ONEM2M_ID_LIMIT);
+        return false;
+    }
+    memcpy(agent->in_cse_bridge, bridge, strlen(bridge) + 1);
     agent->rule = rule;
     agent->observe = settings->observe;
     agent->log_level = settings->log_level;
@@ -286,6 +292,45 @@ enum agent_answer agent_message(struct agent *agent, const char *name, const cha
     }
     primitive_message(agent, &client, topic, payload, length);
     return AGENT_ALLOWED;
+}
+
+/* The IN-CSE as its bridge stands for it: it has no name of its own on this broker. */
+static void identity_of_bridge(const struct agent *agent, struct identity *out)
+{
+    out->role = ROLE_IN_CSE;
+    snprintf(out->id, sizeof(out->id), "%s", agent->rule.in_cse);
+    snprintf(out->level, sizeof(out->level), "%s", agent->rule.in_level);
+    out->credential[0] = '\0';
+}
+
+enum agent_answer agent_message_bridged(struct agent *agent, const char *bridge, const char *topic,
+                                        const void *payload, size_t length)
+{
+    const struct agent_attempt attempt = {.access = AGENT_WRITE, .topic = topic};
+    struct identity in_cse;
+
+    if (!onem2m_topic_touches(topic) && !group_topic_touches(topic)) {
+        return AGENT_FOREIGN;
+    }
+    identity_of_bridge(agent, &in_cse);
+    if (bridge != NULL && bridge[0] != '\0' && strcmp(bridge, agent->in_cse_bridge) == 0 &&
+        onem2m_topic_touches(topic) && decide(agent, &in_cse, &attempt) == AGENT_ALLOWED) {
+        primitive_message(agent, &in_cse, topic, payload, length);
+        return AGENT_ALLOWED;
+    }
+    const char *hint = bridge == NULL ? "a bridge without local_username" : bridge;
+    if (agent->observe) {
+        agent_note(agent, AGENT_COUNT_OBSERVED, AGENT_WARNING,
+                   "with `mode enforce` a message of %s on %s is dropped; this MN-CSE does not act on it",
+                   hint, topic);
+        return AGENT_FOREIGN;
+    }
+    agent_note(
+        agent, AGENT_COUNT_DENIED, AGENT_WARNING,
+        "a message of %s on %s, which came in over a bridge of this broker, is dropped: a bridge brings "
+        "only what the IN-CSE says to this MN-CSE, and plugin_opt_in_cse_bridge has its local_username",
+        hint, topic);
+    return AGENT_DENIED;
 }
 
 bool agent_client_id_fits(struct agent *agent, const char *name, const char *client_id)

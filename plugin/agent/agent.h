@@ -21,9 +21,10 @@ struct agent;
 enum agent_severity { AGENT_INFO, AGENT_WARNING, AGENT_ALARM };
 
 struct agent_settings {
-    const char *cse_id;   /* absolute id of this MN-CSE, such as //sp.example/mn-1 */
-    const char *in_cse;   /* absolute id of its IN-CSE, of the same service provider */
-    const char *identity; /* how a connection's proven name becomes an absolute id: //sp.example/%u */
+    const char *cse_id;        /* absolute id of this MN-CSE, such as //sp.example/mn-1 */
+    const char *in_cse;        /* absolute id of its IN-CSE, of the same service provider */
+    const char *identity;      /* how a connection's proven name becomes an absolute id: //sp.example/%u */
+    const char *in_cse_bridge; /* the bridge of this broker behind which the IN-CSE is; NULL: none */
     bool observe; /* what would be denied is counted and told, and answered AGENT_FOREIGN; not acted on */
     enum agent_severity log_level; /* lines below it are not logged */
 };
@@ -103,6 +104,14 @@ enum agent_answer agent_allows(struct agent *agent, const struct agent_attempt *
  */
 enum agent_answer agent_message(struct agent *agent, const char *name, const char *topic, const void *payload,
                                 size_t length);
+
+/*
+ * The same of what came in over a bridge that this broker has made, which passes no ACL and proves no
+ * originator: taken as the IN-CSE's where the bridge is the one of the settings and the topic one on which
+ * the IN-CSE speaks to this MN-CSE; nothing else of ours crosses a bridge inwards. `bridge` may be NULL.
+ */
+enum agent_answer agent_message_bridged(struct agent *agent, const char *bridge, const char *topic,
+                                        const void *payload, size_t length);
 
 /* True where the connection may have this MQTT client id; false, counted and logged: the broker has given it
  * the session of somebody else. `name` as in struct agent_attempt. */

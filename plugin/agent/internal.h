@@ -14,6 +14,7 @@
 struct agent {
     struct identity_rule rule;
     struct agent_ports ports;
+    char in_cse_bridge[ONEM2M_ID_LIMIT + 1]; /* "": none */
     bool observe;
     enum agent_severity log_level;
     struct rosters *rosters;

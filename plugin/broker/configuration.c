@@ -33,6 +33,7 @@ static const struct option known[] = {
     {OPTION(settings), .path = true, .fixed = true},
     {OPTION(state_file), .path = true, .fixed = true},
     {OPTION(identity)},
+    {OPTION(in_cse_bridge)},
     {OPTION(foreign)},
     {OPTION(mode), .choices = {"enforce", "observe"}},
     {OPTION(log_level), .choices = {"error", "warning", "info"}},
@@ -324,6 +325,7 @@ struct agent_settings configuration_agent(const struct configuration *configurat
     return (struct agent_settings){.cse_id = configuration->cse_id,
                                    .in_cse = configuration->in_cse,
                                    .identity = configuration->identity,
+                                   .in_cse_bridge = configuration->in_cse_bridge,
                                    .observe = text_is(configuration->mode, "observe"),
                                    .log_level = log_level(configuration)};
 }

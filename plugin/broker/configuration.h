@@ -26,6 +26,7 @@ struct configuration {
     const char *state_file;
     /* of either */
     const char *identity;
+    const char *in_cse_bridge;
     const char *foreign;
     const char *mode;
     const char *log_level;

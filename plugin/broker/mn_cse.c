@@ -256,9 +256,10 @@ static int message_check(struct plugin *plugin, struct mosquitto_evt_message *me
     if (!bridge && !client_id_fits(plugin, message->client, true)) {
         return MOSQ_ERR_ACL_DENIED;
     }
-    switch (agent_message(plugin->agent, bridge ? NULL : mosquitto_client_username(message->client),
-                          message->topic, message->payload == NULL ? "" : message->payload,
-                          message->payloadlen)) {
+    const char *name = mosquitto_client_username(message->client); /* a bridge's local_username */
+    const void *payload = message->payload == NULL ? "" : message->payload;
+    switch (bridge ? agent_message_bridged(plugin->agent, name, message->topic, payload, message->payloadlen)
+                   : agent_message(plugin->agent, name, message->topic, payload, message->payloadlen)) {
     case AGENT_ALLOWED:
         message->retain = false;
         return MOSQ_ERR_SUCCESS;

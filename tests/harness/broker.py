@@ -29,6 +29,7 @@ class Broker:
         self.foreign_lines = list(foreign_lines)
         self.one_client = True  # a name is one client: whose client id it uses is not for it to choose
         self.certificate_port, self.psk_port = free_ports(2)
+        self.name = "broker"  # of its process and log
         self.process = None
 
     @property
@@ -65,7 +66,7 @@ class Broker:
         if "GROUPSEAL_BROKER_PRELOAD" in os.environ:
             # A sanitizer's library, where the plugin is built with it and the broker is not.
             environment["LD_PRELOAD"] = os.environ["GROUPSEAL_BROKER_PRELOAD"]
-        self.process = self.processes.start("broker", ["mosquitto", "-c", self.configuration], env=environment)
+        self.process = self.processes.start(self.name, ["mosquitto", "-c", self.configuration], env=environment)
         wait_until(lambda: not self.process.running() or (accepts(self.certificate_port) and accepts(self.psk_port)),
                    10, "the broker listens")
         if not self.process.running():

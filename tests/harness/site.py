@@ -260,8 +260,14 @@ class Site:
     def configuration(self, name):
         return self.folder / f"{name}.conf"
 
+    def _broker_port(self, hop, _name):
+        return self.ports.get(hop) or (self.broker.certificate_port if hop == "cert" else self.broker.psk_port)
+
+    def _registrar(self, _device):
+        return MN_CSE
+
     def _broker_section(self, hop, name):
-        port = self.ports.get(hop) or (self.broker.certificate_port if hop == "cert" else self.broker.psk_port)
+        port = self._broker_port(hop, name)
         lines = [f'  uri = "mqtts://localhost:{port}"']
         if hop == "cert":
             lines += [f'  ca = "{self.pki.hop_ca}"', f'  certificate = "{self.pki.file(name, "hop.pem")}"',
@@ -289,7 +295,7 @@ class Site:
                            f'>>"{self.done_file(device.stem)}"\n')
         program.chmod(0o700)
         self.configuration(device.stem).write_text("\n".join([
-            f'identity = "{device.identity}"', f'registrar = "{MN_CSE}"',
+            f'identity = "{device.identity}"', f'registrar = "{self._registrar(device)}"',
             self._broker_section(device.hop, device.stem),
             "secenv {", f'  store = "{self.store(device.stem)}"', f'  program = "{self.secenv_program}"',
             f'  audit-socket = "{self.socket(device.stem + "-audit")}"', "}",

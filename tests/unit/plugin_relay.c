@@ -405,6 +405,52 @@ static void test_broker_full(void **state)
     site_free(site);
 }
 
+static enum agent_answer bridged(struct site *site, const char *bridge, const char *topic,
+                                 const char *payload)
+{
+    return agent_message_bridged(site->agent, bridge, topic, payload, strlen(payload));
+}
+
+/* What a bridge of the broker's own brings is the IN-CSE's on the IN-CSE's topics, and refused on all others
+ * of ours; another bridge brings nothing of ours. */
+static void test_bridge(void **state)
+{
+    static const char *const others[] = {REQ_DOOR,
+                                         FROM_DOOR,
+                                         REG,
+                                         RESP_IN,
+                                         TO_IN,
+                                         "groupseal/v1/mn-1/doors/cmd",
+                                         "groupseal/v1/mn-1/doors/msg/Sdoor1",
+                                         "/oneM2M/req/in-cse/mn-2/json"};
+    struct site *site = site_connected();
+    const char *notify = NOTIFY("//sp.example/Sdoor1", SITE_IN, "q1");
+    char rqi[ONEM2M_RQI_LIMIT + 1];
+    (void)state;
+    assert_int_equal(bridged(site, "another", REQ_IN, notify), AGENT_DENIED);
+    assert_int_equal(bridged(site, "", REQ_IN, notify), AGENT_DENIED);
+    assert_int_equal(bridged(site, NULL, REQ_IN, notify), AGENT_DENIED);
+    for (size_t i = 0; i < sizeof(others) / sizeof(others[0]); i++) {
+        assert_int_equal(bridged(site, "to-in", others[i], notify), AGENT_DENIED);
+    }
+    site_expect_silence(site);
+    assert_int_equal(agent_counter(site->agent, AGENT_COUNT_DENIED), 3 + sizeof(others) / sizeof(others[0]));
+    assert_int_equal(bridged(site, NULL, "sensors/1", "x"), AGENT_FOREIGN);
+    assert_int_equal(bridged(site, "to-in", REQ_IN, notify), AGENT_ALLOWED);
+    forwarded(site, TO_DOOR, "//sp.example/Sdoor1", SITE_IN, rqi, sizeof(rqi));
+    answer(site, "Sdoor1", FROM_DOOR, rqi, "Sdoor1");
+    site_expect_response(site, RESP_IN, ONEM2M_OK, "q1");
+    SAY("Sdoor1", REQ_DOOR, NOTIFY(SITE_IN, "//sp.example/Sdoor1", "q2"));
+    forwarded(site, TO_IN, SITE_IN, "//sp.example/Sdoor1", rqi, sizeof(rqi));
+    char payload[300];
+    snprintf(payload, sizeof(payload), "{\"rsc\":2000,\"rqi\":\"%s\",\"fr\":\"/in-cse\"}", rqi);
+    assert_int_equal(bridged(site, "another", FROM_IN, payload), AGENT_DENIED);
+    site_expect_silence(site);
+    assert_int_equal(bridged(site, "to-in", FROM_IN, payload), AGENT_ALLOWED);
+    site_expect_response(site, RESP_DOOR, ONEM2M_OK, "q2");
+    site_free(site);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -419,6 +465,7 @@ int main(void)
         cmocka_unit_test(test_expiry),
         cmocka_unit_test(test_request_expiration_time),
         cmocka_unit_test(test_nowhere_to_go),
+        cmocka_unit_test(test_bridge),
         cmocka_unit_test(test_malformed),
         cmocka_unit_test(test_bounds),
         cmocka_unit_test(test_long_rqi),

@@ -77,7 +77,7 @@ struct site *site_new(void)
 {
     char why[256] = "";
     const struct agent_settings settings = {
-        .cse_id = SITE_MN, .in_cse = SITE_IN, .identity = "//sp.example/%u"};
+        .in_cse_bridge = "to-in", .cse_id = SITE_MN, .in_cse = SITE_IN, .identity = "//sp.example/%u"};
     struct site *site = calloc(1, sizeof(*site));
     assert_non_null(site);
     site->now_ms = 1000000;

@@ -312,7 +312,7 @@ static void facts_print(const Groupseal__Secenv__GroupDetail *group)
     char every[WORDS_AGE_SIZE] = "off";
     words_age(group->time_ms, group->changed_ms, age);
     if (group->rotate_every_s != 0) {
-        words_age(group->rotate_every_s * UINT64_C(1000) + 1, 1, every);
+        words_length(group->rotate_every_s * UINT64_C(1000), every);
     }
     printf("key              %s%s; rotation by age: %s\n",
            group->changed_ms == 0 && row->epoch != 0 ? "to be rotated" : age,

@@ -29,6 +29,8 @@ static const struct {
     {"group", "rotate", (char[]){"in-cse group rotate"}, command_group_rotate, "NAME",
      "give a group a new key"},
     {"group", "delete", (char[]){"in-cse group delete"}, command_group_delete, "NAME", "end a group"},
+    {"settings", NULL, (char[]){"in-cse settings"}, command_settings, "",
+     "show or change what holds for the authority"},
     {"send", NULL, (char[]){"in-cse send"}, command_send, "GROUP PAYLOAD", "send a command to a group"},
     {"report", NULL, (char[]){"in-cse report"}, command_report, "COMMAND-ID",
      "show what became of a command"},

@@ -21,15 +21,17 @@ static const char *mode_word(Groupseal__Secenv__Mode mode)
     return mode == GROUPSEAL__SECENV__MODE__MODE_PSK ? "psk" : "cert";
 }
 
-static void member_table_row(struct table *table, const Groupseal__Secenv__MemberRow *row)
+static void member_table_row(struct table *table, const Groupseal__Secenv__MemberRow *row, uint64_t now_ms)
 {
+    char age[WORDS_AGE_SIZE];
     char *functions = words_join(row->functions, row->n_functions);
     char *groups = words_join(row->groups, row->n_groups);
     char when[WORDS_TIME_SIZE];
     words_time(row->associated_ms, when);
+    words_age(now_ms, row->leaf_ms, age);
     const char *cells[] = {
-        row->name, kind_word(row->kind), mode_word(row->mode), row->site, functions, row->state, groups,
-        when};
+        row->name, kind_word(row->kind), mode_word(row->mode), row->site, functions, row->state, groups, when,
+        age};
     table_row(table, cells);
     free(functions);
     free(groups);
@@ -46,6 +48,7 @@ static void member_json(cJSON *array, const Groupseal__Secenv__MemberRow *row)
     json_line_text(object, "state", row->state);
     json_line_texts(object, "groups", row->groups, row->n_groups);
     json_line_time(object, "associated", row->associated_ms);
+    json_line_time(object, "oldest_leaf", row->leaf_ms);
     cJSON_AddItemToArray(array, object);
 }
 
@@ -75,7 +78,7 @@ static enum exit_code members_read(struct operator_session *session, struct tabl
             if (array != NULL) {
                 member_json(array, members->members[i]);
             } else {
-                member_table_row(table, members->members[i]);
+                member_table_row(table, members->members[i], members->time_ms);
             }
             snprintf(after, sizeof(after), "%s", members->members[i]->name);
         }
@@ -88,8 +91,8 @@ enum exit_code command_member_list(int argc, char **argv)
 {
     static const struct argp parser = {
         NULL, one_argument_parse, NULL, "Lists the members.", common_children, NULL, NULL};
-    static const char *const titles[] = {"NAME",      "KIND",  "MODE",   "SITE",
-                                         "FUNCTIONS", "STATE", "GROUPS", "AUTHENTICATED"};
+    static const char *const titles[] = {"NAME",  "KIND",   "MODE",          "SITE",    "FUNCTIONS",
+                                         "STATE", "GROUPS", "AUTHENTICATED", "LEAF AGE"};
     struct one_argument arguments = {0};
     argp_parse(&parser, argc, argv, 0, NULL, &arguments);
 

@@ -36,18 +36,24 @@ void words_time(uint64_t ms, char out[WORDS_TIME_SIZE])
     }
 }
 
-void words_age(uint64_t now_ms, uint64_t then_ms, char out[WORDS_AGE_SIZE])
+void words_length(uint64_t ms, char out[WORDS_AGE_SIZE])
 {
     static const struct {
         const char *name;
         uint64_t seconds;
     } units[] = {{"d", 86400}, {"h", 3600}, {"m", 60}, {"s", 1}};
-    uint64_t seconds = now_ms > then_ms ? (now_ms - then_ms) / 1000 : 0;
+    uint64_t seconds = ms / 1000;
+    size_t unit = 0;
+    while (units[unit].seconds > 1 && seconds < 2 * units[unit].seconds) {
+        unit++;
+    }
+    snprintf(out, WORDS_AGE_SIZE, "%" PRIu64 "%s", seconds / units[unit].seconds, units[unit].name);
+}
+
+void words_age(uint64_t now_ms, uint64_t then_ms, char out[WORDS_AGE_SIZE])
+{
     out[0] = '\0';
-    for (size_t i = 0; then_ms != 0; i++) {
-        if (seconds >= 2 * units[i].seconds || units[i].seconds == 1) {
-            snprintf(out, WORDS_AGE_SIZE, "%" PRIu64 "%s", seconds / units[i].seconds, units[i].name);
-            return;
-        }
+    if (then_ms != 0) {
+        words_length(now_ms > then_ms ? now_ms - then_ms : 0, out);
     }
 }

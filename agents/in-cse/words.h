@@ -12,8 +12,10 @@ char *words_join(char *const *words, size_t count);
 #define WORDS_TIME_SIZE 32u
 void words_time(uint64_t ms, char out[WORDS_TIME_SIZE]);
 
-/* How long ago `then_ms` was, in the largest unit that fits: "12s", "5m", "3h", "30d"; "" for 0 (never). */
+/* A time in the largest unit that fits: "12s", "5m", "3h", "30d". */
 #define WORDS_AGE_SIZE 24u
+void words_length(uint64_t ms, char out[WORDS_AGE_SIZE]);
+/* How long ago `then_ms` was; "" for 0 (never). */
 void words_age(uint64_t now_ms, uint64_t then_ms, char out[WORDS_AGE_SIZE]);
 
 #endif

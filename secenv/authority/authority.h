@@ -11,6 +11,8 @@
 #include "secenv/authority/notices.h"
 #include "secenv/authority/order.h"
 #include "secenv/authority/peer.h"
+#include "secenv/authority/refresh.h"
+#include "secenv/authority/settings.h"
 #include "secenv/engine.h"
 #include "secenv/log.h"
 #include "secenv/outbox.h"
@@ -28,10 +30,12 @@ struct engine {
     struct identity identity; /* the IN-CSE, certificate mode */
     struct authority_keys keys;
     struct handshake_context *tls; /* both modes, each in a context of its own */
+    struct settings settings;
     struct outbox *outbox;
     struct peers peers;
     struct admission admission;
     struct groups groups;
+    struct refresh refresh;
     struct watches watches;
     struct ferry ferry;
     struct arrears arrears;

@@ -572,6 +572,7 @@ enum result group_change(struct engine *engine, struct group *group, struct aren
     }
     if (result == RESULT_OK) {
         group->due = false;
+        group->later_us = 0;
     }
     secret_wipe_bytes(&difference, sizeof(difference));
     return result;
@@ -619,12 +620,17 @@ enum result changes_turn(struct engine *engine, uint64_t *next, struct reason *w
             group->rotate = true;
             group->due = true;
         }
+        if (group->later_us != 0 && group->later_us <= now_us) {
+            group->due = true;
+            group->later_us = 0;
+        }
         if (group->due && !group->frozen) {
             GUARD(group_change(engine, group, engine->scratch, why));
             arena_reset(engine->scratch);
         }
         uint64_t rotation_us = rotation_due_us(group);
         *next = rotation_us < *next ? rotation_us : *next;
+        *next = group->later_us != 0 && group->later_us < *next ? group->later_us : *next;
         uint64_t due_us = beat_due_us(group);
         if (due_us <= now_us) {
             GUARD(group_beat(engine, group, engine->scratch, why));

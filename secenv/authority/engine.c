@@ -18,7 +18,7 @@
 
 const char *const authority_schemas[] = {
     counter_schema, identity_schema, association_schema, outbox_schema,  keys_schema,  member_schema,
-    group_schema,   change_schema,   feed_schema,        arrears_schema, order_schema,
+    group_schema,   change_schema,   feed_schema,        arrears_schema, order_schema, settings_schema,
 };
 const size_t authority_schema_count = sizeof(authority_schemas) / sizeof(authority_schemas[0]);
 
@@ -128,6 +128,7 @@ static enum result memory_open(struct engine *engine, struct reason *why)
     GUARD(identity_open(engine, why));
     GUARD(handshake_context_new(&engine->identity, engine->clock, &engine->tls, why));
     GUARD(keys_open(engine->store, &engine->keys, why));
+    GUARD(settings_load(engine->store, &engine->settings, why));
     GUARD(outbox_open(engine->store, engine->clock, &engine->outbox, why));
     GUARD(memory_load(engine, why));
     return member_evictions_apply(engine, why);
@@ -288,6 +289,9 @@ static enum result operator_request(struct engine *engine, const struct engine_c
         return group_rotate(engine, request->group_rotate, why);
     case GROUPSEAL__SECENV__TO_SECENV__REQUEST_GROUP_DELETE:
         return group_delete(engine, request->group_delete, why);
+    case GROUPSEAL__SECENV__TO_SECENV__REQUEST_SETTINGS:
+        reply->content_case = GROUPSEAL__SECENV__REPLY__CONTENT_SETTINGS;
+        return settings_change(engine, request->settings, arena, &reply->settings, why);
     case GROUPSEAL__SECENV__TO_SECENV__REQUEST_ORDER_SEND:
         reply->content_case = GROUPSEAL__SECENV__REPLY__CONTENT_ORDER;
         return order_send(engine, request->order_send, caller->connection, arena, &reply->order, why);
@@ -337,6 +341,7 @@ static enum result turn_steps(struct engine *engine, struct arena *arena, uint64
 {
     *next = UINT64_MAX;
     GUARD(admission_turn(engine, next, why));
+    GUARD(refresh_turn(engine, next, why));
     GUARD(changes_turn(engine, next, why));
     GUARD(arrears_turn(engine, next, why));
     GUARD(orders_turn(engine, next, why));

@@ -319,27 +319,44 @@ enum result group_store_tree(struct store *store, const struct group *group, str
 
 /* ---- who belongs to them ---- */
 
+struct marking {
+    struct groups *groups;
+    uint64_t later_us; /* 0: at once */
+};
+
+static void group_mark(struct group *group, uint64_t later_us)
+{
+    if (later_us == 0) {
+        group->due = true;
+    } else if (group->later_us == 0 || later_us < group->later_us) {
+        group->later_us = later_us;
+    }
+}
+
 static enum result mark_row(void *context, const struct store_row *row, struct reason *why)
 {
-    struct groups *groups = context;
+    const struct marking *marking = context;
     (void)why;
-    for (size_t i = 0; i < groups->count; i++) {
-        if (groups->items[i]->id == row_int(row, 0)) {
-            groups->items[i]->due = true;
+    for (size_t i = 0; i < marking->groups->count; i++) {
+        if (marking->groups->items[i]->id == row_int(row, 0)) {
+            group_mark(marking->groups->items[i], marking->later_us);
         }
     }
     return RESULT_OK;
 }
 
-enum result groups_mark_member(struct engine *engine, const struct member *member, struct reason *why)
+enum result groups_mark_member(struct engine *engine, const struct member *member, uint64_t later_us,
+                               struct reason *why)
 {
-    return store_query(engine->store, why, mark_row, &engine->groups,
+    struct marking marking = {&engine->groups, later_us};
+    return store_query(engine->store, why, mark_row, &marking,
                        "SELECT group_id FROM group_candidate WHERE member_id = ?", "i", member->id);
 }
 
 enum result groups_mark_leaves(struct engine *engine, int64_t member_id, struct reason *why)
 {
-    return store_query(engine->store, why, mark_row, &engine->groups,
+    struct marking marking = {&engine->groups, 0};
+    return store_query(engine->store, why, mark_row, &marking,
                        "SELECT group_id FROM leaf WHERE member_id = ?", "i", member_id);
 }
 

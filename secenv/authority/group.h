@@ -33,6 +33,7 @@ struct group {
     char sites[MEMBERS_LIMIT][NAME_LIMIT + 1]; /* absolute CSE-IDs */
     struct tree *tree;
     bool due;                /* its members may have changed */
+    uint64_t later_us;       /* monotonic: due then, for leaves that are refreshed by age; 0: for none */
     uint64_t announced_us;   /* monotonic: when the last announcement was made */
     uint32_t rotate_every_s; /* 0: not by age */
     uint64_t changed_us;     /* monotonic: when its key was made */
@@ -60,8 +61,9 @@ struct group *groups_find_instance(const struct groups *groups, struct bytes ins
 /* Writes the nodes of the group's tree that changed since tree_clean. */
 enum result group_store_tree(struct store *store, const struct group *group, struct reason *why) MUST_USE;
 
-/* Marks groups as due for a change: those the member belongs to, or has a leaf in. */
-enum result groups_mark_member(struct engine *engine, const struct member *member,
+/* Marks groups as due for a change: those the member belongs to (not before `later_us` on the monotonic
+ * clock, where nothing else changes them), or has a leaf in. */
+enum result groups_mark_member(struct engine *engine, const struct member *member, uint64_t later_us,
                                struct reason *why) MUST_USE;
 enum result groups_mark_leaves(struct engine *engine, int64_t member_id, struct reason *why) MUST_USE;
 /* RESULT_FULL where a group of this member has more than MEMBERS_LIMIT candidates. */

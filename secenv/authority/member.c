@@ -10,6 +10,7 @@
 #define LIST_LIMIT 128u
 #define LIST_BYTES 49152u /* of a page: a reply must fit a packet */
 #define REASON_LIMIT 200u
+#define WHY_OPERATOR 1u /* in REAUTHENTICATE */
 
 _Static_assert(MEMBER_TOKEN_SIZE == EVICTION_TOKEN_SIZE, "a row's token names it in the evictions file");
 
@@ -418,6 +419,7 @@ static enum result list_row(struct arena *arena, const struct store_row *row,
                        : (char *)protobuf_c_empty_string;
     member->state = arena_text(arena, states[row_int(row, 4) & 3]);
     member->associated_ms = row_u64(row, 5);
+    member->leaf_ms = row_u64(row, 8);
     if (member->name == NULL || member->site == NULL || member->state == NULL ||
         words_split(arena, row_text(row, 6), &member->functions, &member->n_functions) != RESULT_OK ||
         words_split(arena, row_text(row, 7), &member->groups, &member->n_groups) != RESULT_OK) {
@@ -456,6 +458,7 @@ enum result member_list(struct engine *engine, const Groupseal__Secenv__MemberLi
         return result_fail(why, RESULT_FULL, "the list is too long for one reply");
     }
     groupseal__secenv__members__init(listing.members);
+    listing.members->time_ms = clock_wall_ms(engine->clock);
     listing.members->members = arena_alloc(arena, LIST_LIMIT * sizeof(*listing.members->members));
     if (listing.members->members == NULL) {
         return result_fail(why, RESULT_FULL, "the list is too long for one reply");
@@ -465,7 +468,8 @@ enum result member_list(struct engine *engine, const Groupseal__Secenv__MemberLi
         "SELECT name, kind, mode, site, state, associated_ms,"
         " (SELECT group_concat(function, ' ') FROM member_function f WHERE f.member_id = m.id),"
         " (SELECT group_concat(name, ' ') FROM (SELECT g.name AS name FROM leaf l JOIN key_group g"
-        "   ON g.id = l.group_id WHERE l.member_id = m.id ORDER BY g.name LIMIT 64))"
+        "   ON g.id = l.group_id WHERE l.member_id = m.id ORDER BY g.name LIMIT 64)),"
+        " (SELECT coalesce(min(made_ms), 0) FROM leaf l WHERE l.member_id = m.id)"
         " FROM member m WHERE name > ? AND NOT EXISTS"
         " (SELECT 1 FROM member x WHERE x.name = m.name AND x.id > m.id) ORDER BY name LIMIT 129",
         "t", request->after));
@@ -483,12 +487,17 @@ enum result member_reauthenticate(struct engine *engine,
     if (member.state != MEMBER_ASSOCIATED) {
         return result_fail(why, RESULT_NOT_READY, "%s has not authenticated yet", member.name);
     }
+    return member_ask_anew(engine, member.name, WHY_OPERATOR, why);
+}
+
+enum result member_ask_anew(struct engine *engine, const char *name, uint32_t because, struct reason *why)
+{
     Groupseal__Envelope__Reauthenticate reauthenticate = GROUPSEAL__ENVELOPE__REAUTHENTICATE__INIT;
     Groupseal__Envelope__RecordBody body = GROUPSEAL__ENVELOPE__RECORD_BODY__INIT;
-    reauthenticate.why = 1;
+    reauthenticate.why = because;
     body.content_case = GROUPSEAL__ENVELOPE__RECORD_BODY__CONTENT_REAUTHENTICATE;
     body.reauthenticate = &reauthenticate;
-    return outbox_put(engine->outbox, engine->identity.name, member.name, "reauthenticate", &body, why);
+    return outbox_put(engine->outbox, engine->identity.name, name, "reauthenticate", &body, why);
 }
 
 struct key_row {
@@ -526,7 +535,8 @@ enum result member_present(struct engine *engine, const struct member *member,
                     "UPDATE member SET state = 2, serial = ?, signing_key = ?, pending_key = NULL,"
                     " association = ?, associated_ms = ? WHERE id = ?",
                     "ubbui", serial, key, id, clock_wall_ms(engine->clock), member->id));
-    return groups_mark_member(engine, member, why);
+    uint64_t later_us = refresh_collected(engine, peers_find(&engine->peers, member->name));
+    return groups_mark_member(engine, member, later_us, why);
 }
 
 enum result member_pending_key_set(struct engine *engine, const struct member *member,

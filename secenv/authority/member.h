@@ -50,6 +50,10 @@ enum result member_reauthenticate(struct engine *engine,
                                   const Groupseal__Secenv__MemberReauthenticate *request,
                                   struct reason *why) MUST_USE;
 
+/* REAUTHENTICATE, into its outbox; `because` is its `why`. */
+enum result member_ask_anew(struct engine *engine, const char *name, uint32_t because,
+                            struct reason *why) MUST_USE;
+
 /* Evicts whom the evictions file names and this store does not know to be evicted: it is a backup. */
 enum result member_evictions_apply(struct engine *engine, struct reason *why) MUST_USE;
 

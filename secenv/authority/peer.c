@@ -36,6 +36,25 @@ struct peer *peers_find(const struct peers *peers, const char *name)
     return found == NULL ? NULL : *found;
 }
 
+struct walk {
+    void (*each)(void *context, struct peer *peer);
+    void *context;
+};
+
+static void walk_visit(const void *node, VISIT visit, void *context)
+{
+    const struct walk *walk = context;
+    if (visit == postorder || visit == leaf) {
+        walk->each(walk->context, *(struct peer *const *)node);
+    }
+}
+
+void peers_each(const struct peers *peers, void (*each)(void *context, struct peer *peer), void *context)
+{
+    struct walk walk = {each, context};
+    twalk_r(peers->tree, walk_visit, &walk);
+}
+
 static struct peer *peers_find_or_add(struct peers *peers, const char *name)
 {
     struct peer *peer = peers_find(peers, name);

@@ -17,6 +17,7 @@ struct peer {
     struct association *pending;
     uint64_t pending_until_us; /* monotonic: promoted then, used or not */
     uint64_t woken_us; /* monotonic: when what waits for it was made due last, since it was heard; 0: never */
+    uint64_t asked_us; /* monotonic: when it was asked for a new one by age; 0: it was not */
     TAILQ_ENTRY(peer) queue; /* where pending is set */
 };
 
@@ -38,6 +39,8 @@ enum result peers_load(struct peers *peers, struct store *store, uint64_t now_us
                        struct reason *why) MUST_USE;
 void peers_clear(struct peers *peers); /* wipes */
 
+/* Every peer; `each` neither adds nor removes any. */
+void peers_each(const struct peers *peers, void (*each)(void *context, struct peer *peer), void *context);
 struct peer *peers_find(const struct peers *peers, const char *name);
 /* Takes a copy of the association into its slot, in the place of what was there (wiped). */
 enum result peers_set(struct peers *peers, const struct association *association, uint64_t now_us,

@@ -40,6 +40,7 @@ static const struct row table[] = {
     OPERATOR(MEMBER_REAUTHENTICATE),
     OPERATOR(GROUP_ROTATE),
     OPERATOR(GROUP_DELETE),
+    OPERATOR(SETTINGS),
 };
 
 enum result dispatch_parse(struct bytes packet, struct arena *arena, Groupseal__Secenv__ToSecenv **out,

@@ -110,6 +110,7 @@ def requests_of_others(pb, profile, group):
         "member_reauthenticate": pb.MemberReauthenticate(name="//sp.example/Sdoor1"),
         "group_rotate": pb.GroupRotate(name="doors"),
         "group_delete": pb.GroupDelete(name="doors"),
+        "settings": pb.Settings(leaf_age_s=2**32 - 1),
         "member_list": pb.MemberList(),
         "group_create": pb.GroupCreate(name="mine", function="door", sites=["//sp.example/mn-1"]),
         "group_list": pb.GroupList(), "group_show": pb.GroupShow(name=group),

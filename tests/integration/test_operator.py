@@ -43,7 +43,8 @@ def test_members(operator, tmp_path):
     assert (door["kind"], door["mode"], door["site"], door["state"]) == ("adn-ae", "psk", "//sp.example/mn-1", "added")
     assert sorted(door["functions"]) == ["door", "exit"] and door["associated"] == ""
     table = operator("member", "list").stdout.splitlines()
-    assert table[0].split() == ["NAME", "KIND", "MODE", "SITE", "FUNCTIONS", "STATE", "GROUPS", "AUTHENTICATED"]
+    assert table[0].split() == ["NAME", "KIND", "MODE", "SITE", "FUNCTIONS", "STATE", "GROUPS",
+                                "AUTHENTICATED", "LEAF", "AGE"]
     assert len(table) == 3 and table[1].index("adn-ae") == table[2].index("mn-cse") == table[0].index("KIND")
     # Twice is an error, and says which.
     again = operator("member", "add", "Sdoor1", "--kind", "adn-ae", "--mode", "cert", "--site", "mn-1", code=FAILED)
@@ -80,6 +81,31 @@ def test_groups(operator):
     # What ends a site's autonomy is said when it is set.
     warned = operator("group", "create", "exits", "--function", "exit", "--site", "mn-1", "--refuse-when-overdue")
     assert "refuse commands while the IN-CSE is away" in warned.stderr
+
+
+def test_a_groups_life(operator):
+    operator("member", "add", "mn-1", "--kind", "mn-cse", "--mode", "cert")
+    operator("group", "create", "doors", "--function", "door", "--site", "mn-1")
+    shown = json.loads(operator("group", "show", "doors", "--json").stdout)
+    assert shown["rotate_every_s"] == 86400 and shown["changed"] == ""
+    assert "nobody has a leaf in it" in operator("group", "rotate", "doors", code=FAILED).stderr
+    operator("group", "rotate", "windows", code=FAILED)
+    assert operator("group", "delete", "doors").stdout == "doors: deleted\n"
+    operator("group", "delete", "doors", code=FAILED)
+    operator("group", "create", "doors", "--function", "door", "--site", "mn-1", "--rotate-every", "30s", code=USAGE)
+    operator("group", "create", "doors", "--function", "door", "--site", "mn-1", "--rotate-every", "off")
+    again = json.loads(operator("group", "show", "doors", "--json").stdout)
+    assert again["rotate_every_s"] == 0
+    assert again["instance"] != shown["instance"] and again["incarnation"] > shown["incarnation"]
+    assert "rotation by age: off" in operator("group", "show", "doors").stdout
+
+
+def test_settings(operator):
+    assert operator("settings").stdout == "leaf age         30d\n"
+    assert json.loads(operator("settings", "--leaf-age", "12h", "--json").stdout) == {"leaf_age_s": 43200}
+    operator("settings", "--leaf-age", "30s", code=USAGE)
+    assert json.loads(operator("settings", "--json").stdout) == {"leaf_age_s": 43200}
+    assert operator("settings", "--leaf-age", "off").stdout == "leaf age         off\n"
 
 
 HEADER = "name,kind,mode,psk_file,site,functions\n"

@@ -93,6 +93,16 @@ Groupseal__Secenv__Code operator_delete(struct site *site, const char *group)
     return code_of(site, &request);
 }
 
+Groupseal__Secenv__Code operator_leaf_age(struct site *site, uint32_t seconds)
+{
+    Groupseal__Secenv__Settings content = GROUPSEAL__SECENV__SETTINGS__INIT;
+    Groupseal__Secenv__ToSecenv request = GROUPSEAL__SECENV__TO_SECENV__INIT;
+    content.leaf_age_s = seconds;
+    request.request_case = GROUPSEAL__SECENV__TO_SECENV__REQUEST_SETTINGS;
+    request.settings = &content;
+    return code_of(site, &request);
+}
+
 Groupseal__Secenv__Reply *operator_list(struct site *site, const char *after)
 {
     Groupseal__Secenv__MemberList content = GROUPSEAL__SECENV__MEMBER_LIST__INIT;

@@ -13,6 +13,7 @@ Groupseal__Secenv__Code operator_reauthenticate(struct site *site, const char *n
 Groupseal__Secenv__Code operator_create(struct site *site, Groupseal__Secenv__GroupCreate *group);
 Groupseal__Secenv__Code operator_rotate(struct site *site, const char *group);
 Groupseal__Secenv__Code operator_delete(struct site *site, const char *group);
+Groupseal__Secenv__Code operator_leaf_age(struct site *site, uint32_t seconds);
 Groupseal__Secenv__Reply *operator_list(struct site *site, const char *after);
 Groupseal__Secenv__Reply *operator_show(struct site *site, const char *group);
 Groupseal__Secenv__Reply *operator_order(struct site *site, const char *group, const char *body,

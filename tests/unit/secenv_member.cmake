@@ -2,7 +2,7 @@
 if(TARGET secenv_member AND TARGET secenv_authority)
   set(member_play ${CMAKE_CURRENT_SOURCE_DIR}/unit/member_play.c ${CMAKE_CURRENT_SOURCE_DIR}/unit/site.c
                   ${CMAKE_CURRENT_SOURCE_DIR}/unit/site_pki.c ${CMAKE_CURRENT_SOURCE_DIR}/unit/operator.c)
-  foreach(part command commanding dispatch group keys roster speaking)
+  foreach(part command commanding dispatch group keys refresh roster speaking)
     unit_test(member_${part} SOURCES ${CMAKE_CURRENT_SOURCE_DIR}/unit/member_${part}.c ${member_play}
               LIBS secenv_member secenv_authority secenv_secret_note)
   endforeach()

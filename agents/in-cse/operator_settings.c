@@ -1,0 +1,97 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include "agents/in-cse/arguments.h"
+#include "agents/in-cse/commands.h"
+#include "agents/in-cse/json_line.h"
+#include "agents/in-cse/words.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#define LEAF_AGE_LEAST_MS 60000u
+#define LEAF_AGE_LIMIT_MS UINT64_C(31536000000)
+#define LEAF_AGE_NEVER UINT32_MAX
+
+struct settings_arguments {
+    struct operator_options common;
+    Groupseal__Secenv__Settings wish;
+};
+
+enum { KEY_LEAF_AGE = 0x100 };
+
+static uint32_t age_take(const struct argp_state *state, const char *text)
+{
+    uint64_t ms = 0;
+    if (strcmp(text, "off") == 0) {
+        return LEAF_AGE_NEVER;
+    }
+    if (!operator_duration(text, LEAF_AGE_LIMIT_MS, &ms) || ms < LEAF_AGE_LEAST_MS) {
+        argp_error(state, "--leaf-age is off or a time of 1m to 365d, not \"%s\"", text);
+    }
+    return (uint32_t)(ms / 1000);
+}
+
+static error_t settings_parse(int key, char *argument, struct argp_state *state)
+{
+    struct settings_arguments *arguments = state->input;
+    switch (key) {
+    case ARGP_KEY_INIT:
+        state->child_inputs[0] = &arguments->common;
+        return 0;
+    case KEY_LEAF_AGE:
+        arguments->wish.leaf_age_s = age_take(state, argument);
+        return 0;
+    case ARGP_KEY_ARG:
+        argp_error(state, "\"%s\" is one argument too many", argument);
+        return 0;
+    default:
+        return ARGP_ERR_UNKNOWN;
+    }
+}
+
+static void settings_print(bool json, const Groupseal__Secenv__SettingsReply *settings)
+{
+    char age[WORDS_AGE_SIZE] = "off";
+    if (json) {
+        cJSON *object = cJSON_CreateObject();
+        cJSON_AddNumberToObject(object, "leaf_age_s", settings->leaf_age_s);
+        json_line_put(object);
+        return;
+    }
+    if (settings->leaf_age_s != 0) {
+        words_length(settings->leaf_age_s * UINT64_C(1000), age);
+    }
+    printf("leaf age         %s\n", age);
+}
+
+enum exit_code command_settings(int argc, char **argv)
+{
+    static const struct argp_option options[] = {
+        {"leaf-age", KEY_LEAF_AGE, "TIME", 0,
+         "Members authenticate anew, and their leaves are replaced, when these are as old, or \"off\" "
+         "(default "
+         "30d)",
+         0},
+        {0},
+    };
+    static const struct argp parser = {
+        options,         settings_parse, NULL, "Shows what holds for the whole authority; options change it.",
+        common_children, NULL,           NULL};
+    struct settings_arguments arguments = {.wish = GROUPSEAL__SECENV__SETTINGS__INIT};
+    argp_parse(&parser, argc, argv, 0, NULL, &arguments);
+
+    struct operator_session *session = NULL;
+    Groupseal__Secenv__FromSecenv *message = NULL;
+    enum exit_code code = operator_open(&arguments.common, &session);
+    if (code == EXIT_DONE) {
+        Groupseal__Secenv__ToSecenv request = GROUPSEAL__SECENV__TO_SECENV__INIT;
+        request.request_case = GROUPSEAL__SECENV__TO_SECENV__REQUEST_SETTINGS;
+        request.settings = &arguments.wish;
+        code = operator_change(session, &request, &message);
+    }
+    if (code == EXIT_DONE && message->reply->content_case == GROUPSEAL__SECENV__REPLY__CONTENT_SETTINGS) {
+        settings_print(arguments.common.json, message->reply->settings);
+    }
+    secenv_client_free(message);
+    operator_close(session);
+    return code;
+}

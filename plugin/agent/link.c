@@ -548,15 +548,19 @@ static void event_roster(struct agent *agent, const Groupseal__Secenv__RosterEve
         agent_log(agent, AGENT_INFO, "group %s is no more", roster->group);
         return;
     }
-    if (!rosters_page(agent->rosters, roster->group, roster->page, roster->pages, roster->members,
-                      roster->n_members, &complete)) {
+    bool change = roster->pages == 0;
+    bool taken = change ? rosters_change(agent->rosters, roster->group, roster->members, roster->n_members,
+                                         roster->left, roster->n_left)
+                        : rosters_page(agent->rosters, roster->group, roster->page, roster->pages,
+                                       roster->members, roster->n_members, &complete);
+    if (!taken) {
         agent_note(agent, AGENT_COUNT_EVENTS_REFUSED, AGENT_ALARM,
-                   "the roster of group %s cannot be taken (page %u of %u): the one before stays in force",
-                   roster->group, roster->page, roster->pages);
+                   "the roster of group %s cannot be taken (%s %u of %u): the one before stays in force",
+                   roster->group, change ? "a change of it, page" : "page", roster->page, roster->pages);
         agent->rosters_due = true;
         return;
     }
-    if (complete) {
+    if (complete || change) {
         agent_count(agent, AGENT_COUNT_ROSTERS_TAKEN);
         agent_log(agent, AGENT_INFO, "group %s has %zu members", roster->group,
                   rosters_members(agent->rosters, roster->group));

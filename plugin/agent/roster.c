@@ -166,6 +166,32 @@ bool rosters_page(struct rosters *rosters, const char *name, uint32_t page, uint
     return true;
 }
 
+static void members_remove(struct table *members, const char *id)
+{
+    struct member *member = table_find_text(members, id);
+    if (member != NULL) {
+        table_remove(members, &member->link);
+        free(member);
+    }
+}
+
+bool rosters_change(struct rosters *rosters, const char *name, char *const *came, size_t came_count,
+                    char *const *left, size_t left_count)
+{
+    struct group *group = group_find(rosters, name);
+    if (group == NULL || !group->in_force) {
+        return false;
+    }
+    for (size_t i = 0; i < left_count; i++) {
+        members_remove(&group->members, left[i]);
+    }
+    bool taken = !group->stale && table_count(&group->members) + came_count <= ROSTER_MEMBERS_LIMIT;
+    for (size_t i = 0; taken && i < came_count; i++) {
+        taken = onem2m_id_valid(came[i]) && members_add(&group->members, came[i]);
+    }
+    return taken;
+}
+
 void rosters_delete(struct rosters *rosters, const char *name)
 {
     struct group *group = group_find(rosters, name);

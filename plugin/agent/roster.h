@@ -23,6 +23,10 @@ void rosters_free(struct rosters *rosters);
  * limit, or out of memory; then the list that was in force stays so. `*complete`: it has taken effect. */
 bool rosters_page(struct rosters *rosters, const char *name, uint32_t page, uint32_t pages,
                   char *const *members, size_t count, bool *complete);
+/* Who came and who left since the group's list took effect, or since the change before. False: no list is in
+ * force, over a limit, or out of memory; then the list has to be told anew, and those who left are out. */
+bool rosters_change(struct rosters *rosters, const char *name, char *const *came, size_t came_count,
+                    char *const *left, size_t left_count);
 void rosters_delete(struct rosters *rosters, const char *name);
 
 /* After a new connection to secenv: what was not told again between the two calls is gone, but for groups

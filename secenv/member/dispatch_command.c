@@ -300,7 +300,7 @@ static enum result targets_list(const struct relay *relay, const Order *order, s
         return RESULT_INTERNAL;
     }
     for (size_t i = 0; i < roster->count; i++) {
-        const struct roster_member *member = &roster->members[i];
+        const struct roster_member *member = roster->members[i];
         if (strcmp(member->site, relay->site) == 0 && !member_is_relay(relay, member) &&
             order_targets(order, member->name)) {
             struct dispatch_target *target = &dispatch->targets[dispatch->target_count++];

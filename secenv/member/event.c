@@ -123,16 +123,18 @@ enum result event_message(const struct membership *membership, const char *sende
     return event_emit(membership->identity, &event);
 }
 
-enum result event_roster(const struct identity_state *identity, const struct roster_page_event *page)
+enum result event_roster(const struct identity_state *identity, const struct roster_event *told)
 {
     Groupseal__Secenv__RosterEvent roster = GROUPSEAL__SECENV__ROSTER_EVENT__INIT;
-    roster.group = (char *)page->group;
-    roster.site = (char *)page->site;
-    roster.members = page->members;
-    roster.n_members = page->count;
-    roster.deleted = page->deleted;
-    roster.page = page->page;
-    roster.pages = page->pages;
+    roster.group = (char *)told->group;
+    roster.site = (char *)told->site;
+    roster.members = told->members;
+    roster.n_members = told->count;
+    roster.left = told->left;
+    roster.n_left = told->left_count;
+    roster.deleted = told->deleted;
+    roster.page = told->page;
+    roster.pages = told->pages;
     Groupseal__Secenv__Event event = GROUPSEAL__SECENV__EVENT__INIT;
     event.content_case = GROUPSEAL__SECENV__EVENT__CONTENT_ROSTER;
     event.roster = &roster;

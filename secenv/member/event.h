@@ -34,17 +34,18 @@ enum result event_command(const struct membership *membership, const uint8_t id[
 enum result event_message(const struct membership *membership, const char *sender, struct bytes body,
                           bool proven) MUST_USE;
 
-struct roster_page_event {
+struct roster_event {
     const char *group;
     const char *site;
     char **members;
     size_t count;
+    char **left;
+    size_t left_count;
     bool deleted;
     uint32_t page;
-    uint32_t pages;
+    uint32_t pages; /* 0: a change */
 };
-enum result event_roster(const struct identity_state *identity,
-                         const struct roster_page_event *page) MUST_USE;
+enum result event_roster(const struct identity_state *identity, const struct roster_event *told) MUST_USE;
 
 /* Of a command of this MN-CSE's own. */
 enum result event_report(const struct identity_state *identity,

@@ -47,7 +47,7 @@ static const char *group_of(const struct relay *relay)
 void roster_clear(struct roster *roster)
 {
     for (size_t i = 0; i < roster->count; i++) {
-        free(roster->members[i].name);
+        free(roster->members[i]);
     }
     free(roster->members);
     *roster = (struct roster){.present = false};
@@ -55,15 +55,22 @@ void roster_clear(struct roster *roster)
 
 static int name_compare(const void *key, const void *member)
 {
-    return strcmp(key, ((const struct roster_member *)member)->name);
+    return strcmp(key, (*(struct roster_member *const *)member)->name);
 }
 
-static struct roster_member *member_of(const struct roster *roster, const char *name)
+/* The place of the name's member in the list, or NULL. */
+static struct roster_member **place_of(const struct roster *roster, const char *name)
 {
     if (roster->count == 0) {
         return NULL;
     }
     return bsearch(name, roster->members, roster->count, sizeof(roster->members[0]), name_compare);
+}
+
+static struct roster_member *member_of(const struct roster *roster, const char *name)
+{
+    struct roster_member **place = place_of(roster, name);
+    return place == NULL ? NULL : *place;
 }
 
 const struct roster_member *roster_find(const struct relay *relay, const char *name)
@@ -79,33 +86,100 @@ bool roster_sync_take(struct relay *relay, const char *name)
            bucket_take(&member->syncs, rate, engine_now_us(relay->membership->identity->engine));
 }
 
-static enum result member_append(struct roster *roster, size_t *capacity, const struct roster_member *member)
+static struct roster_member *member_new(const Entry *entry)
 {
-    if (roster->count == *capacity) {
-        size_t larger = *capacity == 0 ? 16 : 2 * *capacity;
-        struct roster_member *members = realloc(roster->members, larger * sizeof(*members));
-        if (members == NULL) {
-            return RESULT_INTERNAL;
-        }
-        roster->members = members;
-        *capacity = larger;
+    size_t length = strlen(entry->name);
+    struct roster_member *member = calloc(1, sizeof(*member) + length + 1);
+    if (member != NULL) {
+        member->incarnation = entry->incarnation;
+        member->serial = entry->serial;
+        memcpy(member->key, entry->signing_key.data, VERIFY_KEY_SIZE);
+        (void)snprintf(member->site, sizeof(member->site), "%s", entry->site);
+        memcpy(member->name, entry->name, length + 1);
     }
-    struct roster_member *place = &roster->members[roster->count];
-    *place = *member;
-    place->name = strdup(member->name);
-    if (place->name == NULL) {
+    return member;
+}
+
+static enum result room_make(struct roster *roster)
+{
+    if (roster->count < roster->capacity) {
+        return RESULT_OK;
+    }
+    size_t larger = roster->capacity == 0 ? 16 : 2 * roster->capacity;
+    struct roster_member **members =
+        realloc((void *)roster->members, larger * sizeof(struct roster_member *));
+    if (members == NULL) {
+        return RESULT_INTERNAL;
+    }
+    roster->members = members;
+    roster->capacity = larger;
+    return RESULT_OK;
+}
+
+/* Behind all that are there: the caller goes by the names. */
+static enum result member_append(struct roster *roster, const Entry *entry)
+{
+    GUARD(room_make(roster));
+    roster->members[roster->count] = member_new(entry);
+    if (roster->members[roster->count] == NULL) {
         return RESULT_INTERNAL;
     }
     roster->count++;
     return RESULT_OK;
 }
 
-/* ---- loading ---- */
+/* The first place whose name is not below this one. */
+static size_t place_for(const struct roster *roster, const char *name)
+{
+    size_t low = 0;
+    size_t high = roster->count;
+    while (low < high) {
+        size_t middle = low + (high - low) / 2;
+        if (strcmp(roster->members[middle]->name, name) < 0) {
+            low = middle + 1;
+        } else {
+            high = middle;
+        }
+    }
+    return low;
+}
 
-struct loading {
-    struct roster *roster;
-    size_t capacity;
-};
+/* In the place of the one of that name, whose rate it takes over, or into the list. */
+static enum result member_put(struct roster *roster, const Entry *entry)
+{
+    struct roster_member **former = place_of(roster, entry->name);
+    struct roster_member *member = member_new(entry);
+    if (member == NULL || (former == NULL && room_make(roster) != RESULT_OK)) {
+        free(member);
+        return RESULT_INTERNAL;
+    }
+    if (former != NULL) {
+        member->syncs = (*former)->syncs;
+        free(*former);
+        *former = member;
+        return RESULT_OK;
+    }
+    size_t place = place_for(roster, entry->name);
+    memmove((void *)&roster->members[place + 1], (void *)&roster->members[place],
+            (roster->count - place) * sizeof(roster->members[0]));
+    roster->members[place] = member;
+    roster->count++;
+    return RESULT_OK;
+}
+
+static void member_remove(struct roster *roster, const char *name)
+{
+    struct roster_member **place = place_of(roster, name);
+    if (place == NULL) {
+        return;
+    }
+    size_t behind = (size_t)(roster->members + roster->count - place) - 1;
+    free(*place);
+    memmove((void *)place, (void *)(place + 1), behind * sizeof(roster->members[0]));
+    roster->count--;
+}
+
+/* ---- loading ---- */
 
 static enum result head_row(void *context, const struct store_row *row, struct reason *why)
 {
@@ -123,25 +197,25 @@ static enum result head_row(void *context, const struct store_row *row, struct r
 
 static enum result member_row(void *context, const struct store_row *row, struct reason *why)
 {
-    struct loading *loading = context;
-    struct roster_member member = {
-        .name = (char *)row_text(row, 0), .incarnation = row_u64(row, 1), .serial = row_u64(row, 2)};
+    Entry entry = GROUPSEAL__ENVELOPE__ROSTER_ENTRY__INIT;
     struct bytes key = row_bytes(row, 3);
     if (key.length != VERIFY_KEY_SIZE) {
         return result_fail(why, RESULT_STORE, "a stored roster's key has a wrong size");
     }
-    memcpy(member.key, key.data, VERIFY_KEY_SIZE);
-    (void)snprintf(member.site, sizeof(member.site), "%s", row_text(row, 4));
-    return member_append(loading->roster, &loading->capacity, &member);
+    entry.name = (char *)(uintptr_t)row_text(row, 0);
+    entry.incarnation = row_u64(row, 1);
+    entry.serial = row_u64(row, 2);
+    entry.signing_key = arena_field(key);
+    entry.site = (char *)(uintptr_t)row_text(row, 4);
+    return member_append(context, &entry);
 }
 
 static enum result roster_read(const struct relay *relay, struct roster *out, struct reason *why)
 {
-    struct loading loading = {.roster = out};
     GUARD(store_query(store_of(relay), why, head_row, out,
                       "SELECT incarnation, number, hash FROM roster WHERE identity = ? AND grp = ?", "tt",
                       owner_of(relay), group_of(relay)));
-    return store_query(store_of(relay), why, member_row, &loading,
+    return store_query(store_of(relay), why, member_row, out,
                        "SELECT name, incarnation, serial, key, site FROM roster_member"
                        " WHERE identity = ? AND grp = ? ORDER BY name",
                        "tt", owner_of(relay), group_of(relay));
@@ -150,9 +224,9 @@ static enum result roster_read(const struct relay *relay, struct roster *out, st
 static void buckets_keep(const struct roster *former, struct roster *roster)
 {
     for (size_t i = 0; i < roster->count; i++) {
-        const struct roster_member *member = member_of(former, roster->members[i].name);
+        const struct roster_member *member = member_of(former, roster->members[i]->name);
         if (member != NULL) {
-            roster->members[i].syncs = member->syncs;
+            roster->members[i]->syncs = member->syncs;
         }
     }
 }
@@ -259,42 +333,6 @@ static enum result roster_ask(const struct relay *relay, struct reason *why)
 
 /* ---- deltas ---- */
 
-/* The list that a delta makes, as entries in the order of their names; they point into roster and delta. */
-struct entry_list {
-    Entry *rows; /* for the members that stay */
-    Entry **entries;
-    size_t count;
-};
-
-static void entry_list_clear(struct entry_list *list)
-{
-    free(list->rows);
-    free(list->entries);
-    *list = (struct entry_list){.rows = NULL};
-}
-
-static bool delta_replaces(const Delta *delta, const char *name)
-{
-    for (size_t i = 0; i < delta->n_set; i++) {
-        if (strcmp(delta->set[i]->name, name) == 0) {
-            return true;
-        }
-    }
-    for (size_t i = 0; i < delta->n_removed; i++) {
-        if (strcmp(delta->removed[i], name) == 0) {
-            return true;
-        }
-    }
-    return false;
-}
-
-static int entry_compare(const void *a, const void *b)
-{
-    const Entry *const *left = a;
-    const Entry *const *right = b;
-    return strcmp((*left)->name, (*right)->name);
-}
-
 static void entry_of(struct roster_member *member, Entry *out)
 {
     groupseal__envelope__roster_entry__init(out);
@@ -305,24 +343,31 @@ static void entry_of(struct roster_member *member, Entry *out)
     out->site = member->site;
 }
 
-static enum result delta_apply(struct roster *roster, const Delta *delta, struct entry_list *out)
+static enum result hash_take_member(uint8_t hash[HASH_SIZE], struct roster_member *member)
 {
-    size_t most = roster->count + delta->n_set;
-    out->rows = calloc(roster->count + 1, sizeof(Entry));
-    out->entries = calloc(most + 1, sizeof(Entry *));
-    if (out->rows == NULL || out->entries == NULL) {
-        return RESULT_INTERNAL;
-    }
-    for (size_t i = 0; i < roster->count; i++) {
-        if (!delta_replaces(delta, roster->members[i].name)) {
-            entry_of(&roster->members[i], &out->rows[i]);
-            out->entries[out->count++] = &out->rows[i];
+    Entry entry;
+    entry_of(member, &entry);
+    return roster_hash_take(hash, &entry);
+}
+
+/* The hash of the list that the delta makes. INVALID: it removes somebody who is not there. */
+static enum result delta_hash(const struct roster *roster, const Delta *delta, uint8_t hash[HASH_SIZE])
+{
+    memcpy(hash, roster->hash, HASH_SIZE); /* of no roster: zero */
+    for (size_t i = 0; i < delta->n_removed; i++) {
+        struct roster_member *member = member_of(roster, delta->removed[i]);
+        if (member == NULL) {
+            return RESULT_INVALID;
         }
+        GUARD(hash_take_member(hash, member));
     }
     for (size_t i = 0; i < delta->n_set; i++) {
-        out->entries[out->count++] = delta->set[i];
+        struct roster_member *former = member_of(roster, delta->set[i]->name);
+        if (former != NULL) {
+            GUARD(hash_take_member(hash, former));
+        }
+        GUARD(roster_hash_add(hash, delta->set[i]));
     }
-    qsort(out->entries, out->count, sizeof(Entry *), entry_compare);
     return RESULT_OK;
 }
 
@@ -347,23 +392,48 @@ static bool delta_follows(const struct roster *roster, const Delta *delta)
     return delta->incarnation == roster->incarnation && delta->number == roster->number + 1;
 }
 
+/* In memory, and to the plugin: who came and who left; of another key or site it has no use. */
+static enum result delta_apply(struct relay *relay, const Delta *delta)
+{
+    struct roster *roster = &relay->roster;
+    char *came[PAGE_ENTRIES_LIMIT];
+    struct roster_event event = {.group = group_of(relay),
+                                 .site = relay->site,
+                                 .members = came,
+                                 .left = delta->removed,
+                                 .left_count = delta->n_removed};
+    for (size_t i = 0; i < delta->n_removed; i++) {
+        member_remove(roster, delta->removed[i]);
+    }
+    for (size_t i = 0; i < delta->n_set; i++) {
+        if (member_of(roster, delta->set[i]->name) == NULL) {
+            came[event.count++] = delta->set[i]->name;
+        }
+        GUARD(member_put(roster, delta->set[i]));
+    }
+    bool first = !roster->present;
+    roster->present = true;
+    roster->incarnation = delta->incarnation;
+    roster->number = delta->number;
+    memcpy(roster->hash, delta->hash.data, HASH_SIZE);
+    if (first) {
+        return roster_publish(relay, false); /* there is no list yet that could change */
+    }
+    bool told = relay->membership->identity->online && event.count + event.left_count > 0;
+    return told ? event_roster(relay->membership->identity, &event) : RESULT_OK;
+}
+
 static enum result delta_follow(struct relay *relay, const Delta *delta, struct reason *why)
 {
-    struct entry_list list = {.rows = NULL};
     uint8_t hash[HASH_SIZE];
-    enum result result = delta_apply(&relay->roster, delta, &list);
-    if (result == RESULT_OK) {
-        result = roster_hash(list.entries, list.count, hash);
-    }
-    entry_list_clear(&list);
+    enum result result = delta_hash(&relay->roster, delta, hash);
     if (result == RESULT_INVALID ||
         (result == RESULT_OK && !bytes_equal(arena_view(delta->hash), BYTES_OF(hash)))) {
         return roster_ask(relay, why); /* ours is not the one that it was made from */
     }
     GUARD(result);
     GUARD(delta_store(relay, delta, why));
-    GUARD(roster_load(relay, why));
-    return roster_publish(relay, false);
+    return delta_apply(relay, delta);
 }
 
 enum result roster_take_delta(struct identity_state *identity, const Delta *delta, struct reason *why)
@@ -398,6 +468,25 @@ static enum result page_store(const struct relay *relay, const Page *page, struc
     }
     buffer_clear(&packed);
     return result;
+}
+
+/* The list that pages make, as entries in the order of their names; they point into the pages. */
+struct entry_list {
+    Entry **entries;
+    size_t count;
+};
+
+static void entry_list_clear(struct entry_list *list)
+{
+    free((void *)list->entries);
+    *list = (struct entry_list){.entries = NULL};
+}
+
+static int entry_compare(const void *a, const void *b)
+{
+    const Entry *const *left = a;
+    const Entry *const *right = b;
+    return strcmp((*left)->name, (*right)->name);
 }
 
 /* The pages of a whole roster, unpacked. */
@@ -463,7 +552,7 @@ static enum result pages_store(struct relay *relay, const struct entry_list *lis
 static enum result pages_join(struct relay *relay, const struct page_list *pages, const Page *page,
                               struct reason *why)
 {
-    struct entry_list list = {.rows = NULL};
+    struct entry_list list = {.entries = NULL};
     uint8_t hash[HASH_SIZE];
     enum result result = pages_entries(pages, &list);
     if (result == RESULT_OK) {
@@ -482,9 +571,23 @@ static enum result pages_join(struct relay *relay, const struct page_list *pages
     return result;
 }
 
+static enum result count_read(void *context, const struct store_row *row, struct reason *why)
+{
+    (void)why;
+    *(uint64_t *)context = row_u64(row, 0);
+    return RESULT_OK;
+}
+
 static enum result pages_check(struct relay *relay, const Page *page, struct reason *why)
 {
     struct page_list list = {.wanted = page->pages};
+    uint64_t there = 0;
+    GUARD(store_query(store_of(relay), why, count_read, &there,
+                      "SELECT count(*) FROM roster_page WHERE identity = ? AND grp = ?", "tt",
+                      owner_of(relay), group_of(relay)));
+    if (there < page->pages) {
+        return RESULT_OK;
+    }
     list.pages = calloc((size_t)page->pages + 1, sizeof(Page *));
     if (list.pages == NULL) {
         return result_fail(why, RESULT_INTERNAL, "no memory for a roster");
@@ -535,15 +638,15 @@ enum result roster_publish(const struct relay *relay, bool deleted)
         size_t first = (size_t)page * ROSTER_EVENT_NAMES;
         size_t length = count - first < ROSTER_EVENT_NAMES ? count - first : ROSTER_EVENT_NAMES;
         for (size_t i = 0; i < length; i++) {
-            names[i] = roster->members[first + i].name;
+            names[i] = roster->members[first + i]->name;
         }
-        struct roster_page_event event = {.group = group_of(relay),
-                                          .site = relay->site,
-                                          .members = names,
-                                          .count = length,
-                                          .deleted = deleted,
-                                          .page = page,
-                                          .pages = pages};
+        struct roster_event event = {.group = group_of(relay),
+                                     .site = relay->site,
+                                     .members = names,
+                                     .count = length,
+                                     .deleted = deleted,
+                                     .page = page,
+                                     .pages = pages};
         GUARD(event_roster(identity, &event));
     }
     return RESULT_OK;

@@ -15,12 +15,12 @@ struct relay;
  * list of names from here, and receipts and messages are checked against its keys.
  */
 struct roster_member {
-    char *name;
     uint64_t incarnation;
     uint64_t serial;
     uint8_t key[VERIFY_KEY_SIZE];
     char site[SITE_LIMIT + 1];
     struct bucket syncs; /* in memory only; another roster changes nothing of it */
+    char name[];
 };
 
 struct roster {
@@ -28,11 +28,12 @@ struct roster {
     uint64_t incarnation;
     uint64_t number;
     uint8_t hash[HASH_SIZE];
-    struct roster_member *members; /* in byte order of their names */
+    struct roster_member **members; /* in byte order of their names */
     size_t count;
+    size_t capacity;
 };
 
-#define ROSTER_PAGES_LIMIT 1024u
+#define ROSTER_PAGES_LIMIT 8192u
 #define ROSTER_EVENT_NAMES 256u
 
 extern const char roster_schema[];
@@ -58,7 +59,7 @@ enum result roster_take_delta(struct identity_state *identity, const Groupseal__
 enum result roster_take_page(struct identity_state *identity, const Groupseal__Envelope__RosterPage *page,
                              struct reason *why) MUST_USE;
 
-/* The list, to the plugin. `deleted`: the group has none any more. */
+/* The whole list, to the plugin. `deleted`: the group has none any more. */
 enum result roster_publish(const struct relay *relay, bool deleted) MUST_USE;
 
 #endif

@@ -78,7 +78,10 @@ const Groupseal__Envelope__Commander *policy_commander(const Groupseal__Envelope
                                                        const char *name, const char *site);
 
 /* roster.c: entries, and the names a delta removes, in strictly rising byte order of the names; else
- * INVALID */
+ * INVALID. A roster's hash is a sum over its entries, so that a change costs what it changes: of nothing it
+ * is zero, and each entry is added and taken away for itself. */
+enum result roster_hash_add(uint8_t hash[HASH_SIZE], const Groupseal__Envelope__RosterEntry *entry) MUST_USE;
+enum result roster_hash_take(uint8_t hash[HASH_SIZE], const Groupseal__Envelope__RosterEntry *entry) MUST_USE;
 enum result roster_hash(Groupseal__Envelope__RosterEntry *const *entries, size_t count,
                         uint8_t out[HASH_SIZE]) MUST_USE;
 enum result roster_delta_sign(Groupseal__Envelope__RosterDelta *delta, const struct signing_key *authority,

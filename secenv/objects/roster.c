@@ -28,27 +28,69 @@ static enum result entries_limits(RosterEntry *const *entries, size_t count, str
     return RESULT_OK;
 }
 
+static void entry_list(struct fields *list, const RosterEntry *entry)
+{
+    fields_text(list, entry->name);
+    fields_u64(list, entry->incarnation);
+    fields_u64(list, entry->serial);
+    list_fix(list, entry->signing_key, VERIFY_KEY_SIZE);
+    fields_text(list, entry->site);
+}
+
 static void entries_list(struct fields *list, RosterEntry *const *entries, size_t count)
 {
     fields_u32(list, (uint32_t)count);
     for (size_t i = 0; i < count; i++) {
-        fields_text(list, entries[i]->name);
-        fields_u64(list, entries[i]->incarnation);
-        fields_u64(list, entries[i]->serial);
-        list_fix(list, entries[i]->signing_key, VERIFY_KEY_SIZE);
-        fields_text(list, entries[i]->site);
+        entry_list(list, entries[i]);
     }
+}
+
+static enum result entry_hash(const RosterEntry *entry, uint8_t out[HASH_SIZE])
+{
+    struct fields list;
+    fields_init(&list);
+    fields_label(&list, "roster entry");
+    entry_list(&list, entry);
+    enum result result = hash_fields(&list, out);
+    fields_clear(&list);
+    return result;
+}
+
+/* Sums of big-endian numbers of 256 bits, modulo 2^256. */
+enum result roster_hash_add(uint8_t hash[HASH_SIZE], const RosterEntry *entry)
+{
+    uint8_t summand[HASH_SIZE];
+    unsigned carry = 0;
+    GUARD(entry_hash(entry, summand));
+    for (size_t i = HASH_SIZE; i-- > 0;) {
+        unsigned sum = (unsigned)hash[i] + summand[i] + carry;
+        hash[i] = (uint8_t)sum;
+        carry = sum >> 8;
+    }
+    return RESULT_OK;
+}
+
+enum result roster_hash_take(uint8_t hash[HASH_SIZE], const RosterEntry *entry)
+{
+    uint8_t taken[HASH_SIZE];
+    unsigned borrow = 0;
+    GUARD(entry_hash(entry, taken));
+    for (size_t i = HASH_SIZE; i-- > 0;) {
+        unsigned difference = 256u + hash[i] - taken[i] - borrow;
+        hash[i] = (uint8_t)difference;
+        borrow = difference < 256u ? 1 : 0;
+    }
+    return RESULT_OK;
 }
 
 enum result roster_hash(RosterEntry *const *entries, size_t count, uint8_t out[HASH_SIZE])
 {
-    struct fields list;
     GUARD(entries_limits(entries, count, NULL));
-    fields_init(&list);
-    entries_list(&list, entries, count);
-    enum result result = hash_fields(&list, out);
-    fields_clear(&list);
-    return result;
+    memset(out, 0, HASH_SIZE);
+    for (size_t i = 0; i < count; i++) {
+        GUARD(roster_hash_add(out, entries[i]));
+    }
+    return RESULT_OK;
 }
 
 static enum result roster_head_limits(const char *group, ProtobufCBinaryData instance,

@@ -541,7 +541,6 @@ static void test_roster_pages(void **state)
     roster_page(site, 1, 3, 1, doors + 1);
     assert_true(reads(site, "Sdoor1") && reads(site, "Sdoor2"));
     roster_page(site, 5, 2, 1, doors + 1);
-    roster_page(site, 0, 0, 1, doors + 1);
     static const char *const wrong[] = {"Sdoor1"};
     roster_page(site, 0, 1, 1, wrong);
     assert_true(reads(site, "Sdoor1") && reads(site, "Sdoor2"));
@@ -756,9 +755,48 @@ static void test_sent_before_the_in_cse_came(void **state)
     site_free(site);
 }
 
+static void change_event(struct site *site, char *came, char *left)
+{
+    Groupseal__Secenv__RosterEvent roster = GROUPSEAL__SECENV__ROSTER_EVENT__INIT;
+    Groupseal__Secenv__Event event = GROUPSEAL__SECENV__EVENT__INIT;
+    roster.group = (char *)(uintptr_t) "doors";
+    roster.site = (char *)(uintptr_t) "mn-1";
+    roster.members = &came;
+    roster.n_members = came != NULL;
+    roster.left = &left;
+    roster.n_left = left != NULL;
+    event.content_case = GROUPSEAL__SECENV__EVENT__CONTENT_ROSTER;
+    event.roster = &roster;
+    site_event(site, &event);
+}
+
+/* Who comes and who leaves changes the list that is in force; without one, or with a name that is none, all
+ * of it is asked for again. */
+static void test_roster_changes(void **state)
+{
+    static const char *const members[] = {"//sp.example/Sdoor1", "//sp.example/Sdoor2"};
+    struct site *site = site_connected();
+    (void)state;
+    change_event(site, (char *)(uintptr_t)members[0], NULL);
+    assert_int_equal(site_may(site, "Sdoor1", AGENT_READ, "groupseal/v1/mn-1/doors/cmd"), AGENT_DENIED);
+    assert_int_equal(agent_counter(site->agent, AGENT_COUNT_EVENTS_REFUSED), 1);
+    site_roster(site, "doors", 1, members);
+    change_event(site, (char *)(uintptr_t)members[1], NULL);
+    assert_int_equal(site_may(site, "Sdoor1", AGENT_READ, "groupseal/v1/mn-1/doors/cmd"), AGENT_ALLOWED);
+    assert_int_equal(site_may(site, "Sdoor2", AGENT_READ, "groupseal/v1/mn-1/doors/cmd"), AGENT_ALLOWED);
+    change_event(site, (char *)(uintptr_t)members[1], (char *)(uintptr_t)members[0]);
+    assert_int_equal(site_may(site, "Sdoor1", AGENT_READ, "groupseal/v1/mn-1/doors/cmd"), AGENT_DENIED);
+    assert_int_equal(site_may(site, "Sdoor2", AGENT_READ, "groupseal/v1/mn-1/doors/cmd"), AGENT_ALLOWED);
+    change_event(site, (char *)(uintptr_t) "no name", (char *)(uintptr_t)members[1]);
+    assert_int_equal(site_may(site, "Sdoor2", AGENT_READ, "groupseal/v1/mn-1/doors/cmd"), AGENT_DENIED);
+    assert_int_equal(agent_counter(site->agent, AGENT_COUNT_EVENTS_REFUSED), 2);
+    site_free(site);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_roster_changes),
         cmocka_unit_test(test_object_in_and_answer),
         cmocka_unit_test(test_object_without_answer),
         cmocka_unit_test(test_object_refused),

@@ -125,13 +125,18 @@ def _entries_limits(entries):
         require(is_absolute(entry.name) and (entry.site == "" or is_site(entry.site)), "no entry")
 
 
+def _entry(entry):
+    return (var(entry.name) + u64(entry.incarnation) + u64(entry.serial) + fix(entry.signing_key, KEY_SIZE)
+            + var(entry.site))
+
+
 def _entries(entries):
-    return listed(entries, lambda entry: var(entry.name) + u64(entry.incarnation) + u64(entry.serial)
-                  + fix(entry.signing_key, KEY_SIZE) + var(entry.site))
+    return listed(entries, _entry)
 
 
 def roster_hash(entries):
-    return sha256(_entries(entries))
+    hashes = (sha256(label("roster entry") + _entry(entry)) for entry in entries)
+    return (sum(int.from_bytes(one, "big") for one in hashes) % 2 ** 256).to_bytes(HASH_SIZE, "big")
 
 
 def delta_limits(thing):

@@ -59,6 +59,9 @@
     X(RECEIPTS_LATE, "receipts_late") /* MN-CSE: the first answer came after the response window */          \
     X(RECEIPTS_REFUSED, "receipts_refused")                                                                  \
     X(REQUESTS_REFUSED, "requests_refused") /* not in the table of the socket */                             \
+    X(OWNER_REFUSED, "owner_refused")       /* asked for what the owner has no right to */                   \
+    X(OWNER_TOO_OFTEN, "owner_too_often")   /* beyond the owner's rate: refused or put off */                \
+    X(OWNER_WITHHELD, "owner_withheld")     /* texts that the owner may not read */                          \
     X(COMMITS, "commits")
 
 enum audit_counter {

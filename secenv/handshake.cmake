@@ -7,7 +7,7 @@ if(NOT GROUPSEAL_BUILD_TIME)
 endif()
 
 add_library(secenv_handshake STATIC
-  credentials.c certificate.c
+  credentials.c certificate.c limits.c
   hello.c handshake.c handshake_context.c handshake_failure.c
   association.c carriage.c outbox.c)
 target_compile_definitions(secenv_handshake PRIVATE GROUPSEAL_BUILD_TIME=${GROUPSEAL_BUILD_TIME}u)

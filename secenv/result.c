@@ -36,6 +36,8 @@ const char *result_word(enum result code)
         return "store";
     case RESULT_INTERNAL:
         return "internal";
+    case RESULT_TOO_OFTEN:
+        return "too often";
     }
     return "no result code";
 }

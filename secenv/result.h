@@ -19,6 +19,7 @@ enum result {
     RESULT_NOT_READY = 6, /* no key, policy or sync yet */
     RESULT_STORE = 7,     /* the store cannot be read or written */
     RESULT_INTERNAL = 8,
+    RESULT_TOO_OFTEN = 9, /* beyond the owner's rate (secenv/limits.h) */
 };
 
 /* Why something failed: what, where and what to do. Never holds a secret. */

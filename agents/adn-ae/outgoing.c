@@ -88,6 +88,7 @@ static void on_spoken(void *context, void *request_context, const Groupseal__Sec
     if (reply == NULL) {
         message_wait(message, "the secure environment is away");
     } else if (reply->code == GROUPSEAL__SECENV__CODE__NOT_READY ||
+               reply->code == GROUPSEAL__SECENV__CODE__TOO_OFTEN ||
                (reply->code == GROUPSEAL__SECENV__CODE__UNKNOWN && groups_empty(message->outgoing->groups))) {
         message_wait(message, reply->reason[0] != '\0' ? reply->reason : "no key yet");
     } else if (reply->code != GROUPSEAL__SECENV__CODE__OK ||

@@ -311,6 +311,7 @@ static enum onem2m_rsc rsc_of_code(Groupseal__Secenv__Code code)
     case GROUPSEAL__SECENV__CODE__EXISTS:
         return ONEM2M_ORIGINATOR_HAS_NO_PRIVILEGE;
     case GROUPSEAL__SECENV__CODE__FULL:
+    case GROUPSEAL__SECENV__CODE__TOO_OFTEN:
     case GROUPSEAL__SECENV__CODE__NOT_READY:
         return ONEM2M_TARGET_NOT_REACHABLE;
     default:

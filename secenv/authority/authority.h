@@ -14,6 +14,7 @@
 #include "secenv/authority/refresh.h"
 #include "secenv/authority/settings.h"
 #include "secenv/engine.h"
+#include "secenv/limits.h"
 #include "secenv/log.h"
 #include "secenv/outbox.h"
 
@@ -28,6 +29,8 @@ struct engine {
     const struct clock_source *clock;
     struct engine_events events;
     struct identity identity; /* the IN-CSE, certificate mode */
+    struct limits limits;     /* of its owner: the rule "*" counts */
+    struct bucket onlines;    /* that the owner said */
     struct authority_keys keys;
     struct handshake_context *tls; /* both modes, each in a context of its own */
     struct settings settings;

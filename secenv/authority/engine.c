@@ -15,10 +15,13 @@
 
 #define SCRATCH_LIMIT ((size_t)512 * 1024)
 #define PROTOCOL_VERSION 1u
+#define ONLINES_BURST 10u
+#define ONLINES_INTERVAL_US 2000000u
 
 const char *const authority_schemas[] = {
-    counter_schema, identity_schema, association_schema, outbox_schema,  keys_schema,  member_schema,
-    group_schema,   change_schema,   feed_schema,        arrears_schema, order_schema, settings_schema,
+    counter_schema, identity_schema, limit_schema,    association_schema, outbox_schema,
+    keys_schema,    member_schema,   group_schema,    change_schema,      feed_schema,
+    arrears_schema, order_schema,    settings_schema,
 };
 const size_t authority_schema_count = sizeof(authority_schemas) / sizeof(authority_schemas[0]);
 
@@ -74,6 +77,7 @@ static void engine_close(struct engine *engine)
     handshake_context_free(engine->tls);
     keys_wipe(&engine->keys);
     identity_clear(&engine->identity);
+    limits_clear(&engine->limits);
     arena_free(engine->scratch);
     if (engine->evictions >= 0) {
         (void)close(engine->evictions);
@@ -126,6 +130,7 @@ static enum result memory_refresh(struct engine *engine, struct reason *why)
 static enum result memory_open(struct engine *engine, struct reason *why)
 {
     GUARD(identity_open(engine, why));
+    GUARD(limits_load(engine->store, engine->identity.name, IDENTITY_IN_CSE, &engine->limits, why));
     GUARD(handshake_context_new(&engine->identity, engine->clock, &engine->tls, why));
     GUARD(keys_open(engine->store, &engine->keys, why));
     GUARD(settings_load(engine->store, &engine->settings, why));
@@ -211,6 +216,7 @@ static enum result status_take(struct engine *engine, struct arena *arena, Group
     groupseal__secenv__status_reply__init(status);
     groupseal__secenv__identity_status__init(identity);
     GUARD(group_statuses(engine, arena, &identity->groups, &identity->n_groups, why));
+    GUARD(limits_status(&engine->limits, arena, &identity->limits, &identity->n_limits));
     identity->identity = engine->identity.name;
     identity->mode = arena_text(arena, "cert");
     identity->mechanism = arena_text(arena, MECHANISM_WRAP);
@@ -224,10 +230,34 @@ static enum result status_take(struct engine *engine, struct arena *arena, Group
 
 /* ---- owner ---- */
 
+static void owner_log(struct engine *engine, const char *text)
+{
+    char end[MODERATION_END_SIZE];
+    if (moderation_take(&engine->notices.refusals, "", "its owner", clock_monotonic_us(engine->clock), end)) {
+        log_line(LOG_LEVEL_WARNING, "%s%s", text, end);
+    }
+}
+
+static enum result owner_rate_check(struct engine *engine, struct reason *why)
+{
+    struct limit *rule = limits_for(&engine->limits, "");
+    if (bucket_take(&rule->bucket, limit_rate(rule), clock_monotonic_us(engine->clock))) {
+        return RESULT_OK;
+    }
+    enum result result =
+        result_fail(why, RESULT_TOO_OFTEN,
+                    "more objects than its owner may hand in: %u a second (secenv limit)", rule->rate);
+    audit_count(AUDIT_OWNER_TOO_OFTEN);
+    owner_log(engine, why->text);
+    return result;
+}
+
 static enum result online_take(struct engine *engine, const Groupseal__Secenv__Online *online)
 {
+    const struct bucket_rate rate = {ONLINES_INTERVAL_US, ONLINES_BURST};
     engine->online = online->online;
-    if (engine->online) {
+    /* Too often: the back-off of each item goes on by itself. */
+    if (engine->online && bucket_take(&engine->onlines, rate, clock_monotonic_us(engine->clock))) {
         outbox_kick(engine->outbox, engine->identity.name, NULL);
     }
     return RESULT_OK;
@@ -250,6 +280,7 @@ static enum result owner_request(struct engine *engine, const Groupseal__Secenv_
         return online_take(engine, request->online);
     case GROUPSEAL__SECENV__TO_SECENV__REQUEST_RECEIVED:
         GUARD(owner_identity_check(engine, request->received->identity, why));
+        GUARD(owner_rate_check(engine, why));
         reply->content_case = GROUPSEAL__SECENV__REPLY__CONTENT_ANSWER;
         return ferry_received(engine, request->received, arena, &reply->answer, why);
     case GROUPSEAL__SECENV__TO_SECENV__REQUEST_ANSWERED:

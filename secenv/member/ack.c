@@ -4,6 +4,7 @@
 #include <stdio.h>
 
 #include "secenv/audit.h"
+#include "secenv/member/allowance.h"
 #include "secenv/member/event.h"
 #include "secenv/member/group_seal.h"
 #include "secenv/member/relay.h"
@@ -79,12 +80,16 @@ static enum result ack_signature_check(const struct ack_hearing *hearing, struct
 static void sync_act(const struct ack_hearing *hearing)
 {
     struct membership *membership = hearing->membership;
+    struct reason why;
+    if (allowance_check(membership, OWNER_RELAY, "synchronise members", &why) != RESULT_OK) {
+        return;
+    }
     if (!roster_sync_take(membership->relay, hearing->sender)) {
         char text[NAME_LIMIT + 64];
         (void)snprintf(text, sizeof(text), "%s asks too often for a sync of %s", hearing->sender,
                        membership->group);
         audit_count(AUDIT_SYNCS_REFUSED);
-        log_refused(membership->identity, hearing->sender, text);
+        log_refused(membership->identity, LOG_LEVEL_INFO, hearing->sender, text);
         return;
     }
     sync_reply_add(membership, hearing->ack->sync_request->nonce.data);

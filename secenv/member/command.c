@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "secenv/audit.h"
+#include "secenv/member/allowance.h"
 #include "secenv/member/command_table.h"
 #include "secenv/member/event.h"
 #include "secenv/member/group_seal.h"
@@ -196,6 +197,9 @@ static const char *order_objection(const struct reception *reception,
     }
     if (overdue_refuses(reception->membership)) {
         return "news of the group are overdue";
+    }
+    if (!allowance_has(reception->membership, OWNER_READ)) {
+        return "the limits of its secure environment let nobody read it";
     }
     return NULL;
 }
@@ -412,7 +416,7 @@ enum result command_waiting_turn(struct membership *membership, struct reason *w
             return result_fail(why, result, "%s", local.text);
         }
         if (result != RESULT_OK) {
-            log_refused(membership->identity, site, local.text);
+            log_refused(membership->identity, LOG_LEVEL_INFO, site, local.text);
         }
     }
     return RESULT_OK;

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "secenv/audit.h"
+#include "secenv/member/allowance.h"
 #include "secenv/member/event.h"
 #include "secenv/member/relay.h"
 
@@ -56,6 +57,8 @@ enum result commanding_order(struct membership *membership, const Groupseal__Sec
         return result_fail(why, RESULT_REFUSED, "%s is no MN-CSE: it gives no commands",
                            membership->identity->identity.name);
     }
+    GUARD(allowance_check(membership, OWNER_COMMAND, "command", why));
+    GUARD(allowance_is_there(membership, why));
     GUARD(command_check(relay, command, why));
     GUARD(command_id_set(arena_view(command->command_id), id, why));
     char *sites[] = {relay->site};

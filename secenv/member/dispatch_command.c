@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "secenv/audit.h"
+#include "secenv/member/allowance.h"
 #include "secenv/member/commanding.h"
 #include "secenv/member/dispatch_store.h"
 #include "secenv/member/event.h"
@@ -326,7 +327,20 @@ static enum result dispatch_fill(const struct relay *relay, const OrderRequest *
     return RESULT_OK;
 }
 
-/* On disk, sealed, published; only then in memory. */
+/* What is refused leaves nothing in the store: the record that brought it is answered, not rolled back. */
+static enum result begun_undo(struct relay *relay, const struct dispatch *dispatch, enum result result,
+                              struct reason *why)
+{
+    struct reason local;
+    if (result == RESULT_STORE || result == RESULT_INTERNAL) {
+        return result;
+    }
+    return dispatch_store_remove(relay, dispatch->id, &local) == RESULT_OK
+               ? result
+               : result_fail(why, RESULT_STORE, "%s", local.text);
+}
+
+/* On disk, sealed, published; only then in memory. Beyond the owner's rate it is sealed a little later. */
 static enum result dispatch_begin(struct relay *relay, const OrderRequest *request, uint64_t remaining_ms,
                                   struct reason *why)
 {
@@ -339,11 +353,12 @@ static enum result dispatch_begin(struct relay *relay, const OrderRequest *reque
     if (result == RESULT_OK) {
         result = dispatch_store_add(relay, dispatch, request, why);
     }
-    if (result == RESULT_OK) {
+    if (result == RESULT_OK && !allowance_puts_off(relay->membership, &dispatch->seal_due_us)) {
         result = dispatch_seal(relay, dispatch, arena, why);
         arena_reset(arena);
     }
     if (result != RESULT_OK) {
+        result = begun_undo(relay, dispatch, result, why);
         dispatch_free(dispatch);
         return result;
     }
@@ -359,6 +374,7 @@ static enum result order_accept(struct relay *relay, const OrderRequest *request
                                 struct reason *why)
 {
     uint64_t remaining_ms = 0;
+    GUARD(allowance_check(relay->membership, OWNER_RELAY, "relay commands", why));
     if (overdue_refuses(relay->membership)) { /* who sends an order is there: the beat is on its way too */
         return result_fail(why, RESULT_NOT_READY, "news of the group are overdue");
     }
@@ -531,6 +547,9 @@ static enum result seal_turn(struct relay *relay, struct dispatch *dispatch, boo
     }
     if (expired || (all_have_answered(dispatch) && dispatch->target_count > 0 && !dispatch->everyone)) {
         dispatch->seal_due_us = NEVER;
+        return RESULT_OK;
+    }
+    if (allowance_puts_off(relay->membership, &dispatch->seal_due_us)) {
         return RESULT_OK;
     }
     enum result result = dispatch_seal(relay, dispatch, arena, why);

@@ -22,9 +22,9 @@
 #include "secenv/member/status.h"
 
 const char *const member_schemas[] = {
-    identity_schema,   association_schema,   outbox_schema,         counter_schema,  member_key_schema,
-    membership_schema, replay_schema,        command_schema,        relay_schema,    roster_schema,
-    dispatch_schema,   command_clock_schema, authentication_schema, clearing_schema,
+    identity_schema,   limit_schema,      association_schema,   outbox_schema,         counter_schema,
+    member_key_schema, membership_schema, replay_schema,        command_schema,        relay_schema,
+    roster_schema,     dispatch_schema,   command_clock_schema, authentication_schema, clearing_schema,
 };
 const size_t member_schema_count = sizeof(member_schemas) / sizeof(member_schemas[0]);
 
@@ -186,7 +186,8 @@ static enum result heard_request(struct identity_state *identity, const Groupsea
     if (result == RESULT_OK) {
         identity_state_touch(identity);
     } else {
-        log_refused(identity, heard->sender[0] != '\0' ? heard->sender : heard->site, why->text);
+        log_refused(identity, LOG_LEVEL_INFO, heard->sender[0] != '\0' ? heard->sender : heard->site,
+                    why->text);
     }
     return result;
 }
@@ -295,8 +296,7 @@ static enum result owner_request(struct identity_state *identity, const struct e
         return record_answered(identity, request->answered->token, arena_view(request->answered->object),
                                request->answered->failure, arena, why);
     case GROUPSEAL__SECENV__TO_SECENV__REQUEST_AUTHENTICATE:
-        authentication_ask(identity);
-        return RESULT_OK;
+        return identity_state_authenticate(identity, why);
     case GROUPSEAL__SECENV__TO_SECENV__REQUEST_HEARD:
         return heard_request(identity, request->heard, arena, why);
     case GROUPSEAL__SECENV__TO_SECENV__REQUEST_SPEAK:

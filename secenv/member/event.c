@@ -5,8 +5,6 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "secenv/log.h"
-
 #define OWNER_CONNECTION 0u
 
 static enum result event_emit(const struct identity_state *identity, Groupseal__Secenv__Event *event)
@@ -211,10 +209,11 @@ enum result event_refused(const struct identity_state *identity, const char *ori
     return notice_tell(identity, GROUPSEAL__SECENV__SEVERITY__WARNING, text);
 }
 
-void log_refused(const struct identity_state *identity, const char *originator, const char *text)
+void log_refused(const struct identity_state *identity, enum log_level level, const char *originator,
+                 const char *text)
 {
     char end[MODERATION_END_SIZE];
     if (moderated(identity, &identity->engine->lines, originator, end)) {
-        log_line(LOG_LEVEL_INFO, "%s: %s%s", identity->identity.name, text, end);
+        log_line(level, "%s: %s%s", identity->identity.name, text, end);
     }
 }

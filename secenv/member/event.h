@@ -2,6 +2,7 @@
 #ifndef GROUPSEAL_SECENV_MEMBER_EVENT_H
 #define GROUPSEAL_SECENV_MEMBER_EVENT_H
 
+#include "secenv/log.h"
 #include "secenv/member/membership.h"
 
 /* Events to the owner's connection: one function each. Everything is copied. */
@@ -57,7 +58,8 @@ enum result event_notice(const struct identity_state *identity, Groupseal__Secen
 /* A warning of what `originator` (the name that was proven best) is the cause of: in moderation. */
 enum result event_refused(const struct identity_state *identity, const char *originator, const char *format,
                           ...) __attribute__((format(printf, 3, 4))) MUST_USE;
-/* The same, as a line of level INFO in secenv's own log alone. */
-void log_refused(const struct identity_state *identity, const char *originator, const char *text);
+/* The same, as a line in secenv's own log alone. */
+void log_refused(const struct identity_state *identity, enum log_level level, const char *originator,
+                 const char *text);
 
 #endif

@@ -3,6 +3,7 @@
 
 #include <string.h>
 
+#include "secenv/member/allowance.h"
 #include "secenv/member/packed.h"
 
 #define COUNTER_LAG_US UINT64_C(600000000)
@@ -28,6 +29,20 @@ static void counter_catch_up(struct counter *counter, const struct clock_source 
     }
 }
 
+/* What a member answers to commands, and asks for its own freshness, is no use that its owner makes of it. */
+static enum result right_check(const struct membership *membership, Groupseal__Envelope__Kind kind,
+                               struct reason *why)
+{
+    switch (kind) {
+    case GROUPSEAL__ENVELOPE__KIND__KIND_ACK:
+        return RESULT_OK;
+    case GROUPSEAL__ENVELOPE__KIND__KIND_MESSAGE:
+        return allowance_check(membership, OWNER_SEND, "send messages", why);
+    default:
+        return allowance_check(membership, OWNER_RELAY, "relay commands", why);
+    }
+}
+
 enum result group_seal_begin(struct membership *membership, const char *site, Groupseal__Envelope__Kind kind,
                              struct seal_context *out, struct reason *why)
 {
@@ -35,6 +50,8 @@ enum result group_seal_begin(struct membership *membership, const char *site, Gr
     if (!membership_ready(membership)) {
         return result_fail(why, RESULT_NOT_READY, "no key or no policy of %s yet", membership->group);
     }
+    GUARD(right_check(membership, kind, why));
+    GUARD(allowance_take(membership, why));
     *out = (struct seal_context){.incarnation = membership->incarnation,
                                  .site = site,
                                  .kind = kind,

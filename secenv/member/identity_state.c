@@ -5,9 +5,11 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "secenv/audit.h"
 #include "secenv/log.h"
 #include "secenv/member/clearing.h"
 #include "secenv/member/command_table.h"
+#include "secenv/member/event.h"
 #include "secenv/member/membership.h"
 #include "secenv/member/relay.h"
 
@@ -94,9 +96,13 @@ enum result identity_state_open(struct engine *engine, struct identity *identity
     }
     state->engine = engine;
     state->agenda_place = AGENDA_OUT;
+    state->online_due_us = NEVER;
     state->identity = *identity;
     authentication_init(&state->authentication);
     enum result result = handshake_context_new(&state->identity, engine->setup.clock, &state->tls, why);
+    if (result == RESULT_OK) {
+        result = limits_load(engine->setup.store, identity->name, identity->kind, &state->limits, why);
+    }
     if (result == RESULT_OK) {
         result = signing_key_load(state, why);
     }
@@ -121,6 +127,7 @@ void identity_state_free(struct identity_state *identity)
         return;
     }
     memberships_free(identity);
+    limits_clear(&identity->limits);
     authentication_clear(&identity->authentication);
     association_wipe(&identity->association);
     handshake_context_free(identity->tls);
@@ -179,9 +186,46 @@ static enum result connection_came_up(struct identity_state *identity, struct re
     return RESULT_OK;
 }
 
+static void too_often(const struct identity_state *identity, const char *what)
+{
+    audit_count(AUDIT_OWNER_TOO_OFTEN);
+    log_refused(identity, LOG_LEVEL_WARNING, "its owner", what);
+}
+
+/* True: not now. */
+static bool online_is_put_off(struct identity_state *identity)
+{
+    const struct bucket_rate rate = {IDENTITY_ONLINES_INTERVAL_US, IDENTITY_ONLINES_BURST};
+    uint64_t now = engine_now_us(identity->engine);
+    if (bucket_take(&identity->onlines, rate, now)) {
+        return false;
+    }
+    too_often(identity, "its owner says too often that it is online");
+    if (!identity->online) {
+        identity->online_due_us = bucket_ready_us(&identity->onlines, rate, now);
+        identity_state_touch(identity);
+    }
+    return true;
+}
+
+enum result identity_state_authenticate(struct identity_state *identity, struct reason *why)
+{
+    const struct bucket_rate rate = {IDENTITY_AUTHENTICATIONS_INTERVAL_US, IDENTITY_AUTHENTICATIONS_BURST};
+    if (!bucket_take(&identity->authentications, rate, engine_now_us(identity->engine))) {
+        too_often(identity, "its owner asks too often for an authentication");
+        return result_fail(why, RESULT_TOO_OFTEN, "an authentication was asked for too often");
+    }
+    authentication_ask(identity);
+    return RESULT_OK;
+}
+
 enum result identity_state_online(struct identity_state *identity, bool online, struct reason *why)
 {
     bool came_up = online && !identity->online;
+    if (online && online_is_put_off(identity)) {
+        return RESULT_OK;
+    }
+    identity->online_due_us = NEVER;
     identity->online = online;
     identity_state_touch(identity);
     if (!online) {
@@ -274,6 +318,10 @@ static enum result identity_steps(struct identity_state *identity, uint64_t *nex
     if (identity->owner_lost) {
         GUARD(owner_loss(identity, why));
     }
+    if (identity->online_due_us <= engine_now_us(identity->engine)) {
+        GUARD(identity_state_online(identity, true, why));
+    }
+    *next = identity->online_due_us < *next ? identity->online_due_us : *next;
     GUARD(problem_put_off(identity, authentication_turn(identity, next, why), why, next));
     for (struct membership *membership = identity->memberships; membership != NULL;
          membership = membership->next) {

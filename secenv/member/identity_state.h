@@ -2,6 +2,7 @@
 #ifndef GROUPSEAL_SECENV_MEMBER_IDENTITY_STATE_H
 #define GROUPSEAL_SECENV_MEMBER_IDENTITY_STATE_H
 
+#include "secenv/limits.h"
 #include "secenv/member/authentication.h"
 #include "secenv/member/member_engine.h"
 
@@ -16,7 +17,11 @@ struct identity_state {
     struct identity identity;
     struct handshake_context *tls;
     struct signing_key signing;
-    uint64_t authority_time_ms; /* the newest time that the authority has authenticated to us */
+    struct limits limits; /* what its owner may do */
+    struct bucket onlines;
+    struct bucket authentications; /* that the owner asked for */
+    uint64_t online_due_us;        /* it came up too often: it is taken for up then; NEVER */
+    uint64_t authority_time_ms;    /* the newest time that the authority has authenticated to us */
     bool online;
     uint64_t owner;  /* the connection that said so; 0: none has */
     bool owner_lost; /* that connection is gone, since the last turn */
@@ -44,9 +49,20 @@ void identity_state_free(struct identity_state *identity); /* wipes; NULL is all
  * receipts that are due) starts anew. */
 enum result identity_state_reload(struct identity_state *identity, struct reason *why) MUST_USE;
 
-/* The connection to the broker came up or went down. Said again while it is up: the authority may be in reach
- * again, so what waits for it is due now, and nothing else happens. */
+/*
+ * The connection to the broker came up or went down. Said again while it is up: the authority may be in reach
+ * again, so what waits for it is due now, and nothing else happens. Each time it comes up costs the authority
+ * and the group something: too often, it is taken for up a little later, and what is said again is passed
+ * over.
+ */
+#define IDENTITY_ONLINES_BURST 10u
+#define IDENTITY_ONLINES_INTERVAL_US 2000000u
 enum result identity_state_online(struct identity_state *identity, bool online, struct reason *why) MUST_USE;
+
+/* The owner wants an authentication. RESULT_TOO_OFTEN: each costs the member's groups a change. */
+#define IDENTITY_AUTHENTICATIONS_BURST 3u
+#define IDENTITY_AUTHENTICATIONS_INTERVAL_US 60000000u
+enum result identity_state_authenticate(struct identity_state *identity, struct reason *why) MUST_USE;
 
 /* The owner's connection speaks for it now. Where that was another one before, nobody works on the commands
  * that were given to that one. */

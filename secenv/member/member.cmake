@@ -1,6 +1,6 @@
 # secenv_member: the member's engine (ADN-AE and MN-CSE), without sockets.
 add_library(secenv_member STATIC
-  member/ack.c member/agenda.c member/authentication.c member/clearing.c
+  member/ack.c member/agenda.c member/allowance.c member/authentication.c member/clearing.c
   member/command.c member/command_clock.c member/command_table.c member/commanding.c
   member/dispatch_command.c member/dispatch_store.c member/engine.c member/event.c member/group_seal.c
   member/identity_state.c member/membership.c member/news.c member/overdue.c member/packed.c member/receipt.c

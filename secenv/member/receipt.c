@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "secenv/audit.h"
+#include "secenv/member/allowance.h"
 #include "secenv/member/command_table.h"
 #include "secenv/member/said.h"
 
@@ -143,6 +144,9 @@ enum result receipt_turn(struct membership *membership, uint64_t *next, struct r
         if (receipt.due_us > now) {
             *next = receipt.due_us < *next ? receipt.due_us : *next;
             i++;
+            continue;
+        }
+        if (allowance_puts_off(membership, &queue->receipts[i].due_us)) {
             continue;
         }
         queue_remove(queue, i);

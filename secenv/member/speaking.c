@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "secenv/audit.h"
+#include "secenv/member/allowance.h"
 #include "secenv/member/event.h"
 #include "secenv/member/group_seal.h"
 #include "secenv/member/news.h"
@@ -165,6 +166,10 @@ static enum result message_take(struct hearing *hearing, struct reason *why)
     if (hearing->opening.key == &membership->previous && membership->relay != NULL) {
         relay_news_wanted(membership->relay);
     }
+    if (!allowance_has(membership, OWNER_READ)) {
+        audit_count(AUDIT_OWNER_WITHHELD);
+        return RESULT_OK;
+    }
     return event_message(membership, hearing->sender, arena_view(hearing->message->body), hearing->proven);
 }
 
@@ -237,7 +242,7 @@ enum result speaking_waiting_turn(struct membership *membership, struct reason *
             return result_fail(why, result, "%s", local.text);
         }
         if (result != RESULT_OK) {
-            log_refused(membership->identity, sender, local.text);
+            log_refused(membership->identity, LOG_LEVEL_INFO, sender, local.text);
         }
     }
     return RESULT_OK;

@@ -98,6 +98,7 @@ static enum result identity_status(struct identity_state *identity, struct arena
     if (identity->associated) {
         status->mechanism = identity->association.agreement.mechanism;
     }
+    GUARD(limits_status(&identity->limits, arena, &status->limits, &status->n_limits));
     status->groups = groups;
     for (struct membership *membership = identity->memberships; membership != NULL;
          membership = membership->next) {

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "secenv/audit.h"
+#include "secenv/member/allowance.h"
 #include "secenv/member/membership.h"
 #include "secenv/member/said.h"
 
@@ -124,7 +125,7 @@ enum result sync_turn(struct membership *membership, uint64_t *next, struct reas
     for (size_t i = 0; i < membership->site_count; i++) {
         struct site_sync *sync = &membership->sites[i];
         relay_watch(membership, sync);
-        if (sync->next_us <= now_us) {
+        if (sync->next_us <= now_us && !allowance_puts_off(membership, &sync->next_us)) {
             GUARD(sync_ask(membership, sync, now_us, why));
         }
         *next = sync->next_us < *next ? sync->next_us : *next;

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "secenv/audit.h"
+#include "secenv/member/allowance.h"
 #include "secenv/member/event.h"
 #include "secenv/member/group_seal.h"
 #include "secenv/member/relay.h"
@@ -77,7 +78,8 @@ enum result sync_reply_turn(struct membership *membership, uint64_t *next, struc
     if (syncs->count == 0 || !membership_ready(membership)) {
         return RESULT_OK;
     }
-    if (syncs->due_us <= engine_now_us(membership->identity->engine)) {
+    if (syncs->due_us <= engine_now_us(membership->identity->engine) &&
+        !allowance_puts_off(membership, &syncs->due_us)) {
         return reply_send(membership, why);
     }
     *next = syncs->due_us < *next ? syncs->due_us : *next;

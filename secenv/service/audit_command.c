@@ -60,6 +60,32 @@ static cJSON *groups_list(const Groupseal__Secenv__IdentityStatus *identity)
     return list;
 }
 
+static cJSON *limit_object(const Groupseal__Secenv__OwnerLimit *limit)
+{
+    cJSON *object = cJSON_CreateObject();
+    if (object != NULL && put(object, "groups", cJSON_CreateString(limit->groups)) &&
+        put(object, "allow", cJSON_CreateString(limit->allow)) &&
+        put(object, "rate", cJSON_CreateNumber((double)limit->rate)) &&
+        put(object, "burst", cJSON_CreateNumber((double)limit->burst))) {
+        return object;
+    }
+    cJSON_Delete(object);
+    return NULL;
+}
+
+static cJSON *limits_list(const Groupseal__Secenv__IdentityStatus *identity)
+{
+    cJSON *list = cJSON_CreateArray();
+    for (size_t i = 0; list != NULL && i < identity->n_limits; i++) {
+        cJSON *limit = limit_object(identity->limits[i]);
+        if (limit == NULL || cJSON_AddItemToArray(list, limit) == 0) {
+            cJSON_Delete(list);
+            return NULL;
+        }
+    }
+    return list;
+}
+
 static cJSON *identity_object(const Groupseal__Secenv__IdentityStatus *identity)
 {
     cJSON *object = cJSON_CreateObject();
@@ -67,7 +93,7 @@ static cJSON *identity_object(const Groupseal__Secenv__IdentityStatus *identity)
         put(object, "mode", cJSON_CreateString(identity->mode)) &&
         put(object, "associated", cJSON_CreateBool(identity->associated)) &&
         put(object, "mechanism", cJSON_CreateString(identity->mechanism)) &&
-        put(object, "groups", groups_list(identity))) {
+        put(object, "limits", limits_list(identity)) && put(object, "groups", groups_list(identity))) {
         return object;
     }
     cJSON_Delete(object);

@@ -17,6 +17,7 @@ static const struct command {
 } commands[] = {
     {"run", command_run},
     {"provision", command_provision},
+    {"limit", command_limit},
     {"audit", command_audit},
 };
 
@@ -25,6 +26,7 @@ static const char documentation[] =
     "Commands:\n"
     "  run        serve an owner (in-cse, mn_cse.so, adn-ae) from a store\n"
     "  provision  make a store, and put identities with their credentials into a stopped one\n"
+    "  limit      set how far the owner of a stopped store's identity may use it\n"
     "  audit      print the counters and states of a running secenv as JSON\n\n"
     "`secenv COMMAND --help' tells the options of each. Exit status: 0 done, 1 failed, 2 wrong usage.";
 

@@ -12,6 +12,7 @@
 
 int command_run(int argc, char **argv);
 int command_provision(int argc, char **argv);
+int command_limit(int argc, char **argv);
 int command_audit(int argc, char **argv);
 
 /* `secenv: error: text` on standard error; returns EXIT_FAILED. */

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "secenv/service/program.h"
 
-#include <argp.h>
 #include <ctype.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -12,6 +11,7 @@
 
 #include "secenv/credentials.h"
 #include "secenv/log.h"
+#include "secenv/service/limit_options.h"
 
 #define FILE_LIMIT ((size_t)64 * 1024)
 #define CRL_FILE_LIMIT ((size_t)6 * 1024 * 1024)
@@ -31,6 +31,7 @@ struct settings {
     const char *psk_file;
     const char *psk_identity;
     bool replace;
+    struct limit_options limit;
 };
 
 enum option_key {
@@ -105,7 +106,8 @@ static void settings_check(struct settings *settings, struct argp_state *state)
         argp_error(state, "--store and --profile are needed");
     }
     if (settings->id == NULL) {
-        if (settings->kind != 0 || settings->mode != 0 || settings->in_cse != NULL || settings->replace) {
+        if (settings->kind != 0 || settings->mode != 0 || settings->in_cse != NULL || settings->replace ||
+            limit_options_given(&settings->limit)) {
             argp_error(state, "--id is missing");
         }
         return;
@@ -188,6 +190,9 @@ static error_t parse_option(int key, char *argument, struct argp_state *state)
         return 0;
     }
     switch (key) {
+    case ARGP_KEY_INIT:
+        state->child_inputs[0] = &settings->limit;
+        return 0;
     case OPTION_PROFILE:
     case OPTION_KIND:
     case OPTION_MODE:
@@ -337,6 +342,9 @@ static enum result identity_add(const struct settings *settings, struct store *s
             result = result_fail(why, RESULT_EXISTS, "%s is in the store already: --replace replaces it",
                                  settings->id);
         }
+        if (result == RESULT_OK && limit_options_given(&settings->limit)) {
+            result = limit_options_store(&settings->limit, store, identity.name, identity.kind, "*", why);
+        }
         if (result == RESULT_OK) {
             result = store_commit(store, why);
         } else {
@@ -365,7 +373,8 @@ int command_provision(int argc, char **argv)
     static const char documentation[] =
         "Makes a store where there is none, and puts an identity with its end-to-end credentials into it. "
         "Once for each identity; the store must not be in use.";
-    const struct argp argp = {options, parse_option, "", documentation, NULL, NULL, NULL};
+    const struct argp_child children[] = {{&limit_options_argp, 0, NULL, 0}, {NULL, 0, NULL, 0}};
+    const struct argp argp = {options, parse_option, "", documentation, children, NULL, NULL};
     struct settings settings = {.profile = STORE_ANY};
     struct reason why = {""};
     if (argp_parse(&argp, argc, argv, 0, NULL, &settings) != 0) {

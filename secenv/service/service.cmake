@@ -10,7 +10,8 @@ endif()
 
 if(TARGET secenv_authority AND TARGET secenv_member AND TARGET secenv_client)
   set(secenv_program_sources
-    service/main.c service/run.c service/provision.c service/audit_command.c)
+    service/main.c service/run.c service/provision.c service/limit_options.c service/limit_command.c
+    service/audit_command.c)
   set(secenv_program_libraries
     secenv_service secenv_authority secenv_member secenv_handshake secenv_client PkgConfig::CJSON)
 

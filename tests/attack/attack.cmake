@@ -3,7 +3,7 @@ if(TARGET test_site)
   add_library(test_attack STATIC ${CMAKE_CURRENT_SOURCE_DIR}/attack/attack.c
               ${CMAKE_CURRENT_SOURCE_DIR}/unit/member_play.c)
   target_link_libraries(test_attack PUBLIC test_site)
-  foreach(part group broker carriage identity refusals excess)
+  foreach(part group broker carriage identity refusals excess owner)
     add_executable(attack_${part} ${CMAKE_CURRENT_SOURCE_DIR}/attack/${part}.c)
     target_link_libraries(attack_${part} PRIVATE groupseal_flags test_attack secenv_secret_note)
     add_test(NAME attack/${part} COMMAND attack_${part})

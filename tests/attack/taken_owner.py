@@ -10,6 +10,7 @@ import os
 import select
 import socket
 import sys
+import time
 
 PTRACE_ATTACH = 16
 
@@ -177,6 +178,36 @@ def use(path, pb, group):
             "packets": [packet.hex() for packet in one.received]}
 
 
+def flood(path, pb, group, seconds):
+    """As many messages and as many "online" as it can: how many of each were taken, in how long."""
+    me = "//sp.example/mn-1"
+    one = Socket(path, pb)
+    one.ask(hello=pb.Hello(version=1))
+    one.ask(online=pb.Online(identity=me, online=True))
+    codes = {}
+    begun = time.monotonic()
+    while time.monotonic() - begun < seconds:
+        reply = one.ask(speak=pb.Speak(identity=me, group=group, body=b"open"))
+        codes[reply.code] = codes.get(reply.code, 0) + 1
+        one.ask(online=pb.Online(identity=me, online=False))
+        one.ask(online=pb.Online(identity=me, online=True))
+    return {"codes": codes, "seconds": time.monotonic() - begun}
+
+
+def hand_in(path, pb, seconds):
+    """As many objects as it can, to the authority."""
+    one = Socket(path, pb)
+    one.ask(hello=pb.Hello(version=1))
+    one.ask(online=pb.Online(identity="//sp.example/in-cse", online=True))
+    codes = {}
+    begun = time.monotonic()
+    while time.monotonic() - begun < seconds:
+        reply = one.ask(received=pb.Received(identity="//sp.example/in-cse", **{"from": "//sp.example/Sdoor1"},
+                                             hop="//sp.example/mn-1", object=b"x"))
+        codes[reply.code] = codes.get(reply.code, 0) + 1
+    return {"codes": codes, "seconds": time.monotonic() - begun}
+
+
 def main():
     what, folder, *arguments = sys.argv[1:]
     sys.path.insert(0, folder)
@@ -187,6 +218,10 @@ def main():
         result = knock(arguments[0], pb)
     elif what == "more":
         result = ask_for_more(arguments[0], pb, arguments[1], arguments[2])
+    elif what == "flood":
+        result = flood(arguments[0], pb, arguments[1], float(arguments[2]))
+    elif what == "hand in":
+        result = hand_in(arguments[0], pb, float(arguments[1]))
     else:
         result = use(arguments[0], pb, arguments[1])
     print(json.dumps(result))

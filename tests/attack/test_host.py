@@ -16,7 +16,7 @@ import pytest
 
 from harness.memory import found_in
 from harness.processes import clean_environment, run, wait_until
-from harness.site import MN_CSE, Device, Site
+from harness.site import IN_CSE, MN_CSE, Device, Site
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="only root can be somebody else")
 
@@ -61,6 +61,12 @@ class Host:
         wait_until(lambda: not process.running() or "secenv: ready" in process.text(), 10, f"secenv-{name} is ready")
         assert process.running(), process.text()
         return process
+
+    def limit(self, name, identity, *arguments):
+        """`secenv limit` on the (stopped) store."""
+        return subprocess.run([self.site.secenv_program, "limit", "--store", self.site.store(name), "--id", identity,
+                               *map(str, arguments)], user=SECENV, group=SHARED, check=True, capture_output=True,
+                              text=True).stdout
 
     def attack(self, what, *arguments):
         """As the user of the process that was taken over."""
@@ -110,11 +116,13 @@ def operators_view(site):
     return members, site.groups_of("authority"), site.counter("authority", "commands_ordered")
 
 
-def taken(host):
+def taken(host, *limit):
     """The broker is gone; what took it has its place before secenv."""
     site = host.site
     site.running["broker"].stop()
     site.running["secenv-mn"].stop()
+    if limit:
+        host.limit("mn", MN_CSE, *limit)
     return host.start("mn", OWNER)
 
 
@@ -176,6 +184,61 @@ def test_taken_broker_signs_no_order(host):
     wait_until(lambda: site.send("doors", "open", check=False) == {"Sdoor1": "done", "Sdoor2": "done"}, 40,
                "an order is executed again")
     assert [site.done(stem, "close") for stem in site.devices] == [1, 1]
+
+
+RATE, BURST = 5, 10
+OK, REFUSED, TOO_OFTEN = "0", "2", "9"
+
+
+def assert_within(result):
+    taken_in_all, seconds = result["codes"][OK], result["seconds"]
+    assert BURST <= taken_in_all <= BURST + RATE * seconds + 1, result
+    assert result["codes"][TOO_OFTEN] > 0, result
+
+
+def test_taken_broker_stays_within_its_rate(host):
+    site = host.site
+    site.send("doors", "close", "--valid", "60s")  # open, to be sealed again whenever it is online
+    taken(host, "--rate", RATE, "--burst", BURST)
+    before = operators_view(site)
+    result = host.attack("flood", site.socket("mn"), "doors", 5)
+    assert_within(result)
+    sealed = sum(site.counter("mn", name) for name in ("messages_sealed", "commands_sealed", "syncs_answered"))
+    assert sealed <= BURST + RATE * result["seconds"] + 1
+    assert site.counter("mn", "owner_too_often") > 0
+    assert site.counter("mn", "handshakes_started") == 0
+    assert "more messages on doors than its owner may have sealed" in site.running["secenv-mn"].text()
+    assert operators_view(site) == before
+
+
+def test_taken_broker_stays_within_its_rights(host):
+    site = host.site
+    taken(host, "--groups", "doors", "--allow", "relay")
+    result = host.attack("use", site.socket("mn"), "doors")
+    assert str(result["codes"]["own message"]) == REFUSED
+    assert site.counter("mn", "owner_refused") >= 1
+    assert site.counter("mn", "messages_sealed") == 0
+    # The twin: with the right.
+    site.running["secenv-mn"].stop()
+    shown = json.loads(host.limit("mn", MN_CSE, "--groups", "doors", "--allow", "relay,send"))
+    assert shown[0] == {"identity": MN_CSE, "groups": "doors", "allow": ["relay", "send"], "rate": 200, "burst": 2000}
+    host.start("mn", OWNER)
+    assert str(host.attack("use", site.socket("mn"), "doors")["codes"]["own message"]) == OK
+
+
+def test_taken_in_cse_stays_within_its_rate(host):
+    site = host.site
+    site.running["in-cse"].stop()
+    site.running["secenv-authority"].stop()
+    host.give("authority")
+    host.limit("authority", IN_CSE, "--rate", RATE, "--burst", BURST)
+    host.start("authority", OWNER, "--operator-socket", site.socket("operator"), "--operator-gid", OPERATORS)
+    before = operators_view(site)
+    result = host.attack("hand in", site.socket("authority"), 5)
+    assert_within(result)
+    assert site.counter("authority", "owner_too_often") == result["codes"][TOO_OFTEN]
+    assert site.counter("authority", "objects_refused") == result["codes"][OK]
+    assert operators_view(site) == before
 
 
 def test_taken_in_cse_enrols_nobody_and_signs_no_order(host):

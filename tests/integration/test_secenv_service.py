@@ -141,6 +141,47 @@ def test_an_identity_is_replaced_only_when_asked(secenv):
     assert other.returncode == 1 and "other profile" in other.stderr
 
 
+def limits(secenv, *arguments, check=True):
+    result = run([secenv.program, "limit", "--store", secenv.store, *arguments], check=check)
+    return json.loads(result.stdout) if check else result
+
+
+def test_limits_are_those_of_the_stopped_store(secenv):
+    secenv.provision_psk("Sdoor1", "--allow", "read", "--rate", "7")
+    secenv.provision_psk("Sdoor2")
+    one, other = "//sp.example/Sdoor1", "//sp.example/Sdoor2"
+    assert limits(secenv) == [
+        {"identity": one, "groups": "*", "allow": ["read"], "rate": 7, "burst": 500},
+        {"identity": other, "groups": "*", "allow": ["relay", "read", "send", "command"], "rate": 50, "burst": 500}]
+    secenv.provision_psk("Sdoor1", "--replace")  # other credentials give its owner no more
+    limits(secenv, "--id", one, "--groups", "doors", "--allow", "none")
+    limits(secenv, "--id", one, "--groups", "doors*", "--burst", "2")
+    secenv.start()
+    shown = {identity["identity"]: identity["limits"] for identity in secenv.audit()["identities"]}
+    assert shown[one] == [{"groups": "doors", "allow": "none", "rate": 7, "burst": 500},
+                          {"groups": "doors*", "allow": "read", "rate": 7, "burst": 2},
+                          {"groups": "*", "allow": "read", "rate": 7, "burst": 500}]
+    running = limits(secenv, "--id", one, "--allow", "all", check=False)
+    assert running.returncode == 1 and "in use by another process" in running.stderr
+    secenv.process.stop()
+    assert len(limits(secenv, "--id", one, "--groups", "doors", "--remove")) == 2
+    for arguments in (["--id", one, "--groups", "doors", "--remove"], ["--id", "//sp.example/Sno", "--rate", "1"],
+                      ["--id", one, "--groups", "do*rs", "--rate", "1"], ["--id", one, "--groups", "", "--rate", "1"]):
+        assert limits(secenv, *arguments, check=False).returncode == 1, arguments
+    for arguments in (["--rate", "1"], ["--id", one, "--rate", "0"], ["--id", one, "--allow", "fly"],
+                      ["--id", one, "--groups", "doors"], ["--id", one, "--remove", "--rate", "1"],
+                      ["--id", one, "--burst", "2000000"]):
+        assert limits(secenv, *arguments, check=False).returncode == 2, arguments
+
+
+def test_an_authoritys_owner_has_a_rate_alone(secenv, pki):
+    secenv.provision_authority(pki)
+    assert limits(secenv) == [{"identity": IN_CSE, "rate": 1000, "burst": 10000}]
+    assert limits(secenv, "--id", IN_CSE, "--rate", "5")[0]["rate"] == 5
+    for arguments in (["--allow", "none"], ["--groups", "doors", "--rate", "5"]):
+        assert limits(secenv, "--id", IN_CSE, *arguments, check=False).returncode == 1
+
+
 def test_bad_psk_files_are_refused(secenv):
     key = secenv.folder / "bad.psk"
     for text in ("", "00" * 31, "00" * 33, "zz" * 32, "0" * 64):
@@ -316,7 +357,7 @@ def test_every_counter_is_explained(secenv):
         assert f"\n| `{counter}` |" in manual, counter
 
 
-@pytest.mark.parametrize("command", ["run", "provision", "audit"])
+@pytest.mark.parametrize("command", ["run", "provision", "limit", "audit"])
 def test_every_option_is_in_the_manual(build, command):
     page = (REPOSITORY / "docs" / "secenv.8").read_text()
     text = run([build / "bin" / "secenv", command, "--help"]).stdout

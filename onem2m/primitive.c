@@ -163,18 +163,26 @@ static bool members_valid(const cJSON *object)
     return op >= ONEM2M_CREATE && op <= ONEM2M_NOTIFY;
 }
 
-struct onem2m_primitive *onem2m_parse(const char *json, size_t length)
+cJSON *json_object(const char *json, size_t length)
 {
     if (length > ONEM2M_PRIMITIVE_LIMIT || !text_bounded(json, length)) {
         return NULL;
     }
+    cJSON *object = object_parse(json, length);
+    if (object != NULL) {
+        duplicates_drop(object);
+    }
+    return object;
+}
+
+struct onem2m_primitive *onem2m_parse(const char *json, size_t length)
+{
     struct onem2m_primitive *primitive = calloc(1, sizeof *primitive);
     if (primitive == NULL) {
         return NULL;
     }
-    primitive->json = object_parse(json, length);
+    primitive->json = json_object(json, length);
     if (primitive->json != NULL) {
-        duplicates_drop(primitive->json);
         if (rqi_rename(primitive->json) && members_valid(primitive->json)) {
             return primitive;
         }

@@ -13,6 +13,10 @@ struct onem2m_primitive {
     cJSON *json;
 };
 
+/* Any JSON object of foreign bytes, within the limits of a primitive; of members that come twice the first
+ * counts. NULL: it is none. To be freed with cJSON_Delete. */
+cJSON *json_object(const char *json, size_t length);
+
 const cJSON *json_member(const cJSON *object, const char *name);
 /* The member's text; "" where it is absent or no string. */
 const char *json_text(const cJSON *object, const char *name);

@@ -104,11 +104,16 @@ bool agent_configure(struct agent *agent, const struct agent_settings *settings,
     if (!identity_rule_set(&rule, settings->cse_id, settings->in_cse, settings->identity, why, why_size)) {
         return false;
     }
+    struct rules *rules = NULL;
     const char *bridge = settings->in_cse_bridge == NULL ? "" : settings->in_cse_bridge;
     if (strlen(bridge) > ONEM2M_ID_LIMIT) {
         snprintf(why, why_size, "plugin_opt_in_cse_bridge is longer than %u bytes", ONEM2M_ID_LIMIT);
         return false;
     }
+    if (settings->rules != NULL && (rules = rules_read(settings->rules, why, why_size)) == NULL) {
+        return false;
+    }
+    autonomy_rules(agent, rules);
     memcpy(agent->in_cse_bridge, bridge, strlen(bridge) + 1);
     agent->rule = rule;
     agent->observe = settings->observe;
@@ -147,6 +152,7 @@ void agent_free(struct agent *agent)
     if (agent == NULL) {
         return;
     }
+    autonomy_clear(agent);
     fanouts_clear(&agent->fanouts);
     exchanges_clear(&agent->exchanges);
     resources_clear(&agent->resources);
@@ -162,6 +168,7 @@ void agent_tick(struct agent *agent)
         agent->ticked_ms = now;
         relay_expire(agent);
         link_tick(agent);
+        autonomy_turn(agent);
     }
 }
 

@@ -25,6 +25,7 @@ struct agent_settings {
     const char *in_cse;        /* absolute id of its IN-CSE, of the same service provider */
     const char *identity;      /* how a connection's proven name becomes an absolute id: //sp.example/%u */
     const char *in_cse_bridge; /* the bridge of this broker behind which the IN-CSE is; NULL: none */
+    const char *rules;         /* file of rules that give commands; NULL: none */
     bool observe; /* what would be denied is counted and told, and answered AGENT_FOREIGN; not acted on */
     enum agent_severity log_level; /* lines below it are not logged */
 };
@@ -159,6 +160,9 @@ void agent_tick(struct agent *agent);
     X(MESSAGES_LOST, "messages_lost")                                                                        \
     X(MESSAGES_CROWDING, "messages_crowding")                                                                \
     X(MESSAGE_EVENTS, "message_events")                                                                      \
+    X(RULE_COMMANDS, "rule_commands")                                                                        \
+    X(RULE_COMMANDS_DELAYED, "rule_commands_delayed")                                                        \
+    X(RULE_COMMANDS_LOST, "rule_commands_lost")                                                              \
     X(PUBLICATIONS, "publications")                                                                          \
     X(PUBLICATIONS_FAILED, "publications_failed")                                                            \
     X(ROSTERS_TAKEN, "rosters_taken")                                                                        \

@@ -4,6 +4,7 @@
 
 #include "plugin/agent/access.h"
 #include "plugin/agent/agent.h"
+#include "plugin/agent/autonomy.h"
 #include "plugin/agent/exchange.h"
 #include "plugin/agent/fanout.h"
 #include "plugin/agent/peers.h"
@@ -17,6 +18,7 @@ struct agent {
     char in_cse_bridge[ONEM2M_ID_LIMIT + 1]; /* "": none */
     bool observe;
     enum agent_severity log_level;
+    struct autonomy autonomy;
     struct rosters *rosters;
     struct peers peers;
     struct exchanges exchanges;
@@ -148,5 +150,10 @@ void link_hear(struct agent *agent, const struct identity *client, const struct 
 /* The IN-CSE shows that it is there: kicks secenv's outbox. */
 void link_in_cse_seen(struct agent *agent, bool subscribes);
 void link_tick(struct agent *agent);
+/* Requests whose replies go to other files. */
+enum link_call { LINK_CALL_COMMAND, LINK_CALL_CONTROL };
+/* False: secenv is down, or has no room; else `*tag` comes back with the reply. */
+bool link_ask(struct agent *agent, enum link_call call, const Groupseal__Secenv__ToSecenv *request,
+              enum agent_rank rank, uint64_t *tag);
 
 #endif

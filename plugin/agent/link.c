@@ -18,7 +18,16 @@
 #define HEARD_LIMIT 64u /* of one member, under way to secenv */
 
 /* A tag is the call's kind in its top byte and a number below: the peer's for CALL_HEARD. */
-enum call { CALL_HELLO = 1, CALL_ONLINE, CALL_RECEIVED, CALL_HEARD, CALL_ANSWERED, CALL_STATUS };
+enum call {
+    CALL_HELLO = 1,
+    CALL_ONLINE,
+    CALL_RECEIVED,
+    CALL_HEARD,
+    CALL_ANSWERED,
+    CALL_STATUS,
+    CALL_COMMAND,
+    CALL_CONTROL
+};
 #define CALL_SHIFT 56u
 
 typedef Groupseal__Secenv__ToSecenv to_secenv;
@@ -42,6 +51,13 @@ static char *text_of(const char *text)
 static ProtobufCBinaryData data_of(const void *bytes, size_t length)
 {
     return (ProtobufCBinaryData){.len = length, .data = (uint8_t *)(uintptr_t)bytes};
+}
+
+bool link_ask(struct agent *agent, enum link_call call, const to_secenv *request, enum agent_rank rank,
+              uint64_t *tag)
+{
+    *tag = call_tag(agent, call == LINK_CALL_COMMAND ? CALL_COMMAND : CALL_CONTROL);
+    return call_send(agent, *tag, request, rank);
 }
 
 /* ---- greeting and presence ---- */
@@ -598,6 +614,14 @@ void agent_secenv_reply(struct agent *agent, uint64_t tag, const Groupseal__Sece
         break;
     case CALL_STATUS:
         agent->settled = reply != NULL;
+        if (reply != NULL && reply->content_case == GROUPSEAL__SECENV__REPLY__CONTENT_STATUS) {
+            autonomy_status(agent, reply->status);
+        }
+        break;
+    case CALL_COMMAND:
+        autonomy_replied(agent, tag, reply);
+        break;
+    case CALL_CONTROL:
         break;
     case CALL_ANSWERED:
         break;
@@ -625,8 +649,11 @@ void agent_secenv_event(struct agent *agent, const Groupseal__Secenv__Event *eve
         event_notice(agent, event->notice);
         break;
     case GROUPSEAL__SECENV__EVENT__CONTENT_MESSAGE:
-        /* The MN-CSE as a member: nothing runs here that would act on it. */
         agent_count(agent, AGENT_COUNT_MESSAGE_EVENTS);
+        autonomy_hear(agent, event->message);
+        break;
+    case GROUPSEAL__SECENV__EVENT__CONTENT_REPORT:
+        autonomy_report(agent, event->report);
         break;
     case GROUPSEAL__SECENV__EVENT__CONTENT_JOINED:
         agent_log(agent, AGENT_INFO, "this MN-CSE is in group %s", event->joined->group);

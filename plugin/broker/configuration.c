@@ -36,6 +36,8 @@ static const struct option known[] = {
     {OPTION(in_cse_bridge)},
     {OPTION(foreign)},
     {OPTION(mode), .choices = {"enforce", "observe"}},
+    {OPTION(commander), .choices = {"in-cse", "mn-cse"}},
+    {OPTION(rules), .path = true},
     {OPTION(log_level), .choices = {"error", "warning", "info"}},
 };
 
@@ -273,13 +275,28 @@ static bool secenv_check(const struct configuration *configuration, char *why, s
            socket_path_check("secenv_audit_socket", configuration->secenv_audit_socket, why, why_size);
 }
 
+/* Rules command; "authority only" says that nobody at the site does. */
+static bool commander_check(const struct configuration *configuration, char *why, size_t why_size)
+{
+    if (configuration->rules == NULL ||
+        (configuration->commander != NULL && strcmp(configuration->commander, "mn-cse") == 0)) {
+        return true;
+    }
+    snprintf(why, why_size,
+             "plugin_opt_rules gives commands, and without `plugin_opt_commander mn-cse` the IN-CSE alone "
+             "commands (authority only): write that line, and make the groups with `in-cse group create "
+             "--mn-cse-commands`; or remove plugin_opt_rules");
+    return false;
+}
+
 bool configuration_finish(struct configuration *configuration, char *why, size_t why_size)
 {
     if (configuration->settings != NULL && !settings_take(configuration, why, why_size)) {
         return false;
     }
     /* The ids and the rule are the agent's to judge: it refuses them with the lines to write. */
-    return foreign_check(configuration, why, why_size) && secenv_check(configuration, why, why_size);
+    return foreign_check(configuration, why, why_size) && commander_check(configuration, why, why_size) &&
+           secenv_check(configuration, why, why_size);
 }
 
 bool configuration_read(struct configuration *configuration, const struct mosquitto_opt *options, int count,
@@ -326,6 +343,7 @@ struct agent_settings configuration_agent(const struct configuration *configurat
                                    .in_cse = configuration->in_cse,
                                    .identity = configuration->identity,
                                    .in_cse_bridge = configuration->in_cse_bridge,
+                                   .rules = configuration->rules,
                                    .observe = text_is(configuration->mode, "observe"),
                                    .log_level = log_level(configuration)};
 }

@@ -30,6 +30,8 @@ struct configuration {
     const char *foreign;
     const char *mode;
     const char *log_level;
+    const char *commander;
+    const char *rules;
 
     char *file; /* what the settings file's values point into; owned */
 };

@@ -151,7 +151,8 @@ static bool is_for_later(const Groupseal__Secenv__Reply *reply)
 {
     return reply == NULL || reply->code == GROUPSEAL__SECENV__CODE__NOT_READY ||
            reply->code == GROUPSEAL__SECENV__CODE__FULL || reply->code == GROUPSEAL__SECENV__CODE__STORE ||
-           reply->code == GROUPSEAL__SECENV__CODE__INTERNAL;
+           reply->code == GROUPSEAL__SECENV__CODE__INTERNAL ||
+           reply->code == GROUPSEAL__SECENV__CODE__TOO_OFTEN; /* the owner's limit: rules keep to it too */
 }
 
 void autonomy_replied(struct agent *agent, uint64_t tag, const Groupseal__Secenv__Reply *reply)

@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #define WAKE_SIGNAL SIGURG
+#define NUDGES 2u             /* the first may come before the broker waits */
 #define WAKE_INTERVAL_MS 1    /* one signal is not enough for some builds of 2.1 */
 #define IDLE_INTERVAL_MS 1000 /* a broker with no timer of its own ticks at least then */
 #define BACKOFF_FIRST_MS 100u
@@ -49,6 +50,7 @@ struct courier {
     int bell; /* eventfd: a request waits, or it is time to end */
     atomic_bool ending;
     atomic_bool results_wait;
+    atomic_uint nudges; /* signals that are still to be sent, a millisecond apart */
 
     pthread_mutex_t mutex; /* over the four below */
     uint64_t connection;   /* number of the one that stands; 0: none */
@@ -446,7 +448,8 @@ static void courier_wait(struct courier *courier, bool socket_full)
 {
     bool readable = results_room(courier) > 0;
     struct pollfd fds[2] = {{.fd = courier->bell, .events = POLLIN}, {.fd = -1}};
-    int timeout = courier_waiting(courier) ? WAKE_INTERVAL_MS : IDLE_INTERVAL_MS;
+    bool soon = courier_waiting(courier) || atomic_load(&courier->nudges) > 0;
+    int timeout = soon ? WAKE_INTERVAL_MS : IDLE_INTERVAL_MS;
 
     if (courier->client != NULL) {
         fds[1].fd = secenv_client_fd(courier->client);
@@ -472,6 +475,12 @@ static bool secenv_silent(const struct courier *courier)
            now_ms() - courier->sent.first->sent_ms > SILENCE_LIMIT_MS;
 }
 
+static bool nudge_take(struct courier *courier)
+{
+    unsigned nudges = atomic_load(&courier->nudges);
+    return nudges > 0 && atomic_compare_exchange_strong(&courier->nudges, &nudges, nudges - 1);
+}
+
 static void *courier_run(void *argument)
 {
     struct courier *courier = argument;
@@ -486,7 +495,8 @@ static void *courier_run(void *argument)
         if (secenv_silent(courier)) {
             connection_lose(courier, "it has not answered for 30 seconds");
         }
-        if (courier_waiting(courier) || now_ms() - woken_ms >= IDLE_INTERVAL_MS) {
+        bool nudge = nudge_take(courier);
+        if (nudge || courier_waiting(courier) || now_ms() - woken_ms >= IDLE_INTERVAL_MS) {
             woken_ms = now_ms();
             pthread_kill(courier->main_thread, WAKE_SIGNAL);
         }
@@ -601,6 +611,12 @@ struct courier *courier_start(const struct secenv_client_settings *settings, cha
         return NULL;
     }
     return courier;
+}
+
+void courier_nudge(struct courier *courier)
+{
+    atomic_store(&courier->nudges, NUDGES);
+    bell_ring(courier);
 }
 
 void courier_stop(struct courier *courier)

@@ -27,6 +27,9 @@ struct courier *courier_start(const struct secenv_client_settings *settings, cha
 /* Closes the connection and waits for the thread. NULL is allowed. */
 void courier_stop(struct courier *courier);
 
+/* Ends the broker's next wait at once: it has been given something to send after the last time it looked. */
+void courier_nudge(struct courier *courier);
+
 /* Who asks; the higher have room, in number and in bytes, that the lower cannot take. */
 enum courier_rank { COURIER_RANK_LOW, COURIER_RANK_MIDDLE, COURIER_RANK_HIGH };
 

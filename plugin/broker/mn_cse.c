@@ -322,9 +322,14 @@ static int on_tick(int event, void *data, void *userdata)
     leaving_clear(&plugin->leaving);
     bool outermost = callback_enter(plugin);
     if (outermost) {
+        uint64_t before = agent_counter(plugin->agent, AGENT_COUNT_PUBLICATIONS);
         turn(plugin);
         kicks_do(&plugin->kicks);
         state_compact(plugin);
+        /* 2.1 waits between a tick and the sending of what was published in it. */
+        if (compat_is_2_1() && agent_counter(plugin->agent, AGENT_COUNT_PUBLICATIONS) != before) {
+            courier_nudge(plugin->courier);
+        }
     }
     callback_leave(plugin, outermost);
     return MOSQ_ERR_SUCCESS;

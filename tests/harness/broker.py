@@ -8,6 +8,10 @@ from pathlib import Path
 from harness.processes import Failure, clean_environment, free_ports, wait_until
 
 
+# The broker to test: Debian's of this machine, or another series (tests/brokers/root).
+MOSQUITTO = os.environ.get("GROUPSEAL_BROKER", "mosquitto")
+
+
 def accepts(port):
     with socket.socket() as probe:
         probe.settimeout(0.2)
@@ -66,7 +70,7 @@ class Broker:
         if "GROUPSEAL_BROKER_PRELOAD" in os.environ:
             # A sanitizer's library, where the plugin is built with it and the broker is not.
             environment["LD_PRELOAD"] = os.environ["GROUPSEAL_BROKER_PRELOAD"]
-        self.process = self.processes.start(self.name, ["mosquitto", "-c", self.configuration], env=environment)
+        self.process = self.processes.start(self.name, [MOSQUITTO, "-c", self.configuration], env=environment)
         wait_until(lambda: not self.process.running() or (accepts(self.certificate_port) and accepts(self.psk_port)),
                    10, "the broker listens")
         if not self.process.running():

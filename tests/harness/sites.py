@@ -7,7 +7,7 @@ import shutil
 import tempfile
 from pathlib import Path
 
-from harness.broker import Broker, accepts
+from harness.broker import MOSQUITTO, Broker, accepts
 from harness.pki import Pki
 from harness.processes import Processes, free_ports, wait_until
 from harness.site import IN_CSE, SP, Site
@@ -51,7 +51,7 @@ class Hub:
             f"certfile {self.pki.file('hub', 'broker.pem')}", f"keyfile {self.pki.file('hub', 'broker.key')}",
             "require_certificate true", "use_identity_as_username true",
             f"listener {self.psk_port} 127.0.0.1", "psk_hint groupseal", "use_identity_as_username true", ""]))
-        self.process = self.processes.start("hub", ["mosquitto", "-c", self.folder / "mosquitto.conf"])
+        self.process = self.processes.start("hub", [MOSQUITTO, "-c", self.folder / "mosquitto.conf"])
         wait_until(lambda: accepts(self.certificate_port) and accepts(self.psk_port), 10, "the IN-CSE's broker listens")
         return self.process
 

@@ -16,7 +16,7 @@ from pathlib import Path
 import paho.mqtt.client as mqtt
 import pytest
 from fake_secenv import FakeSecenv
-from harness.broker import accepts
+from harness.broker import MOSQUITTO, accepts
 from harness.processes import free_ports, wait_until
 from harness.site import Device
 
@@ -77,7 +77,7 @@ class PlainBroker:
         lines.append(f"password_file {self.password_file}" if self.password_file else "allow_anonymous true")
         path = self.folder / "mosquitto.conf"
         path.write_text("\n".join(lines) + "\n")
-        self.process = self.processes.start("broker", ["mosquitto", "-c", path])
+        self.process = self.processes.start("broker", [MOSQUITTO, "-c", path])
         wait_until(lambda: all(accepts(port) for port in (self.certificate_port, self.psk_port, self.test_port)), 10,
                    "the broker listens")
 

@@ -20,6 +20,7 @@ const char association_schema[] = "CREATE TABLE IF NOT EXISTS association ("
                                   " counter TEXT NOT NULL,"
                                   " received INTEGER NOT NULL,"
                                   " made_ms INTEGER NOT NULL,"
+                                  " certificate BLOB NOT NULL," /* the peer's mark */
                                   " PRIMARY KEY (role, member, authority, slot)) WITHOUT ROWID;";
 
 /* So that the EndToEnd around it keeps within OBJECT_LIMIT. */
@@ -115,11 +116,13 @@ enum result association_save(struct association *association, struct store *stor
     }
     return store_run(store, why,
                      "INSERT INTO association (role, member, authority, slot, key_id, key, mode, mechanism,"
-                     " counter, received, made_ms) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-                     "ittibsittuu", (int64_t)association->role, association->member, association->authority,
+                     " counter, received, made_ms, certificate)"
+                     " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                     "ittibsittuub", (int64_t)association->role, association->member, association->authority,
                      (int64_t)association->slot, id, purpose, secret_bytes(&association->agreement.key),
                      (int64_t)association->agreement.mode, association->agreement.mechanism,
-                     association->send.name, association->received, association->made_ms);
+                     association->send.name, association->received, association->made_ms,
+                     BYTES_OF(association->agreement.certificate));
 }
 
 enum result association_remove(struct association *association, struct store *store, struct reason *why)
@@ -141,12 +144,14 @@ struct loading {
 static enum result read_row(const struct store_row *row, struct association *association, struct reason *why)
 {
     struct bytes id = row_bytes(row, 3);
-    if (id.length != ASSOCIATION_ID_SIZE) {
+    struct bytes certificate = row_bytes(row, 9);
+    if (id.length != ASSOCIATION_ID_SIZE || certificate.length != CERTIFICATE_MARK_SIZE) {
         return result_fail(why, RESULT_STORE, "store: an association of %s is damaged", row_text(row, 0));
     }
     struct agreement agreement;
     memset(&agreement, 0, sizeof(agreement));
     memcpy(agreement.id, id.data, ASSOCIATION_ID_SIZE);
+    memcpy(agreement.certificate, certificate.data, CERTIFICATE_MARK_SIZE);
     agreement.mode = (enum credentials_mode)row_int(row, 5);
     (void)snprintf(agreement.mechanism, sizeof(agreement.mechanism), "%s", row_text(row, 6));
     association_init(association, association->role, (enum association_slot)row_int(row, 2), row_text(row, 0),
@@ -183,8 +188,8 @@ enum result association_load(struct store *store, enum association_role role,
                     "DELETE FROM counter WHERE name GLOB ? AND name NOT IN (SELECT counter FROM association)",
                     "t", pattern));
     return store_query(store, why, load_row, &loading,
-                       "SELECT member, authority, slot, key_id, key, mode, mechanism, received, made_ms"
-                       " FROM association WHERE role = ? ORDER BY member, authority, slot",
+                       "SELECT member, authority, slot, key_id, key, mode, mechanism, received, made_ms,"
+                       " certificate FROM association WHERE role = ? ORDER BY member, authority, slot",
                        "i", (int64_t)role);
 }
 

@@ -10,6 +10,8 @@
 
 #include <wolfssl/wolfcrypt/coding.h>
 
+#include "secenv/crypto/kdf.h"
+
 enum der_tag {
     DER_BOOLEAN = 0x01,
     DER_INTEGER = 0x02,
@@ -19,6 +21,7 @@ enum der_tag {
     DER_UTC_TIME = 0x17,
     DER_GENERALIZED_TIME = 0x18,
     DER_SEQUENCE = 0x30,
+    DER_SET = 0x31,
     DER_VERSION = 0xa0,
     DER_EXTENSIONS = 0xa3,
     DER_DNS_NAME = 0x82,
@@ -130,6 +133,8 @@ static const uint8_t oid_key_usage[] = {0x55, 0x1d, 0x0f};
 static const uint8_t oid_alternative_name[] = {0x55, 0x1d, 0x11};
 static const uint8_t oid_constraints[] = {0x55, 0x1d, 0x13};
 static const uint8_t oid_extended_usage[] = {0x55, 0x1d, 0x25};
+static const uint8_t oid_common_name[] = {0x55, 0x04, 0x03};
+static const uint8_t oid_list_number[] = {0x55, 0x1d, 0x14};
 static const uint8_t oid_server[] = {0x2b, 0x06, 0x01, 0x05, 0x05, 0x07, 0x03, 0x01};
 static const uint8_t oid_client[] = {0x2b, 0x06, 0x01, 0x05, 0x05, 0x07, 0x03, 0x02};
 
@@ -289,6 +294,21 @@ enum result certificate_parse(struct bytes der, struct certificate *out)
     return read_extensions(rest, out);
 }
 
+enum result certificate_mark(struct bytes issuer, struct bytes serial, uint8_t out[CERTIFICATE_MARK_SIZE])
+{
+    struct fields list;
+    uint8_t hash[HASH_SIZE];
+    fields_init(&list);
+    fields_var(&list, issuer);
+    fields_var(&list, serial);
+    enum result result = hash_fields(&list, hash);
+    fields_clear(&list);
+    if (result == RESULT_OK) {
+        memcpy(out, hash, CERTIFICATE_MARK_SIZE);
+    }
+    return result;
+}
+
 static enum result refuse(enum audit_counter *cause, enum audit_counter which)
 {
     if (cause != NULL) {
@@ -356,6 +376,102 @@ void certificate_time_text(uint64_t seconds, char out[CERTIFICATE_TIME_SIZE])
     }
 }
 
+/* A relative name's only attribute, where it is a common name of characters that can be shown. */
+static bool common_name_take(struct bytes attributes, char out[CERTIFICATE_NAME_SIZE])
+{
+    struct element attribute;
+    struct element oid;
+    struct element value;
+    if (der_expect(&attributes, DER_SEQUENCE, &attribute) != RESULT_OK ||
+        der_expect(&attribute.content, DER_OID, &oid) != RESULT_OK ||
+        der_next(&attribute.content, &value) != RESULT_OK ||
+        !bytes_equal(oid.content, BYTES_OF(oid_common_name)) ||
+        value.content.length >= CERTIFICATE_NAME_SIZE) {
+        return false;
+    }
+    for (size_t i = 0; i < value.content.length; i++) {
+        if (value.content.data[i] < ' ' || value.content.data[i] > '~') {
+            return false;
+        }
+    }
+    memcpy(out, value.content.data, value.content.length);
+    out[value.content.length] = '\0';
+    return true;
+}
+
+void certificate_name_text(struct bytes name, char out[CERTIFICATE_NAME_SIZE])
+{
+    struct element list;
+    struct element relative;
+    (void)snprintf(out, CERTIFICATE_NAME_SIZE, "?");
+    if (der_expect(&name, DER_SEQUENCE, &list) != RESULT_OK) {
+        return;
+    }
+    while (der_expect(&list.content, DER_SET, &relative) == RESULT_OK) {
+        if (common_name_take(relative.content, out)) {
+            return;
+        }
+    }
+}
+
+/* CRLNumber ::= INTEGER, not negative, in the fewest bytes. */
+static enum result read_number(struct bytes value, struct revocation_list *out)
+{
+    struct element number;
+    GUARD(der_expect(&value, DER_INTEGER, &number));
+    struct bytes bytes = number.content;
+    bool padded = bytes.length > 1 && bytes.data[0] == 0 && bytes.data[1] < 0x80;
+    if (value.length != 0 || bytes.length == 0 || bytes.data[0] >= 0x80 || padded) {
+        return RESULT_INVALID;
+    }
+    if (bytes.data[0] == 0) {
+        bytes = (struct bytes){bytes.data + 1, bytes.length - 1};
+    }
+    if (bytes.length > REVOCATION_NUMBER_LIMIT) {
+        return RESULT_INVALID;
+    }
+    out->number = bytes;
+    out->has_number = true;
+    return RESULT_OK;
+}
+
+static enum result read_list_extension(struct bytes rest, struct revocation_list *out)
+{
+    struct element oid;
+    struct element value;
+    bool critical = false;
+    GUARD(der_expect(&rest, DER_OID, &oid));
+    if (der_is(rest, DER_BOOLEAN)) {
+        GUARD(der_next(&rest, &value));
+        critical = value.content.length != 1 || value.content.data[0] != 0;
+    }
+    GUARD(der_expect(&rest, DER_OCTET_STRING, &value));
+    if (bytes_equal(oid.content, BYTES_OF(oid_list_number))) {
+        return out->has_number ? RESULT_INVALID : read_number(value.content, out);
+    }
+    out->is_partial = out->is_partial || critical;
+    return RESULT_OK;
+}
+
+static enum result read_list_extensions(struct bytes rest, struct revocation_list *out)
+{
+    struct element element;
+    struct element list;
+    if (rest.length == 0) {
+        return RESULT_OK;
+    }
+    GUARD(der_expect(&rest, DER_VERSION, &element)); /* the tag [0] */
+    GUARD(der_expect(&element.content, DER_SEQUENCE, &list));
+    if (rest.length != 0 || element.content.length != 0) {
+        return RESULT_INVALID;
+    }
+    while (list.content.length > 0) {
+        GUARD(der_expect(&list.content, DER_SEQUENCE, &element));
+        GUARD(read_list_extension(element.content, out));
+    }
+    return RESULT_OK;
+}
+
 enum result revocation_list_parse(struct bytes der, struct revocation_list *out)
 {
     memset(out, 0, sizeof(*out));
@@ -378,6 +494,38 @@ enum result revocation_list_parse(struct bytes der, struct revocation_list *out)
         GUARD(der_next(&rest, &element));
         out->revoked = element.content;
     }
+    return read_list_extensions(rest, out);
+}
+
+enum result revocation_list_next(struct bytes *rest, struct bytes *der)
+{
+    struct element element;
+    if (rest->length == 0) {
+        return RESULT_UNKNOWN;
+    }
+    GUARD(der_expect(rest, DER_SEQUENCE, &element));
+    *der = element.whole;
+    return RESULT_OK;
+}
+
+int revocation_list_compare(const struct revocation_list *a, const struct revocation_list *b)
+{
+    if (a->number.length != b->number.length) {
+        return a->number.length < b->number.length ? -1 : 1;
+    }
+    return a->number.length == 0 ? 0 : memcmp(a->number.data, b->number.data, a->number.length);
+}
+
+enum result revocation_serial_next(struct bytes *rest, struct bytes *serial)
+{
+    struct element entry;
+    struct element number;
+    if (rest->length == 0) {
+        return RESULT_UNKNOWN;
+    }
+    GUARD(der_expect(rest, DER_SEQUENCE, &entry));
+    GUARD(der_expect(&entry.content, DER_INTEGER, &number));
+    *serial = number.content;
     return RESULT_OK;
 }
 
@@ -387,20 +535,15 @@ bool revocation_list_names(const struct revocation_list *list, const struct cert
         return false;
     }
     struct bytes rest = list->revoked;
-    while (rest.length > 0) {
-        struct element entry;
-        struct element serial;
-        /* An entry that cannot be read may be the one: the list has been verified, so this is a CA's error.
-         */
-        if (der_expect(&rest, DER_SEQUENCE, &entry) != RESULT_OK ||
-            der_expect(&entry.content, DER_INTEGER, &serial) != RESULT_OK) {
-            return true;
-        }
-        if (bytes_equal(serial.content, certificate->serial)) {
+    struct bytes serial;
+    enum result result;
+    while ((result = revocation_serial_next(&rest, &serial)) == RESULT_OK) {
+        if (bytes_equal(serial, certificate->serial)) {
             return true;
         }
     }
-    return false;
+    /* An entry that cannot be read may be the one: the list has been verified, so this is a CA's error. */
+    return result != RESULT_UNKNOWN;
 }
 
 enum result pem_next(struct bytes *rest, const char *kind, struct buffer *der)

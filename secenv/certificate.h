@@ -32,6 +32,11 @@ struct certificate {
 
 enum result certificate_parse(struct bytes der, struct certificate *out) MUST_USE;
 
+/* What a certificate is known by: of issuer and serial. */
+#define CERTIFICATE_MARK_SIZE 16u
+enum result certificate_mark(struct bytes issuer, struct bytes serial,
+                             uint8_t out[CERTIFICATE_MARK_SIZE]) MUST_USE;
+
 /* Which end of the handshake a certificate is for. */
 enum certificate_usage { CERTIFICATE_SERVER, CERTIFICATE_CLIENT };
 
@@ -48,15 +53,29 @@ enum result certificate_check(const struct certificate *certificate, const char 
 #define CERTIFICATE_TIME_SIZE 32u
 void certificate_time_text(uint64_t seconds, char out[CERTIFICATE_TIME_SIZE]);
 
+/* The common name in a Name, for people; "?" where there is none that can be shown. */
+#define CERTIFICATE_NAME_SIZE 65u
+void certificate_name_text(struct bytes name, char out[CERTIFICATE_NAME_SIZE]);
+
 /* A CRL: views, as above. */
+#define REVOCATION_NUMBER_LIMIT 20u /* bytes (RFC 5280 5.2.3) */
 struct revocation_list {
     struct bytes issuer;
     uint64_t this_update;
     uint64_t next_update; /* UINT64_MAX: none given */
     struct bytes revoked; /* the list's entries */
+    struct bytes number;  /* big-endian, without leading zeros; empty: none given, or 0 */
+    bool has_number;
+    bool is_partial; /* a critical extension that is not known: a delta, or for some certificates only */
 };
 
 enum result revocation_list_parse(struct bytes der, struct revocation_list *out) MUST_USE;
+/* Lists one after the other: `*rest` moves on. RESULT_UNKNOWN where there is no more. */
+enum result revocation_list_next(struct bytes *rest, struct bytes *der) MUST_USE;
+/* By their numbers: below, equal or above 0. */
+int revocation_list_compare(const struct revocation_list *a, const struct revocation_list *b);
+/* The serials: `*rest` is `revoked` at first, and moves on. RESULT_UNKNOWN where there is no more. */
+enum result revocation_serial_next(struct bytes *rest, struct bytes *serial) MUST_USE;
 bool revocation_list_names(const struct revocation_list *list, const struct certificate *certificate);
 
 /*

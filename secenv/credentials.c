@@ -27,7 +27,8 @@ const char identity_schema[] = "CREATE TABLE IF NOT EXISTS identity ("
                                " trust_anchors BLOB NOT NULL,"
                                " crl BLOB NOT NULL,"
                                " psk BLOB NOT NULL," /* sealed */
-                               " psk_identity TEXT NOT NULL) WITHOUT ROWID;";
+                               " psk_identity TEXT NOT NULL,"
+                               " unrevoked INTEGER NOT NULL) WITHOUT ROWID;";
 
 /* ---- names in certificates ---- */
 
@@ -342,13 +343,14 @@ enum result identity_store(struct store *store, const struct identity *identity,
     enum result result = store_run(
         store, why,
         "INSERT INTO identity (name, kind, mode, authority, authority_san, chain, private_key, trust_anchors,"
-        " crl, psk, psk_identity) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-        "tiittbsbbst", identity->name, (int64_t)identity->kind, (int64_t)identity->mode, identity->authority,
+        " crl, psk, psk_identity, unrevoked) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        "tiittbsbbsti", identity->name, (int64_t)identity->kind, (int64_t)identity->mode, identity->authority,
         identity->authority_san, certificates ? buffer_bytes(&identity->chain) : none, purposes.private_key,
         certificates ? buffer_bytes(&identity->private_key) : none,
         certificates ? buffer_bytes(&identity->trust_anchors) : none,
         certificates ? buffer_bytes(&identity->crl) : none, purposes.psk,
-        certificates ? none : secret_bytes(&identity->psk), certificates ? "" : identity->psk_identity);
+        certificates ? none : secret_bytes(&identity->psk), certificates ? "" : identity->psk_identity,
+        (int64_t)identity->unrevoked);
     if (result == RESULT_EXISTS) {
         return result_fail(why, RESULT_EXISTS, "%s is provisioned already: say that it is to be replaced",
                            identity->name);
@@ -406,6 +408,7 @@ static enum result load_row(void *context, const struct store_row *row, struct r
     const struct loading *loading = context;
     struct identity identity = {.kind = (enum identity_kind)row_int(row, 1),
                                 .mode = (enum credentials_mode)row_int(row, 2),
+                                .unrevoked = (enum unrevoked)row_int(row, 11),
                                 .chain = BUFFER_EMPTY(PEM_LIMIT),
                                 .private_key = BUFFER_EMPTY(PEM_LIMIT),
                                 .trust_anchors = BUFFER_EMPTY(PEM_LIMIT),
@@ -432,7 +435,7 @@ enum result identity_load(struct store *store, enum result (*each)(void *context
     struct loading loading = {each, context};
     return store_query(store, why, load_row, &loading,
                        "SELECT name, kind, mode, authority, authority_san, chain, private_key, trust_anchors,"
-                       " crl, psk, psk_identity FROM identity ORDER BY name",
+                       " crl, psk, psk_identity, unrevoked FROM identity ORDER BY name",
                        "");
 }
 

@@ -10,6 +10,8 @@
  * provision` to a stopped store and only read here. Private keys and PSKs are sealed.
  */
 enum credentials_mode { CREDENTIALS_CERT = 1, CREDENTIALS_PSK = 2 }; /* as envelope/secenv `mode` */
+/* What a handshake with a certificate becomes where no CRL is there, or one is overdue. */
+enum unrevoked { UNREVOKED_DEFAULT = 0, UNREVOKED_ALARM = 1, UNREVOKED_REFUSE = 2 };
 enum identity_kind { IDENTITY_ADN_AE = 1, IDENTITY_MN_CSE = 2, IDENTITY_IN_CSE = 3 };
 
 struct identity {
@@ -22,7 +24,8 @@ struct identity {
     struct buffer chain;
     struct buffer private_key; /* wiped on free */
     struct buffer trust_anchors;
-    struct buffer crl; /* may be empty */
+    struct buffer crl;        /* may be empty */
+    enum unrevoked unrevoked; /* default: refuse at an IN-CSE, alarm at others */
     /* PSK mode */
     struct secret psk;
     char psk_identity[129];

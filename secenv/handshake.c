@@ -77,8 +77,8 @@ static enum result check_anchor(const struct handshake *handshake, struct reason
 
 /* The certificate was verified by wolfSSL; here: that there is one, whose it is, what it is for, and
  * the CRLs once more, which wolfSSL did not ask where one is overdue. */
-static enum result check_certificate(const struct handshake *handshake, enum audit_counter *cause,
-                                     struct reason *why)
+static enum result check_certificate(const struct handshake *handshake, uint8_t mark[CERTIFICATE_MARK_SIZE],
+                                     enum audit_counter *cause, struct reason *why)
 {
     struct bytes der;
     struct certificate certificate;
@@ -99,7 +99,7 @@ static enum result check_certificate(const struct handshake *handshake, enum aud
             return result_fail(why, RESULT_REFUSED, "certificate of %s is revoked", handshake->peer);
         }
     }
-    return RESULT_OK;
+    return certificate_mark(certificate.issuer, certificate.serial, mark);
 }
 
 static enum result check_mechanism(struct handshake *handshake, enum audit_counter *cause, struct reason *why)
@@ -141,11 +141,44 @@ static enum result conclude(struct handshake *handshake, struct agreement *out, 
     if (!wolfSSL_is_init_finished(handshake->ssl)) {
         return result_fail(why, RESULT_REFUSED, "handshake with %s is not finished", handshake->peer);
     }
+    uint8_t mark[CERTIFICATE_MARK_SIZE] = {0};
     if (handshake->mode == CREDENTIALS_CERT) {
-        GUARD(check_certificate(handshake, cause, why));
+        GUARD(check_certificate(handshake, mark, cause, why));
     }
     GUARD(check_mechanism(handshake, cause, why));
-    return export_agreement(handshake, out, why);
+    GUARD(export_agreement(handshake, out, why));
+    memcpy(out->certificate, mark, sizeof(mark));
+    return RESULT_OK;
+}
+
+/*
+ * No CRL, or one that is overdue, is an alarm or a refusal, as the identity was provisioned. A device goes on
+ * by default: cut off from its authority it could get no newer one. Serials that an overdue one names stay
+ * refused (check_certificate).
+ */
+static enum result ask_lists(const struct handshake *handshake, struct reason *why)
+{
+    struct handshake_context *context = handshake->context;
+    const struct revocation_list *overdue = handshake_overdue_list(context);
+    char what[64] = "no CRL is here";
+    if (context->list_count > 0 && overdue == NULL) {
+        (void)wolfSSL_CTX_EnableCRL(context->certificate, WOLFSSL_CRL_CHECK);
+        return RESULT_OK;
+    }
+    if (overdue != NULL) {
+        char when[CERTIFICATE_TIME_SIZE];
+        certificate_time_text(overdue->next_update, when);
+        (void)snprintf(what, sizeof(what), "the CRL is overdue since %s", when);
+    }
+    if (context->refuses_unrevoked) {
+        return result_fail(why, RESULT_REFUSED,
+                           "%s, so the certificate of %s cannot be taken: give %s the CA's newest list", what,
+                           handshake->peer, context->name);
+    }
+    log_line(LOG_LEVEL_ALARM, "%s: %s: nobody knows whether the certificate of %s is revoked", context->name,
+             what, handshake->peer);
+    (void)wolfSSL_CTX_DisableCRL(context->certificate);
+    return RESULT_OK;
 }
 
 static enum result last_flight(struct handshake *handshake, struct bytes input, struct buffer *output,
@@ -159,6 +192,11 @@ static enum result last_flight(struct handshake *handshake, struct bytes input, 
     if (input.length > FLIGHT_LIMIT) {
         return result_fail(why, RESULT_INVALID, "flight of %s has %zu bytes, at most %zu are taken",
                            handshake->peer, input.length, FLIGHT_LIMIT);
+    }
+    if (handshake->mode == CREDENTIALS_CERT) {
+        enum result asked = ask_lists(handshake, why);
+        *cause = asked == RESULT_OK ? *cause : AUDIT_REFUSED_CHAIN;
+        GUARD(asked);
     }
     enum step step_result = step(handshake, input, output, &error);
     if (step_result == STEP_DONE) {
@@ -211,28 +249,10 @@ enum result handshake_client_start(struct handshake_context *context, struct han
     return RESULT_OK;
 }
 
-/* A device whose CRL is overdue goes on, with an alarm: cut off from its authority it could get no newer
- * one. Serials that the overdue one names stay refused (check_certificate). */
-static void ask_lists(struct handshake_context *context)
-{
-    const struct revocation_list *overdue = handshake_overdue_list(context);
-    if (overdue == NULL) {
-        (void)wolfSSL_CTX_EnableCRL(context->certificate, WOLFSSL_CRL_CHECK);
-        return;
-    }
-    char when[CERTIFICATE_TIME_SIZE];
-    certificate_time_text(overdue->next_update, when);
-    log_line(LOG_LEVEL_ALARM, "%s: the CRL is overdue since %s: provision a newer one", context->name, when);
-    (void)wolfSSL_CTX_DisableCRL(context->certificate);
-}
-
 enum result handshake_client_finish(struct handshake *handshake, struct bytes flight2, struct buffer *flight3,
                                     struct agreement *out, enum audit_counter *cause, struct reason *why)
 {
     bool psk = handshake->mode == CREDENTIALS_PSK;
-    if (handshake->context->list_count > 0) {
-        ask_lists(handshake->context);
-    }
     *cause = psk ? AUDIT_REFUSED_PSK : AUDIT_REFUSED_HELLO;
     enum result result = server_hello_check(flight2, psk, why);
     if (result == RESULT_OK) {

@@ -9,6 +9,6 @@ endif()
 add_library(secenv_handshake STATIC
   credentials.c certificate.c limits.c
   hello.c handshake.c handshake_context.c handshake_failure.c
-  association.c carriage.c outbox.c)
+  association.c carriage.c outbox.c revocation.c)
 target_compile_definitions(secenv_handshake PRIVATE GROUPSEAL_BUILD_TIME=${GROUPSEAL_BUILD_TIME}u)
 target_link_libraries(secenv_handshake PUBLIC secenv_foundation groupseal_flags)

@@ -2,7 +2,7 @@
 #ifndef GROUPSEAL_SECENV_HANDSHAKE_H
 #define GROUPSEAL_SECENV_HANDSHAKE_H
 
-#include "secenv/audit.h"
+#include "secenv/certificate.h"
 #include "secenv/credentials.h"
 
 /*
@@ -21,6 +21,7 @@ struct agreement {
     struct secret key;
     enum credentials_mode mode;
     char mechanism[16];
+    uint8_t certificate[CERTIFICATE_MARK_SIZE]; /* the peer's; zero in PSK mode */
 };
 
 /* wolfSSL contexts of one identity, made once: certificates parsed, CRL loaded, only X25519. */
@@ -32,6 +33,22 @@ void handshake_context_free(struct handshake_context *context);
 /* Certificates are not checked against an earlier time than this (milliseconds since 1970), whatever the
  * clock says: the newest that the authority has signed. It only rises; the build date holds without it. */
 void handshake_context_not_before(struct handshake_context *context, uint64_t wall_ms);
+
+/*
+ * The CRLs in use, one an issuer. A list (DER, copied) takes the place of its issuer's, for every handshake
+ * that has not ended yet: RESULT_EXISTS where it is the one in use; RESULT_INVALID; RESULT_REFUSED where it
+ * is not signed by a trust anchor, has no number or one that is not higher, or is partial; RESULT_FULL.
+ */
+#define REVOCATION_LISTS_LIMIT 8u
+size_t handshake_context_list_count(const struct handshake_context *context);
+struct bytes handshake_context_list(const struct handshake_context *context, size_t index,
+                                    struct revocation_list *out);
+enum result handshake_context_list_take(struct handshake_context *context, const struct identity *identity,
+                                        struct bytes der, struct reason *why) MUST_USE;
+/* That certificates are refused while no list is there, or one is overdue; else it is an alarm. */
+bool handshake_context_refuses_unrevoked(const struct handshake_context *context);
+/* That there is no list, or one is overdue (`*overdue`, which may be NULL, else without issuer). */
+bool handshake_context_unrevoked(const struct handshake_context *context, struct revocation_list *overdue);
 
 /* Whom the authority expects: from its roster, by `fr`. */
 struct expected_peer {

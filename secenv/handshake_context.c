@@ -138,15 +138,28 @@ static WOLFSSL_CTX *make_context(bool is_server)
     return ctx;
 }
 
+static enum result list_read(const struct handshake_context *context, struct bytes der,
+                             struct revocation_list *out, struct reason *why)
+{
+    if (revocation_list_parse(der, out) != RESULT_OK) {
+        return result_fail(why, RESULT_INVALID, "a CRL of %s cannot be read", context->name);
+    }
+    return out->is_partial
+               ? result_fail(
+                     why, RESULT_REFUSED,
+                     "a CRL of %s has a critical extension that is not known here: give the whole list, not "
+                     "a delta or a part",
+                     context->name)
+               : RESULT_OK;
+}
+
 static enum result load_list(struct handshake_context *context, struct buffer *der, struct reason *why)
 {
     if (context->list_count == REVOCATION_LISTS_LIMIT) {
         return result_fail(why, RESULT_FULL, "more than %u CRLs", REVOCATION_LISTS_LIMIT);
     }
     struct revocation_list *list = &context->lists[context->list_count];
-    if (revocation_list_parse(buffer_bytes(der), list) != RESULT_OK) {
-        return result_fail(why, RESULT_INVALID, "a CRL of %s cannot be read", context->name);
-    }
+    GUARD(list_read(context, buffer_bytes(der), list, why));
     /* Whether it is overdue is asked at each handshake; here its signature counts. */
     handshake_set_time(list->this_update);
     int loaded =
@@ -163,15 +176,19 @@ static enum result load_list(struct handshake_context *context, struct buffer *d
     return RESULT_OK;
 }
 
+static enum result lists_enable(struct handshake_context *context, struct reason *why)
+{
+    bool good = wolfSSL_CTX_EnableCRL(context->certificate, WOLFSSL_CRL_CHECK) == WOLFSSL_SUCCESS &&
+                wolfSSL_CTX_SetCRL_IOCb(context->certificate, fetch_nothing) == WOLFSSL_SUCCESS;
+    return good ? RESULT_OK : result_fail(why, RESULT_INTERNAL, "wolfSSL cannot check CRLs");
+}
+
 static enum result load_lists(struct handshake_context *context, struct bytes crl, struct reason *why)
 {
     if (crl.length == 0) {
         return RESULT_OK;
     }
-    if (wolfSSL_CTX_EnableCRL(context->certificate, WOLFSSL_CRL_CHECK) != WOLFSSL_SUCCESS ||
-        wolfSSL_CTX_SetCRL_IOCb(context->certificate, fetch_nothing) != WOLFSSL_SUCCESS) {
-        return result_fail(why, RESULT_INTERNAL, "wolfSSL cannot check CRLs");
-    }
+    GUARD(lists_enable(context, why));
     struct buffer der = BUFFER_EMPTY(REVOCATION_LIST_LIMIT);
     enum result result = RESULT_OK;
     while (result == RESULT_OK) {
@@ -318,6 +335,8 @@ enum result handshake_context_new(const struct identity *identity, const struct 
     context->clock = clock;
     context->not_before = GROUPSEAL_BUILD_TIME;
     context->is_authority = identity->kind == IDENTITY_IN_CSE;
+    context->refuses_unrevoked = identity->unrevoked == UNREVOKED_REFUSE ||
+                                 (identity->unrevoked == UNREVOKED_DEFAULT && context->is_authority);
     context->mode = identity->mode;
     memcpy(context->name, identity->name, sizeof(context->name));
     enum result result = fill_context(context, identity, why);
@@ -344,4 +363,133 @@ void handshake_context_free(struct handshake_context *context)
     }
     secret_wipe(&context->psk_key);
     free(context);
+}
+
+/* ---- lists that come later ---- */
+
+size_t handshake_context_list_count(const struct handshake_context *context)
+{
+    return context->list_count;
+}
+
+struct bytes handshake_context_list(const struct handshake_context *context, size_t index,
+                                    struct revocation_list *out)
+{
+    *out = context->lists[index];
+    return buffer_bytes(&context->list_der[index]);
+}
+
+bool handshake_context_refuses_unrevoked(const struct handshake_context *context)
+{
+    return context->refuses_unrevoked;
+}
+
+bool handshake_context_unrevoked(const struct handshake_context *context, struct revocation_list *overdue)
+{
+    const struct revocation_list *list = handshake_overdue_list(context);
+    if (overdue != NULL) {
+        *overdue = list != NULL ? *list : (struct revocation_list){.next_update = 0};
+    }
+    return context->certificate != NULL && (context->list_count == 0 || list != NULL);
+}
+
+/* The place of this issuer's list, or the one behind the last. */
+static size_t list_place(const struct handshake_context *context, struct bytes issuer)
+{
+    size_t place = 0;
+    while (place < context->list_count && !bytes_equal(context->lists[place].issuer, issuer)) {
+        place++;
+    }
+    return place;
+}
+
+/* That it may take the place of the one in use. */
+static enum result list_is_news(const struct handshake_context *context, size_t place, struct bytes der,
+                                const struct revocation_list *list, struct reason *why)
+{
+    if (!list->has_number) {
+        return result_fail(why, RESULT_REFUSED,
+                           "a CRL of %s has no number: nobody can tell whether it is newer", context->name);
+    }
+    if (place == context->list_count) {
+        return RESULT_OK;
+    }
+    if (bytes_equal(der, buffer_bytes(&context->list_der[place]))) {
+        return RESULT_EXISTS;
+    }
+    return revocation_list_compare(list, &context->lists[place]) > 0
+               ? RESULT_OK
+               : result_fail(why, RESULT_REFUSED,
+                             "a CRL of %s is not newer than the one in use: its number is not higher",
+                             context->name);
+}
+
+static enum result list_copy_in(struct handshake_context *next, struct bytes der, struct reason *why)
+{
+    struct buffer copy = BUFFER_EMPTY(REVOCATION_LIST_LIMIT);
+    enum result result = buffer_append(&copy, der);
+    if (result == RESULT_OK) {
+        result = load_list(next, &copy, why);
+    }
+    buffer_clear(&copy);
+    return result;
+}
+
+/* A context of the same identity with the lists of this one, but for the new one at its place. */
+static enum result context_with_list(const struct handshake_context *context, const struct identity *identity,
+                                     size_t place, struct bytes der, struct handshake_context **out,
+                                     struct reason *why)
+{
+    struct identity bare = *identity;
+    struct handshake_context *next = NULL;
+    bare.crl = BUFFER_EMPTY(0);
+    enum result result = handshake_context_new(&bare, context->clock, &next, why);
+    if (next == NULL) {
+        return result == RESULT_OK ? RESULT_INTERNAL : result;
+    }
+    result = lists_enable(next, why);
+    for (size_t i = 0; result == RESULT_OK && i < context->list_count; i++) {
+        result = list_copy_in(next, i == place ? der : buffer_bytes(&context->list_der[i]), why);
+    }
+    if (result == RESULT_OK && place == context->list_count) {
+        result = list_copy_in(next, der, why);
+    }
+    if (result != RESULT_OK) {
+        handshake_context_free(next);
+        /* A list that came from outside is not at fault for want of memory. */
+        return result == RESULT_INVALID ? RESULT_REFUSED : result;
+    }
+    *out = next;
+    return RESULT_OK;
+}
+
+enum result handshake_context_list_take(struct handshake_context *context, const struct identity *identity,
+                                        struct bytes der, struct reason *why)
+{
+    struct revocation_list list;
+    struct handshake_context *next = NULL;
+    if (context->certificate == NULL) {
+        return result_fail(why, RESULT_REFUSED, "%s has no use for CRLs: it has a pre-shared key",
+                           context->name);
+    }
+    GUARD(list_read(context, der, &list, why));
+    size_t place = list_place(context, list.issuer);
+    GUARD(list_is_news(context, place, der, &list, why));
+    GUARD(context_with_list(context, identity, place, der, &next, why));
+    /* What is under way keeps its TLS object, and is asked for the new lists at its end. The rest of the
+     * context stays: handshakes point to it. */
+    WOLFSSL_CTX *old = context->certificate;
+    context->certificate = next->certificate;
+    next->certificate = old;
+    for (size_t i = 0; i < REVOCATION_LISTS_LIMIT; i++) {
+        struct buffer gone = context->list_der[i];
+        context->list_der[i] = next->list_der[i];
+        context->lists[i] = next->lists[i];
+        next->list_der[i] = gone;
+    }
+    size_t count = context->list_count;
+    context->list_count = next->list_count;
+    next->list_count = count;
+    handshake_context_free(next);
+    return RESULT_OK;
 }

@@ -11,7 +11,6 @@
 
 /* Shared by handshake.c, handshake_context.c and handshake_failure.c only. */
 
-#define REVOCATION_LISTS_LIMIT 8u
 #define ANCHORS_LIMIT 8u
 
 struct handshake_context {
@@ -34,6 +33,7 @@ struct handshake_context {
     size_t list_count;
     struct buffer list_der[REVOCATION_LISTS_LIMIT];
     struct revocation_list lists[REVOCATION_LISTS_LIMIT];
+    bool refuses_unrevoked;
 };
 
 struct handshake {

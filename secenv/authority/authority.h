@@ -12,6 +12,7 @@
 #include "secenv/authority/order.h"
 #include "secenv/authority/peer.h"
 #include "secenv/authority/refresh.h"
+#include "secenv/authority/revocation.h"
 #include "secenv/authority/settings.h"
 #include "secenv/engine.h"
 #include "secenv/limits.h"
@@ -39,6 +40,7 @@ struct engine {
     struct admission admission;
     struct groups groups;
     struct refresh refresh;
+    struct revocations revocations;
     struct watches watches;
     struct ferry ferry;
     struct arrears arrears;

@@ -21,7 +21,7 @@
 const char *const authority_schemas[] = {
     counter_schema, identity_schema, limit_schema,    association_schema, outbox_schema,
     keys_schema,    member_schema,   group_schema,    change_schema,      feed_schema,
-    arrears_schema, order_schema,    settings_schema,
+    arrears_schema, order_schema,    settings_schema, revocation_schema,  member_revocation_schema,
 };
 const size_t authority_schema_count = sizeof(authority_schemas) / sizeof(authority_schemas[0]);
 
@@ -136,7 +136,8 @@ static enum result memory_open(struct engine *engine, struct reason *why)
     GUARD(settings_load(engine->store, &engine->settings, why));
     GUARD(outbox_open(engine->store, engine->clock, &engine->outbox, why));
     GUARD(memory_load(engine, why));
-    return member_evictions_apply(engine, why);
+    GUARD(member_evictions_apply(engine, why));
+    return revocations_open(engine, why);
 }
 
 static enum result engine_fill(struct engine *engine, struct reason *why)
@@ -323,6 +324,12 @@ static enum result operator_request(struct engine *engine, const struct engine_c
     case GROUPSEAL__SECENV__TO_SECENV__REQUEST_SETTINGS:
         reply->content_case = GROUPSEAL__SECENV__REPLY__CONTENT_SETTINGS;
         return settings_change(engine, request->settings, arena, &reply->settings, why);
+    case GROUPSEAL__SECENV__TO_SECENV__REQUEST_REVOCATION_SET:
+        reply->content_case = GROUPSEAL__SECENV__REPLY__CONTENT_REVOCATIONS;
+        return revocation_set(engine, request->revocation_set, arena, &reply->revocations, why);
+    case GROUPSEAL__SECENV__TO_SECENV__REQUEST_REVOCATION_SHOW:
+        reply->content_case = GROUPSEAL__SECENV__REPLY__CONTENT_REVOCATIONS;
+        return revocation_show(engine, arena, &reply->revocations, why);
     case GROUPSEAL__SECENV__TO_SECENV__REQUEST_ORDER_SEND:
         reply->content_case = GROUPSEAL__SECENV__REPLY__CONTENT_ORDER;
         return order_send(engine, request->order_send, caller->connection, arena, &reply->order, why);
@@ -373,6 +380,7 @@ static enum result turn_steps(struct engine *engine, struct arena *arena, uint64
     *next = UINT64_MAX;
     GUARD(admission_turn(engine, next, why));
     GUARD(refresh_turn(engine, next, why));
+    GUARD(revocation_turn(engine, next, why));
     GUARD(changes_turn(engine, next, why));
     GUARD(arrears_turn(engine, next, why));
     GUARD(orders_turn(engine, next, why));

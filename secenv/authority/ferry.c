@@ -264,7 +264,7 @@ static enum result send_emit(struct engine *engine, const struct member *member,
 }
 
 static enum result item_send(const struct sending *sending, const char *peer, const char *slot,
-                             const Groupseal__Envelope__RecordBody *body, unsigned attempts)
+                             Groupseal__Envelope__RecordBody *body, unsigned attempts)
 {
     struct engine *engine = sending->engine;
     struct member member;
@@ -275,6 +275,9 @@ static enum result item_send(const struct sending *sending, const char *peer, co
         return authority_own_fault(result) ? result : RESULT_NOT_READY;
     }
     GUARD(association_choose(engine, &member, slot, attempts, &association, sending->why));
+    if (body->content_case == GROUPSEAL__ENVELOPE__RECORD_BODY__CONTENT_REVOCATION) {
+        GUARD(revocation_fill(engine, sending->arena, body->revocation));
+    }
     GUARD(association_seal(association, engine->store, engine->clock, body, sending->arena, &record,
                            sending->why));
     GUARD(send_emit(engine, &member, record, sending->arena));

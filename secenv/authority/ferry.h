@@ -16,7 +16,8 @@
 
 /*
  * The outbox's slots: "package GROUP" to a member, "change GROUP", "roster GROUP PAGE" and "order GROUP
- * COMMAND" to an MN-CSE, "left GROUP INSTANCE", "reauthenticate". This is one's kind, group and last word (""
+ * COMMAND" to an MN-CSE, "left GROUP INSTANCE", "reauthenticate",
+ * "revocation". This is one's kind, group and last word (""
  * where it has none).
  */
 struct slot {

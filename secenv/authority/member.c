@@ -356,6 +356,18 @@ enum result member_evict(struct engine *engine, const Groupseal__Secenv__MemberE
     return eviction_finish(engine, &member, why);
 }
 
+enum result member_revoke(struct engine *engine, const char *name, struct reason *why)
+{
+    struct member member;
+    GUARD(member_find_live(engine->store, name, &member, why));
+    GUARD(store_run(
+        engine->store, why,
+        "UPDATE member SET state = 4, serial = 0, pending_key = NULL, association = NULL WHERE id = ?", "i",
+        member.id));
+    GUARD(associations_remove(engine, member.name, why));
+    return eviction_finish(engine, &member, why);
+}
+
 static enum result eviction_apply(void *context, const uint8_t token[EVICTION_TOKEN_SIZE], struct reason *why)
 {
     struct engine *engine = context;
@@ -405,7 +417,7 @@ static enum result words_split(struct arena *arena, const char *text, char ***ou
 static enum result list_row(struct arena *arena, const struct store_row *row,
                             Groupseal__Secenv__MemberRow **out, struct reason *why)
 {
-    static const char *const states[] = {"", "added", "associated", "evicted"};
+    static const char *const states[] = {"", "added", "associated", "evicted", "revoked", "", "", ""};
     Groupseal__Secenv__MemberRow *member = arena_alloc(arena, sizeof(*member));
     if (member == NULL) {
         return result_fail(why, RESULT_FULL, "the list is too long for one reply");
@@ -417,7 +429,7 @@ static enum result list_row(struct arena *arena, const struct store_row *row,
     member->site = member->kind == GROUPSEAL__SECENV__MEMBER_KIND__MEMBER_ADN_AE
                        ? arena_text(arena, row_text(row, 3))
                        : (char *)protobuf_c_empty_string;
-    member->state = arena_text(arena, states[row_int(row, 4) & 3]);
+    member->state = arena_text(arena, states[row_int(row, 4) & 7]);
     member->associated_ms = row_u64(row, 5);
     member->leaf_ms = row_u64(row, 8);
     if (member->name == NULL || member->site == NULL || member->state == NULL ||
@@ -528,13 +540,15 @@ enum result member_present(struct engine *engine, const struct member *member,
     uint64_t serial = member->serial;
     GUARD(store_query(engine->store, why, key_read, &row, "SELECT signing_key FROM member WHERE id = ?", "i",
                       member->id));
-    if (!row.found || memcmp(before, signing_key, VERIFY_KEY_SIZE) != 0) {
+    bool anew = !row.found || memcmp(before, signing_key, VERIFY_KEY_SIZE) != 0;
+    if (anew || serial == 0) {
         GUARD(number_next(engine->store, "serial", 1, &serial, why));
     }
     GUARD(store_run(engine->store, why,
                     "UPDATE member SET state = 2, serial = ?, signing_key = ?, pending_key = NULL,"
                     " association = ?, associated_ms = ? WHERE id = ?",
                     "ubbui", serial, key, id, clock_wall_ms(engine->clock), member->id));
+    GUARD(revocation_member(engine, member, anew, why));
     uint64_t later_us = refresh_collected(engine, peers_find(&engine->peers, member->name));
     return groups_mark_member(engine, member, later_us, why);
 }

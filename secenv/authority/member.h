@@ -12,7 +12,7 @@
  */
 struct engine;
 
-enum member_state { MEMBER_ADDED = 1, MEMBER_ASSOCIATED = 2, MEMBER_EVICTED = 3 };
+enum member_state { MEMBER_ADDED = 1, MEMBER_ASSOCIATED = 2, MEMBER_EVICTED = 3, MEMBER_REVOKED = 4 };
 
 #define MEMBER_FUNCTIONS_LIMIT 16u
 #define MEMBER_TOKEN_SIZE 16u
@@ -49,6 +49,10 @@ enum result member_list(struct engine *engine, const Groupseal__Secenv__MemberLi
 enum result member_reauthenticate(struct engine *engine,
                                   const Groupseal__Secenv__MemberReauthenticate *request,
                                   struct reason *why) MUST_USE;
+
+/* Its certificate is revoked: its association ends, its leaves leave with the next change of its groups, and
+ * it has a new serial when it comes back. */
+enum result member_revoke(struct engine *engine, const char *name, struct reason *why) MUST_USE;
 
 /* REAUTHENTICATE, into its outbox; `because` is its `why`. */
 enum result member_ask_anew(struct engine *engine, const char *name, uint32_t because,

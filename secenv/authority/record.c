@@ -31,6 +31,9 @@ static enum result item_taken(struct engine *engine, const struct member *member
                               struct reason *why)
 {
     const struct group *group = groups_find(&engine->groups, slot->group);
+    if (strcmp(slot->kind, "revocation") == 0) {
+        return revocation_taken(engine, member, why);
+    }
     if (group != NULL && strcmp(slot->kind, "package") == 0) {
         return package_accepted(engine, member, group, why);
     }

@@ -6,6 +6,7 @@
 
 #include "secenv/member/event.h"
 #include "secenv/member/relay.h"
+#include "secenv/member/revoking.h"
 
 const char authentication_schema[] = "CREATE TABLE IF NOT EXISTS authentication_order ("
                                      " identity TEXT PRIMARY KEY) WITHOUT ROWID;";
@@ -359,9 +360,10 @@ static enum result association_announce(struct identity_state *identity, struct 
     }
     outbox_kick(identity->engine->outbox, identity->identity.name, NULL);
     identity_state_touch(identity);
-    return event_notice(identity, GROUPSEAL__SECENV__SEVERITY__INFO,
-                        "authenticated end to end with %s (%s, %s)", identity->identity.authority,
-                        cert ? "certificate" : "pre-shared key", identity->association.agreement.mechanism);
+    GUARD(event_notice(identity, GROUPSEAL__SECENV__SEVERITY__INFO,
+                       "authenticated end to end with %s (%s, %s)", identity->identity.authority,
+                       cert ? "certificate" : "pre-shared key", identity->association.agreement.mechanism));
+    return cert ? revoking_alarm(identity) : RESULT_OK;
 }
 
 static enum result flight4_taken(struct identity_state *identity, const Groupseal__Envelope__EndToEnd *object,

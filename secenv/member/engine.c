@@ -20,11 +20,13 @@
 #include "secenv/member/replay.h"
 #include "secenv/member/speaking.h"
 #include "secenv/member/status.h"
+#include "secenv/revocation.h"
 
 const char *const member_schemas[] = {
-    identity_schema,   limit_schema,      association_schema,   outbox_schema,         counter_schema,
-    member_key_schema, membership_schema, replay_schema,        command_schema,        relay_schema,
-    roster_schema,     dispatch_schema,   command_clock_schema, authentication_schema, clearing_schema,
+    identity_schema,      limit_schema,          association_schema, outbox_schema,
+    counter_schema,       member_key_schema,     membership_schema,  replay_schema,
+    command_schema,       relay_schema,          roster_schema,      dispatch_schema,
+    command_clock_schema, authentication_schema, clearing_schema,    revocation_schema,
 };
 const size_t member_schema_count = sizeof(member_schemas) / sizeof(member_schemas[0]);
 

@@ -12,6 +12,7 @@
 #include "secenv/member/event.h"
 #include "secenv/member/membership.h"
 #include "secenv/member/relay.h"
+#include "secenv/revocation.h"
 
 const char member_key_schema[] = "CREATE TABLE IF NOT EXISTS member_key ("
                                  " identity TEXT PRIMARY KEY, seed BLOB NOT NULL,"
@@ -102,6 +103,9 @@ enum result identity_state_open(struct engine *engine, struct identity *identity
     enum result result = handshake_context_new(&state->identity, engine->setup.clock, &state->tls, why);
     if (result == RESULT_OK) {
         result = limits_load(engine->setup.store, identity->name, identity->kind, &state->limits, why);
+    }
+    if (result == RESULT_OK) {
+        result = revocation_load(engine->setup.store, &state->identity, state->tls, why);
     }
     if (result == RESULT_OK) {
         result = signing_key_load(state, why);

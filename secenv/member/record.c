@@ -9,6 +9,7 @@
 #include "secenv/member/dispatch_command.h"
 #include "secenv/member/event.h"
 #include "secenv/member/relay.h"
+#include "secenv/member/revoking.h"
 #include "secenv/member/roster.h"
 
 #define REFUSALS_LIMIT 3u  /* in a row: the authority does not know the association any more */
@@ -121,6 +122,8 @@ static enum result content_take(struct identity_state *identity, const Groupseal
         return membership_take_left(identity, body->left, why);
     case GROUPSEAL__ENVELOPE__RECORD_BODY__CONTENT_REAUTHENTICATE:
         return authentication_order(identity, why);
+    case GROUPSEAL__ENVELOPE__RECORD_BODY__CONTENT_REVOCATION:
+        return revoking_take(identity, body->revocation, why);
     case GROUPSEAL__ENVELOPE__RECORD_BODY__CONTENT_CHANGE:
     case GROUPSEAL__ENVELOPE__RECORD_BODY__CONTENT_ROSTER_DELTA:
     case GROUPSEAL__ENVELOPE__RECORD_BODY__CONTENT_ROSTER_PAGE:

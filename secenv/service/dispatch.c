@@ -41,6 +41,8 @@ static const struct row table[] = {
     OPERATOR(GROUP_ROTATE),
     OPERATOR(GROUP_DELETE),
     OPERATOR(SETTINGS),
+    OPERATOR(REVOCATION_SET),
+    OPERATOR(REVOCATION_SHOW),
 };
 
 enum result dispatch_parse(struct bytes packet, struct arena *arena, Groupseal__Secenv__ToSecenv **out,

@@ -28,6 +28,7 @@ struct settings {
     const char *private_key;
     const char *trust_anchors;
     const char *crl;
+    enum unrevoked unrevoked;
     const char *psk_file;
     const char *psk_identity;
     bool replace;
@@ -46,6 +47,7 @@ enum option_key {
     OPTION_PRIVATE_KEY,
     OPTION_TRUST_ANCHORS,
     OPTION_CRL,
+    OPTION_WITHOUT_CRL,
     OPTION_PSK_FILE,
     OPTION_PSK_IDENTITY,
     OPTION_REPLACE,
@@ -68,6 +70,11 @@ static const struct argp_option options[] = {
     {"private-key", OPTION_PRIVATE_KEY, "FILE", 0, "Its private key", 3},
     {"trust-anchors", OPTION_TRUST_ANCHORS, "FILE", 0, "The end-to-end CA", 3},
     {"crl", OPTION_CRL, "FILE", 0, "Certificates that the CA revoked", 3},
+    {"without-crl", OPTION_WITHOUT_CRL, "WORD", 0,
+     "What certificates are met with where there is no such list or it is overdue: refuse (default of an "
+     "in-cse) or "
+     "alarm (default of others)",
+     3},
     {NULL, 0, NULL, 0, "With --mode psk:", 4},
     {"psk-file", OPTION_PSK_FILE, "FILE", 0, "The pre-shared key, 64 hexadecimal characters", 4},
     {"psk-identity", OPTION_PSK_IDENTITY, "TEXT", 0, "Its identity (default: the id)", 4},
@@ -87,7 +94,8 @@ static enum identity_kind kind_of(const char *word)
 static void mode_check(const struct settings *settings, struct argp_state *state)
 {
     bool certificates = settings->certificate != NULL || settings->private_key != NULL ||
-                        settings->trust_anchors != NULL || settings->crl != NULL;
+                        settings->trust_anchors != NULL || settings->crl != NULL ||
+                        settings->unrevoked != UNREVOKED_DEFAULT;
     bool psk = settings->psk_file != NULL || settings->psk_identity != NULL;
     if (settings->mode == CREDENTIALS_CERT) {
         if (psk || settings->certificate == NULL || settings->private_key == NULL ||
@@ -140,6 +148,13 @@ static error_t parse_word(struct settings *settings, int key, const char *argume
         settings->kind = kind_of(argument);
         if (settings->kind == 0) {
             argp_error(state, "--kind is adn-ae, mn-cse or in-cse, not %s", argument);
+        }
+    } else if (key == OPTION_WITHOUT_CRL) {
+        settings->unrevoked = strcmp(argument, "refuse") == 0  ? UNREVOKED_REFUSE
+                              : strcmp(argument, "alarm") == 0 ? UNREVOKED_ALARM
+                                                               : UNREVOKED_DEFAULT;
+        if (settings->unrevoked == UNREVOKED_DEFAULT) {
+            argp_error(state, "--without-crl is refuse or alarm, not %s", argument);
         }
     } else {
         settings->mode = strcmp(argument, "cert") == 0  ? CREDENTIALS_CERT
@@ -196,6 +211,7 @@ static error_t parse_option(int key, char *argument, struct argp_state *state)
     case OPTION_PROFILE:
     case OPTION_KIND:
     case OPTION_MODE:
+    case OPTION_WITHOUT_CRL:
         return parse_word(settings, key, argument, state);
     case OPTION_REPLACE:
         settings->replace = true;
@@ -316,6 +332,7 @@ static enum result identity_fill(const struct settings *settings, struct identit
     bool is_uri = false;
     identity->kind = settings->kind;
     identity->mode = settings->mode;
+    identity->unrevoked = settings->unrevoked;
     GUARD(name_copy(settings->id, identity->name, sizeof(identity->name), "--id", why));
     GUARD(name_copy(settings->in_cse, identity->authority, sizeof(identity->authority), "--in-cse", why));
     if (identity_san(settings->in_cse, IDENTITY_IN_CSE, settings->in_cse, identity->authority_san,

@@ -112,6 +112,8 @@ def requests_of_others(pb, profile, group):
         "group_rotate": pb.GroupRotate(name="doors"),
         "group_delete": pb.GroupDelete(name="doors"),
         "settings": pb.Settings(leaf_age_s=2**32 - 1),
+        "revocation_set": pb.RevocationSet(lists=b"0"),
+        "revocation_show": pb.RevocationShow(),
         "member_list": pb.MemberList(),
         "group_create": pb.GroupCreate(name="mine", function="door", sites=["//sp.example/mn-1"]),
         "group_list": pb.GroupList(), "group_show": pb.GroupShow(name=group),

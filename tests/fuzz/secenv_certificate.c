@@ -25,7 +25,17 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         certificate.issuer = list.issuer;
         certificate.serial = (struct bytes){(const uint8_t *)"\x01", 1};
         (void)revocation_list_names(&list, &certificate);
+        ALWAYS(list.number.length <= REVOCATION_NUMBER_LIMIT && revocation_list_compare(&list, &list) == 0);
+        ALWAYS(list.number.length == 0 || (list.has_number && list.number.data[0] != 0));
+        char name[CERTIFICATE_NAME_SIZE];
         certificate_time_text(list.this_update, text);
+        certificate_name_text(list.issuer, name);
+        ALWAYS(strlen(name) < sizeof(name));
+    }
+    struct bytes rest = bytes;
+    struct bytes one;
+    while (revocation_list_next(&rest, &one) == RESULT_OK) {
+        ALWAYS(one.length > 0 && one.data + one.length == rest.data);
     }
     struct buffer der = BUFFER_EMPTY(65536);
     while (pem_next(&bytes, "CERTIFICATE", &der) == RESULT_OK) {

@@ -39,6 +39,9 @@ static struct handshake_context *context_of(const char *name, enum identity_kind
     put_text(&identity.chain, chain);
     put_text(&identity.private_key, key);
     put_text(&identity.trust_anchors, fuzz_ca);
+    if (mode == CREDENTIALS_CERT) {
+        put_text(&identity.crl, fuzz_crl);
+    }
     struct handshake_context *context = NULL;
     ALWAYS(handshake_context_new(&identity, &clock_system, &context, NULL) == RESULT_OK);
     identity_clear(&identity);

@@ -188,6 +188,10 @@ class Site:
         for name, function in groups.items():
             self.operator("group", "create", name, "--function", function, "--site", MN_CSE)
 
+    def revocations(self):
+        """What `in-cse revocation show` tells."""
+        return json.loads(self.operator("revocation", "show").stdout)
+
     def send(self, group, payload, *options, check=True):
         """Sends a command and waits for its report: outcome by stem."""
         result = self.operator("send", group, payload, *options, check=check)

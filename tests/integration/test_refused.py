@@ -91,6 +91,7 @@ def test_revoked_certificate(site):
     site.provision("authority", "in-cse", IN_CSE, "in-cse", "cert", "--replace")
     site.start_authority()
     wait_until(lambda: site.associated("Sdoor1"), 20, "Sdoor1 is associated")
+    wait_until(lambda: site.revocations()["members_taken"] == 2, 60, "mn-1 and Sdoor1 have the new list")
     refused(site, "authority", "refused_chain", "revoked")
     site.provision("Sdoor2", "adn-ae", site.devices["Sdoor2"].identity, "Sdoor2", "cert", "--replace")
     succeeds(site)

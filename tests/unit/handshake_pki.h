@@ -52,7 +52,8 @@ static inline struct identity pki_identity(const char *id, enum identity_kind ki
                                 .chain = BUFFER_EMPTY(65536),
                                 .private_key = BUFFER_EMPTY(65536),
                                 .trust_anchors = BUFFER_EMPTY(65536),
-                                .crl = BUFFER_EMPTY(65536)};
+                                .crl = BUFFER_EMPTY(65536),
+                                .unrevoked = crl == NULL ? UNREVOKED_ALARM : UNREVOKED_DEFAULT};
     pki_set(identity.name, sizeof(identity.name), id);
     pki_set(identity.authority, sizeof(identity.authority), AUTHORITY);
     pki_set(identity.authority_san, sizeof(identity.authority_san), AUTHORITY_SAN);

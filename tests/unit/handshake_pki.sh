@@ -117,10 +117,21 @@ sed -i 's/ca\.db/middle.db/g' middle.cnf
 issue middle door-middle "$(extensions clientAuth $door)"
 cat middle.pem >>door-middle.pem
 
+openssl ca -config middle.cnf -gencrl -out crl-middle.pem
 openssl ca -config ca.cnf -revoke door-revoked.pem
 openssl ca -config ca.cnf -revoke in-cse-revoked.pem
 openssl ca -config ca.cnf -gencrl -out crl.pem
 openssl ca -config ca.cnf -gencrl -out crl-overdue.pem -crl_lastupdate "$(at $((-20 * day)))" \
     -crl_nextupdate "$(at $((-10 * day)))"
 openssl ca -config other.cnf -gencrl -out crl-other.pem
+# One later: the door is revoked too. And what is no list to go by: a delta, a part, without a number.
+openssl ca -config ca.cnf -gencrl -out crl-next.pem
+openssl ca -config ca.cnf -revoke door.pem
+openssl ca -config ca.cnf -gencrl -out crl-door.pem
+printf '[delta]\n2.5.29.27 = critical,DER:020101\n[part]\nissuingDistributionPoint = critical,@only\n[only]\nonlyuser = TRUE\n' >>ca.cnf
+openssl ca -config ca.cnf -gencrl -crlexts delta -out crl-delta.pem
+openssl ca -config ca.cnf -gencrl -crlexts part -out crl-part.pem
+sed '/^crlnumber/d' ca.cnf >ca-plain.cnf
+openssl ca -config ca-plain.cnf -gencrl -out crl-plain.pem
+echo 50 >twin.db/crlnumber
 openssl ca -config twin.cnf -gencrl -out crl-twin.pem

@@ -103,6 +103,33 @@ Groupseal__Secenv__Code operator_leaf_age(struct site *site, uint32_t seconds)
     return code_of(site, &request);
 }
 
+Groupseal__Secenv__Code operator_revocation(struct site *site, struct bytes lists,
+                                            Groupseal__Secenv__Reply **out)
+{
+    Groupseal__Secenv__RevocationSet content = GROUPSEAL__SECENV__REVOCATION_SET__INIT;
+    Groupseal__Secenv__ToSecenv request = GROUPSEAL__SECENV__TO_SECENV__INIT;
+    content.lists = arena_field(lists);
+    request.request_case = GROUPSEAL__SECENV__TO_SECENV__REQUEST_REVOCATION_SET;
+    request.revocation_set = &content;
+    Groupseal__Secenv__Reply *reply = operator_call(site, &request);
+    Groupseal__Secenv__Code code = reply->code;
+    if (out != NULL) {
+        *out = reply;
+    } else {
+        site_reply_free(reply);
+    }
+    return code;
+}
+
+Groupseal__Secenv__Reply *operator_revocations(struct site *site)
+{
+    Groupseal__Secenv__RevocationShow content = GROUPSEAL__SECENV__REVOCATION_SHOW__INIT;
+    Groupseal__Secenv__ToSecenv request = GROUPSEAL__SECENV__TO_SECENV__INIT;
+    request.request_case = GROUPSEAL__SECENV__TO_SECENV__REQUEST_REVOCATION_SHOW;
+    request.revocation_show = &content;
+    return operator_call(site, &request);
+}
+
 Groupseal__Secenv__Reply *operator_list(struct site *site, const char *after)
 {
     Groupseal__Secenv__MemberList content = GROUPSEAL__SECENV__MEMBER_LIST__INIT;

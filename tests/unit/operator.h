@@ -14,6 +14,10 @@ Groupseal__Secenv__Code operator_create(struct site *site, Groupseal__Secenv__Gr
 Groupseal__Secenv__Code operator_rotate(struct site *site, const char *group);
 Groupseal__Secenv__Code operator_delete(struct site *site, const char *group);
 Groupseal__Secenv__Code operator_leaf_age(struct site *site, uint32_t seconds);
+/* The reply's code; `out` (may be NULL) is the caller's (site_reply_free). */
+Groupseal__Secenv__Code operator_revocation(struct site *site, struct bytes lists,
+                                            Groupseal__Secenv__Reply **out);
+Groupseal__Secenv__Reply *operator_revocations(struct site *site);
 Groupseal__Secenv__Reply *operator_list(struct site *site, const char *after);
 Groupseal__Secenv__Reply *operator_show(struct site *site, const char *group);
 Groupseal__Secenv__Reply *operator_order(struct site *site, const char *group, const char *body,

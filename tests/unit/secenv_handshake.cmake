@@ -4,7 +4,7 @@ add_test(NAME unit/handshake_pki
          COMMAND ${CMAKE_CURRENT_SOURCE_DIR}/unit/handshake_pki.sh ${handshake_pki})
 set_tests_properties(unit/handshake_pki PROPERTIES FIXTURES_SETUP handshake_pki)
 
-foreach(part handshake credentials association outbox limits)
+foreach(part handshake credentials revocation association outbox limits)
   unit_test(${part} SOURCES ${CMAKE_CURRENT_SOURCE_DIR}/unit/${part}.c
             LIBS secenv_handshake secenv_secret_note)
   set_tests_properties(unit/${part} PROPERTIES FIXTURES_REQUIRED handshake_pki

@@ -32,10 +32,26 @@ void site_pki_make(const char *directory)
     run(directory,
         "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -keyout ca.key -out ca.pem"
         " -subj '/CN=End-to-end CA' -days 365 -addext basicConstraints=critical,CA:TRUE"
-        " -addext keyUsage=critical,keyCertSign,cRLSign");
+        " -addext keyUsage=critical,keyCertSign,cRLSign && : >index.txt && echo 01 >crlnumber &&"
+        " printf '[ca]\\ndefault_ca = here\\n[here]\\ndatabase = index.txt\\ncrlnumber = crlnumber\\n"
+        "default_md = sha256\\ncertificate = ca.pem\\nprivate_key = ca.key\\n' >ca.cnf");
+    site_pki_list(directory, 3650);
 }
 
-static void file_read(const char *directory, const char *name, struct buffer *out)
+void site_pki_list(const char *directory, unsigned days)
+{
+    run(directory,
+        "openssl ca -config ca.cnf -gencrl -crldays %u -out crl.pem && openssl crl -in crl.pem -outform DER"
+        " -out crl.der",
+        days);
+}
+
+void site_pki_revoke(const char *directory, const char *name)
+{
+    run(directory, "openssl ca -config ca.cnf -revoke '%s.pem'", strrchr(name, '/') + 1);
+}
+
+void site_pki_read(const char *directory, const char *name, struct buffer *out)
 {
     char path[512];
     uint8_t piece[4096];
@@ -62,12 +78,15 @@ void site_pki_issue(const char *directory, struct identity *identity)
         "openssl req -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -keyout leaf.key -out leaf.csr"
         " -subj /CN=leaf && openssl x509 -req -in leaf.csr -CA ca.pem -CAkey ca.key -days 300 -extfile "
         "leaf.ext"
-        " -out leaf.pem",
-        identity->kind == IDENTITY_IN_CSE ? "serverAuth" : "clientAuth", is_uri ? "URI" : "DNS", san);
+        " -out leaf.pem && cp leaf.pem '%s.pem'",
+        identity->kind == IDENTITY_IN_CSE ? "serverAuth" : "clientAuth", is_uri ? "URI" : "DNS", san,
+        strrchr(identity->name, '/') + 1);
     identity->chain = BUFFER_EMPTY(65536);
     identity->private_key = BUFFER_EMPTY(65536);
     identity->trust_anchors = BUFFER_EMPTY(65536);
-    file_read(directory, "leaf.pem", &identity->chain);
-    file_read(directory, "leaf.key", &identity->private_key);
-    file_read(directory, "ca.pem", &identity->trust_anchors);
+    site_pki_read(directory, "leaf.pem", &identity->chain);
+    site_pki_read(directory, "leaf.key", &identity->private_key);
+    site_pki_read(directory, "ca.pem", &identity->trust_anchors);
+    identity->crl = BUFFER_EMPTY(65536);
+    site_pki_read(directory, "crl.pem", &identity->crl);
 }

@@ -15,9 +15,10 @@ if(TARGET test_site)
 endif()
 
 # Attacks on real processes, as the integration tests are run.
-foreach(part broker host identity)
+foreach(part broker evil evil_once host identity)
   add_test(NAME attack/${part}_processes
     COMMAND /usr/bin/python3 -m pytest -q -p no:cacheprovider ${CMAKE_CURRENT_SOURCE_DIR}/attack/test_${part}.py)
   set_tests_properties(attack/${part}_processes PROPERTIES
     ENVIRONMENT "GROUPSEAL_BUILD=${CMAKE_BINARY_DIR};PATH=/usr/bin:/usr/sbin:/bin:/sbin;PYTHONDONTWRITEBYTECODE=1")
 endforeach()
+set_tests_properties(attack/evil_processes PROPERTIES LABELS full)

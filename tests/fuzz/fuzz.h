@@ -4,6 +4,7 @@
 
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -11,6 +12,7 @@
 #define ALWAYS(condition)                                                                                    \
     do {                                                                                                     \
         if (!(condition)) {                                                                                  \
+            (void)fprintf(stderr, "%s:%d: not so: %s\n", __FILE__, __LINE__, #condition);                    \
             abort();                                                                                         \
         }                                                                                                    \
     } while (0)

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 
-/* Signed objects: unpack and check. The first byte says which. What keeps the limits can be signed, and then
- * passes its check; a foreign signature never does. */
+/* End-to-end objects: unpack and check. The first byte says which. Of signed ones, what keeps the limits can
+ * be signed, and then passes its check; a foreign signature never does. Whatever is unpacked can be packed,
+ * and is the same to a reader of that. */
 #include "secenv/objects/object.h"
 
 #include "tests/fuzz/fuzz.h"
@@ -83,11 +84,47 @@ static void sync_fuzz(struct arena *arena, struct bytes packed)
     }
 }
 
+static void again(const ProtobufCMessageDescriptor *type, struct arena *arena, struct bytes packed)
+{
+    const ProtobufCMessage *message = object_unpack(type, packed, arena);
+    if (message == NULL) {
+        return;
+    }
+    size_t size = protobuf_c_message_get_packed_size(message);
+    uint8_t *first = arena_alloc(arena, size + 1);
+    uint8_t *second = arena_alloc(arena, size + 1);
+    ALWAYS(first != NULL && second != NULL);
+    (void)protobuf_c_message_pack(message, first);
+    message = object_unpack(type, (struct bytes){first, size}, arena);
+    ALWAYS(message != NULL && protobuf_c_message_get_packed_size(message) == size);
+    (void)protobuf_c_message_pack(message, second);
+    ALWAYS(memcmp(first, second, size) == 0);
+}
+
+#define FUZZ_AGAIN(noun)                                                                                     \
+    static void noun##_fuzz(struct arena *arena, struct bytes packed)                                        \
+    {                                                                                                        \
+        again(&groupseal__envelope__##noun##__descriptor, arena, packed);                                    \
+    }
+
+FUZZ_AGAIN(end_to_end)
+FUZZ_AGAIN(record_body)
+FUZZ_AGAIN(key_package)
+FUZZ_AGAIN(change)
+FUZZ_AGAIN(order_request)
+FUZZ_AGAIN(report)
+FUZZ_AGAIN(newest)
+FUZZ_AGAIN(sealed)
+FUZZ_AGAIN(member_message)
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     static void (*const objects[])(struct arena *, struct bytes) = {
-        announcement_fuzz, block_fuzz,   policy_fuzz, roster_delta_fuzz,
-        roster_page_fuzz,  command_fuzz, ack_fuzz,    sync_fuzz,
+        announcement_fuzz,   block_fuzz,       policy_fuzz,      roster_delta_fuzz,
+        roster_page_fuzz,    command_fuzz,     ack_fuzz,         sync_fuzz,
+        end_to_end_fuzz,     record_body_fuzz, key_package_fuzz, change_fuzz,
+        order_request_fuzz,  report_fuzz,      newest_fuzz,      sealed_fuzz,
+        member_message_fuzz,
     };
     static struct arena *arena;
     if (arena == NULL) {

@@ -1,4 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
+#include <dirent.h>
+#include <fcntl.h>
 #include <ftw.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -9,6 +11,7 @@
 #include <string.h>
 #include <sys/queue.h>
 #include <time.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -42,6 +45,18 @@ struct subscription {
     char site[65];
 };
 
+/* A file of a store as site_keep found it. */
+struct kept_file {
+    char name[64];
+    struct buffer content;
+};
+
+struct kept_node {
+    struct kept_file files[8];
+    size_t file_count;
+    bool online;
+};
+
 struct site_node {
     struct site *site;
     char name[129];
@@ -62,6 +77,7 @@ struct site_node {
     struct events recorded;
     struct subscription subscriptions[64];
     size_t subscription_count;
+    struct kept_node kept;
 };
 
 struct carried {
@@ -99,6 +115,10 @@ struct site {
     size_t retained_count;
     site_hook hook;
     void *hook_context;
+    Groupseal__Secenv__Publish **kept_retained;
+    size_t kept_retained_count;
+    uint64_t kept_now_us;
+    size_t kept_node_count;
 };
 
 static uint64_t fake_wall(void *context)
@@ -348,6 +368,25 @@ static void carried_free(struct carried *carried)
     free(carried);
 }
 
+static void queue_clear(struct site *site)
+{
+    struct carried *carried;
+    while ((carried = TAILQ_FIRST(&site->queue)) != NULL) {
+        TAILQ_REMOVE(&site->queue, carried, queue);
+        carried_free(carried);
+    }
+}
+
+static void retained_clear(Groupseal__Secenv__Publish ***retained, size_t *count)
+{
+    for (size_t i = 0; i < *count; i++) {
+        groupseal__secenv__publish__free_unpacked((*retained)[i], NULL);
+    }
+    free(*retained);
+    *retained = NULL;
+    *count = 0;
+}
+
 void site_free(struct site *site)
 {
     if (site == NULL) {
@@ -358,18 +397,15 @@ void site_free(struct site *site)
         node_close(node);
         events_cut(&node->pending, 0);
         events_cut(&node->recorded, 0);
+        for (size_t j = 0; j < node->kept.file_count; j++) {
+            buffer_clear(&node->kept.files[j].content);
+        }
         arena_free(node->arena);
         free(node);
     }
-    struct carried *carried;
-    while ((carried = TAILQ_FIRST(&site->queue)) != NULL) {
-        TAILQ_REMOVE(&site->queue, carried, queue);
-        carried_free(carried);
-    }
-    for (size_t i = 0; i < site->retained_count; i++) {
-        groupseal__secenv__publish__free_unpacked(site->retained[i], NULL);
-    }
-    free(site->retained);
+    queue_clear(site);
+    retained_clear(&site->retained, &site->retained_count);
+    retained_clear(&site->kept_retained, &site->kept_retained_count);
     (void)nftw(site->directory, entry_remove, 16, FTW_DEPTH | FTW_PHYS);
     free(site);
 }
@@ -777,6 +813,119 @@ void site_restart(struct site_node *node)
     site_reopen(node);
 }
 
+void site_disconnect(struct site_node *node, enum socket_kind socket, uint64_t connection)
+{
+    struct engine_caller caller = {socket, connection};
+    ASSERT_OK(store_begin(node->store, &why));
+    node->operations->disconnected(node->engine, &caller);
+    batch_end(node);
+    if (socket == SOCKET_OWNER && connection == 1) {
+        node->online = false;
+    }
+}
+
+/* ---- keeping ---- */
+
+static void kept_file_read(struct site_node *node, const char *name)
+{
+    struct kept_node *kept = &node->kept;
+    uint8_t piece[16384];
+    ssize_t length;
+    char path[400];
+    assert_true(kept->file_count < sizeof(kept->files) / sizeof(kept->files[0]));
+    struct kept_file *file = &kept->files[kept->file_count++];
+    (void)snprintf(file->name, sizeof(file->name), "%s", name);
+    (void)snprintf(path, sizeof(path), "%s/%s", node->directory, name);
+    file->content = BUFFER_EMPTY((size_t)16 * 1024 * 1024);
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    assert_true(fd >= 0);
+    while ((length = read(fd, piece, sizeof(piece))) > 0) {
+        assert_int_equal(buffer_append(&file->content, (struct bytes){piece, (size_t)length}), RESULT_OK);
+    }
+    assert_int_equal(close(fd), 0);
+}
+
+/* Calls `each` for every file in the node's directory. */
+static void files_walk(struct site_node *node, void (*each)(struct site_node *node, const char *name))
+{
+    DIR *directory = opendir(node->directory);
+    const struct dirent *entry;
+    assert_non_null(directory);
+    while ((entry = readdir(directory)) != NULL) {
+        if (entry->d_name[0] != '.') {
+            each(node, entry->d_name);
+        }
+    }
+    (void)closedir(directory);
+}
+
+static void file_forget(struct site_node *node, const char *name)
+{
+    char path[600];
+    (void)snprintf(path, sizeof(path), "%s/%s", node->directory, name);
+    assert_int_equal(unlink(path), 0);
+}
+
+static void kept_files_write(struct site_node *node)
+{
+    files_walk(node, file_forget);
+    for (size_t i = 0; i < node->kept.file_count; i++) {
+        const struct kept_file *file = &node->kept.files[i];
+        char path[400];
+        (void)snprintf(path, sizeof(path), "%s/%s", node->directory, file->name);
+        int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+        assert_true(fd >= 0);
+        assert_int_equal(write(fd, file->content.data, file->content.length), file->content.length);
+        assert_int_equal(close(fd), 0);
+    }
+}
+
+void site_keep(struct site *site)
+{
+    site_settle(site);
+    site->kept_now_us = site->now_us;
+    site->kept_node_count = site->node_count;
+    for (size_t i = 0; i < site->node_count; i++) {
+        site->nodes[i]->kept.online = site->nodes[i]->online;
+        site_close(site->nodes[i]);
+        files_walk(site->nodes[i], kept_file_read);
+    }
+    site->kept_retained = calloc(site->retained_count + 1, sizeof(Groupseal__Secenv__Publish *));
+    assert_non_null(site->kept_retained);
+    for (size_t i = 0; i < site->retained_count; i++) {
+        site->kept_retained[site->kept_retained_count++] = publish_copy(site->retained[i]);
+    }
+    site_return(site);
+}
+
+void site_return(struct site *site)
+{
+    assert_int_equal(site->node_count, site->kept_node_count);
+    queue_clear(site);
+    retained_clear(&site->retained, &site->retained_count);
+    site->now_us = site->kept_now_us;
+    for (size_t i = 0; i < site->kept_retained_count; i++) {
+        retain(site, site->kept_retained[i]);
+    }
+    for (size_t i = 0; i < site->node_count; i++) {
+        struct site_node *node = site->nodes[i];
+        site_close(node);
+        site_events_clear(node);
+        kept_files_write(node);
+        node_open(node);
+        node->online = node->kept.online;
+        node->last_id = 0;
+        node->failing = false;
+        node->failed = false;
+    }
+    for (size_t i = 0; i < site->node_count; i++) {
+        if (site->nodes[i]->online) {
+            site_online(site->nodes[i], true);
+        }
+    }
+    site_settle(site);
+}
+
 /* ---- carrying ---- */
 
 static struct buffer received(struct site_node *node, const char *from, const char *hop, struct bytes object,
@@ -809,12 +958,24 @@ struct buffer site_received(struct site_node *node, const char *from, const char
     return answer;
 }
 
-static void answer_enqueue(struct site *site, const struct carried *object, struct bytes answer,
-                           const char *failure)
+static struct carried *answer_enqueue(struct site *site, const struct carried *object, struct bytes answer,
+                                      const char *failure)
 {
     struct carried *carried = carried_new(site, SITE_ANSWER, object->to, object->from, answer);
     carried->token = object->token;
     (void)snprintf(carried->failure, sizeof(carried->failure), "%s", failure);
+    return carried;
+}
+
+/* The service sends a reply before the events of its batch: the answer stands behind what was last before. */
+static void reply_first(struct site *site, struct carried *before, struct carried *answer)
+{
+    TAILQ_REMOVE(&site->queue, answer, queue);
+    if (before != NULL) {
+        TAILQ_INSERT_AFTER(&site->queue, before, answer, queue);
+    } else {
+        TAILQ_INSERT_HEAD(&site->queue, answer, queue);
+    }
 }
 
 static const struct stranger *stranger_find(const struct site *site, const char *name)
@@ -843,20 +1004,23 @@ static void object_deliver(struct site *site, const struct carried *carried, boo
     const struct bytes none = {NULL, 0};
     if (stranger != NULL) {
         struct buffer taken = stranger->take(stranger->context, buffer_bytes(&carried->payload));
-        answer_enqueue(site, carried, buffer_bytes(&taken), "");
+        (void)answer_enqueue(site, carried, buffer_bytes(&taken), "");
         buffer_clear(&taken);
         return;
     }
     if (node == NULL || !node->online) {
-        answer_enqueue(site, carried, none, "not in reach");
+        (void)answer_enqueue(site, carried, none, "not in reach");
         return;
     }
     Groupseal__Secenv__Code code;
+    struct carried *before = TAILQ_LAST(&site->queue, carried_queue);
     struct buffer answer =
         received(node, carried->from, carried->from, buffer_bytes(&carried->payload), &code);
     if (answer_too) {
-        answer_enqueue(site, carried, buffer_bytes(&answer),
-                       code == GROUPSEAL__SECENV__CODE__OK ? "" : "secure environment failed");
+        struct carried *enqueued =
+            answer_enqueue(site, carried, buffer_bytes(&answer),
+                           code == GROUPSEAL__SECENV__CODE__OK ? "" : "secure environment failed");
+        reply_first(site, before, enqueued);
     }
     buffer_clear(&answer);
 }
@@ -911,7 +1075,7 @@ static void carried_drop(struct site *site, const struct carried *carried)
 {
     const struct bytes none = {NULL, 0};
     if (carried->what == SITE_OBJECT) {
-        answer_enqueue(site, carried, none, "dropped");
+        (void)answer_enqueue(site, carried, none, "dropped");
     } else if (carried->what == SITE_ANSWER) {
         answer_deliver(site, carried, "dropped");
     }

@@ -49,6 +49,15 @@ void site_restart(struct site_node *node);
 void site_close(struct site_node *node);
 void site_reopen(struct site_node *node);
 
+/* The owner's or another connection is gone; harness and engine take the node offline with the owner's (1).
+ */
+void site_disconnect(struct site_node *node, enum socket_kind socket, uint64_t connection);
+
+/* Keeps what stores, broker and clock are now; whatever happens then, site_return puts it back, with the same
+ * nodes, online as they were. For programs that try many things on one site. */
+void site_keep(struct site *site);
+void site_return(struct site *site);
+
 /* The node's `at`-th event from now on (0: the next) cannot be taken: its request or turn fails and is
  * undone, as in the service; a turn is tried again a second later. True from site_failed once that has
  * happened. */

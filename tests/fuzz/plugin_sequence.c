@@ -40,6 +40,8 @@ static uint64_t tokens[TOKENS_LIMIT];
 static size_t token_count;
 static bool ever_full; /* then secenv may not have heard of the end of an object */
 static uint64_t next_token;
+static char kept[65536];
+static size_t kept_length;
 static char last_rqi[ONEM2M_RQI_LIMIT + 1]; /* of the last request that went out */
 
 /* ---- ports ---- */
@@ -112,6 +114,30 @@ static void port_log(void *context, enum agent_severity severity, const char *te
     }
 }
 
+/* What is kept for the next start: lines, one after the other. */
+static bool port_keep(void *context, const char *line, size_t length)
+{
+    (void)context;
+    ALWAYS(memchr(line, '\n', length) == NULL);
+    if (length + 1 > sizeof(kept) - kept_length) {
+        return false;
+    }
+    memcpy(kept + kept_length, line, length);
+    kept[kept_length + length] = '\n';
+    kept_length += length + 1;
+    return true;
+}
+
+static struct agent *agent_made(void)
+{
+    const struct agent_ports ports = {NULL,         port_monotonic, port_wall, port_publish,
+                                      port_request, port_log,       port_keep};
+    char why[256];
+    struct agent *made = agent_new(&settings, &ports, why, sizeof(why));
+    ALWAYS(made != NULL);
+    return made;
+}
+
 /* ---- words ---- */
 
 static const struct vocabulary *words(void)
@@ -177,12 +203,16 @@ static char *topic_any(void)
 
 static char *primitive_any(void)
 {
-    static const char *const contents[] = {"",
-                                           ",\"pc\":{\"m2m:seci\":{\"sit\":6,\"eckm\":\"AQID\"}}",
-                                           ",\"ty\":2,\"pc\":{\"m2m:ae\":{\"api\":\"N1\",\"rr\":true}}",
-                                           ",\"rqet\":\"20251124T160004\"",
-                                           ",\"rqet\":\"20991124T160004\",\"ot\":\"x\"",
-                                           ",\"pc\":[]"};
+    static const char *const contents[] = {
+        "",
+        ",\"pc\":{\"m2m:seci\":{\"sit\":6,\"eckm\":\"AQID\"}}",
+        ",\"ty\":2,\"pc\":{\"m2m:ae\":{\"api\":\"N1\",\"rr\":true}}",
+        ",\"rqet\":\"20251124T160004\"",
+        ",\"rqet\":\"20991124T160004\",\"ot\":\"x\"",
+        ",\"pc\":[]",
+        ",\"ty\":9,\"pc\":{\"m2m:grp\":{\"rn\":\"g\",\"mt\":2,\"mnm\":9,\"mid\":[\"Sdoor1\",\"/in-cse\"]}}",
+        ",\"pc\":{\"m2m:grp\":{\"mid\":[\"Sdoor1\"],\"mnm\":2}}",
+        ",\"rcn\":0,\"rt\":{\"rtv\":3}"};
     static const char *const ids[] = {"//sp.example/mn-1",
                                       "//sp.example/in-cse",
                                       "//sp.example/Sdoor1",
@@ -191,7 +221,10 @@ static char *primitive_any(void)
                                       "/in-cse",
                                       "/mn-1",
                                       "S",
-                                      "C"};
+                                      "C",
+                                      "mn-1/g",
+                                      "mn-1/g/fopt",
+                                      "/mn-1/mn-1/g/fopt/x"};
     const char *content = contents[dice_pick(&dice, sizeof(contents) / sizeof(contents[0]))];
     const char *to = ids[dice_pick(&dice, sizeof(ids) / sizeof(ids[0]))];
     const char *from = ids[dice_pick(&dice, sizeof(ids) / sizeof(ids[0]))];
@@ -238,7 +271,7 @@ static void roster_look(const Groupseal__Secenv__Event *event)
         memset(told[group], 0, sizeof(told[group]));
         return;
     }
-    bool whole = ours && !roster->deleted && roster->page == 0 && roster->pages == 1;
+    bool whole = ours && roster->page == 0 && roster->pages == 1;
     if (whole) {
         memset(told[group], 0, sizeof(told[group]));
     }
@@ -456,12 +489,35 @@ static void step_configure(void)
     ALWAYS(agent_configure(agent, &settings, why, sizeof(why)));
 }
 
+/* Power fails: the next agent has what was kept, or lines that nobody has written so. */
+static void step_restart(void)
+{
+    const uint8_t *data = NULL;
+    size_t at = 0;
+    size_t restored = kept_length;
+    if (secenv_up) {
+        step_secenv();
+    }
+    agent_free(agent);
+    agent = agent_made();
+    memset(told, 0, sizeof(told));
+    while (at < restored) {
+        size_t length = (size_t)((char *)memchr(kept + at, '\n', restored - at) - (kept + at));
+        ALWAYS(agent_restore(agent, kept + at, length));
+        at += length + 1;
+    }
+    size_t length = dice_bytes(&dice, &data);
+    (void)agent_restore(agent, (const char *)data, length);
+    kept_length = 0;
+    (void)agent_keep_all(agent);
+}
+
 static void steps_run(void)
 {
     static void (*const steps[])(void) = {
         step_message, step_own_message, step_group_message, step_attempt, step_client,
         step_reply,   step_welcome,     step_event,         step_roster,  step_secenv,
-        step_full,    step_time,        step_configure,
+        step_full,    step_time,        step_configure,     step_restart,
     };
     for (size_t i = 0; i < STEPS_LIMIT && dice.left != 0; i++) {
         steps[dice_pick(&dice, sizeof(steps) / sizeof(steps[0]))]();
@@ -491,8 +547,6 @@ static void ends_look(void)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    const struct agent_ports ports = {NULL, port_monotonic, port_wall, port_publish, port_request, port_log};
-    char why[256];
     if (arena == NULL) {
         arena = arena_new((size_t)4 * 1024 * 1024);
         ALWAYS(arena != NULL);
@@ -504,8 +558,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     next_token = 0;
     last_rqi[0] = '\0';
     memset(told, 0, sizeof(told));
-    agent = agent_new(&settings, &ports, why, sizeof(why));
-    ALWAYS(agent != NULL);
+    kept_length = 0;
+    agent = agent_made();
     step_secenv();
     step_welcome();
     steps_run();

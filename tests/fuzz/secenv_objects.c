@@ -7,7 +7,7 @@
 
 #include "tests/fuzz/fuzz.h"
 
-#define ARENA_LIMIT (4u << 20)
+#define ARENA_LIMIT (16u << 20) /* of two readings */
 
 static struct signing_key key;
 

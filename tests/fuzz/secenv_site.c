@@ -110,7 +110,7 @@ static enum site_fate fate(void *context, const struct site_message *message)
 
 /* ---- the start ---- */
 
-static void group_make(const char *name, bool strict)
+static Groupseal__Secenv__Code group_make(const char *name, bool strict)
 {
     Groupseal__Secenv__GroupCreate group = GROUPSEAL__SECENV__GROUP_CREATE__INIT;
     char *sites[] = {TEXT(MN)};
@@ -122,7 +122,7 @@ static void group_make(const char *name, bool strict)
     group.aead = TEXT(strict ? "aes-256-gcm" : "");
     group.refuse_when_overdue = strict;
     group.sign_member_messages = strict;
-    ALWAYS(operator_create(site, &group) == CODE(OK));
+    return operator_create(site, &group);
 }
 
 static void site_remove(void)
@@ -138,8 +138,7 @@ static void site_make(void)
     (void)atexit(site_remove);
     nodes[0] = site_authority(site);
     nodes[1] = site_join(site, MN, IDENTITY_MN_CSE, CREDENTIALS_PSK, NULL, NULL);
-    group_make("doors", false);
-    group_make("halls", true);
+    ALWAYS(group_make("doors", false) == CODE(OK) && group_make("halls", true) == CODE(OK));
     nodes[2] = site_join(site, DOOR_1, IDENTITY_ADN_AE, CREDENTIALS_PSK, MN, "door");
     nodes[3] = site_join(site, DOOR_2, IDENTITY_ADN_AE, CREDENTIALS_CERT, MN, "door");
     nodes[4] = site_provision(site, DOOR_3, IDENTITY_ADN_AE, CREDENTIALS_PSK);
@@ -353,13 +352,26 @@ static void step_roster(void)
     struct new_member member;
     enum credentials_mode mode = name[strlen(name) - 1] == '2' ? CREDENTIALS_CERT : CREDENTIALS_PSK;
     Groupseal__Secenv__NewMember *members[] = {&member.member};
-    switch (dice_pick(&dice, 3)) {
+    switch (dice_pick(&dice, 6)) {
     case 0:
         new_member_init(&member, name, IDENTITY_ADN_AE, mode, MN, "door");
         (void)operator_add(site, members, 1);
         break;
     case 1:
         (void)operator_reauthenticate(site, name);
+        break;
+    case 2:
+        (void)operator_rotate(site, dice_byte(&dice) % 2 == 0 ? "doors" : "halls");
+        break;
+    case 3:
+        (void)operator_leaf_age(site, dice_byte(&dice) % 2 == 0 ? 3600 : 86400);
+        break;
+    case 4:
+        if (dice_byte(&dice) % 4 == 1) { /* and made again: another one of that name */
+            (void)operator_delete(site, "halls");
+            site_settle(site);
+            (void)group_make("halls", dice_byte(&dice) % 2 == 0);
+        }
         break;
     default:
         (void)operator_evict(site, name);
@@ -616,8 +628,8 @@ static bool in_roster(const char *name)
 {
     bool found = false;
     Groupseal__Secenv__Reply *reply = operator_show(site, "doors");
-    ALWAYS(reply->code == CODE(OK));
-    for (size_t i = 0; i < reply->group->n_members; i++) {
+    ALWAYS(reply->code == CODE(OK) || reply->code == CODE(UNKNOWN)); /* it may have been deleted */
+    for (size_t i = 0; reply->code == CODE(OK) && i < reply->group->n_members; i++) {
         found = found || strcmp(reply->group->members[i]->name, name) == 0;
     }
     site_reply_free(reply);

@@ -85,6 +85,22 @@ uint64_t agent_counter(const struct agent *agent, enum agent_counter counter)
     return agent->counters[counter];
 }
 
+const char *agent_counter_name(enum agent_counter counter)
+{
+    return counter_names[counter];
+}
+
+void agent_refusal_count(struct agent *agent, int rsc)
+{
+    for (size_t i = 0; i < AGENT_REFUSALS_LIMIT; i++) {
+        if (agent->refusals[i].rsc == rsc || agent->refusals[i].rsc == 0) {
+            agent->refusals[i].rsc = rsc;
+            agent->refusals[i].count++;
+            return;
+        }
+    }
+}
+
 void agent_counters_log(const struct agent *agent)
 {
     char line[LOG_LINE] = "counters:";
@@ -98,6 +114,28 @@ void agent_counters_log(const struct agent *agent)
 
 /* ---- life ---- */
 
+static bool admins_fit(const struct agent_settings *settings, char *why, size_t why_size)
+{
+    bool fit = settings->admin_count <= AGENT_ADMINS_LIMIT;
+    for (size_t i = 0; fit && i < settings->admin_count; i++) {
+        fit = strlen(settings->admins[i]) <= ONEM2M_ID_LIMIT;
+    }
+    if (!fit) {
+        snprintf(why, why_size, "plugin_opt_admin: more than %u, or one of more than %u bytes",
+                 AGENT_ADMINS_LIMIT, ONEM2M_ID_LIMIT);
+    }
+    return fit;
+}
+
+static void admins_take(struct agent *agent, const struct agent_settings *settings)
+{
+    for (size_t i = 0; i < settings->admin_count; i++) {
+        snprintf(agent->admins[i], sizeof(agent->admins[i]), "%s", settings->admins[i]);
+    }
+    agent->admin_count = settings->admin_count;
+    agent->control_send = settings->control_send;
+}
+
 bool agent_configure(struct agent *agent, const struct agent_settings *settings, char *why, size_t why_size)
 {
     struct identity_rule rule;
@@ -110,10 +148,14 @@ bool agent_configure(struct agent *agent, const struct agent_settings *settings,
         snprintf(why, why_size, "plugin_opt_in_cse_bridge is longer than %u bytes", ONEM2M_ID_LIMIT);
         return false;
     }
+    if (!admins_fit(settings, why, why_size)) {
+        return false;
+    }
     if (settings->rules != NULL && (rules = rules_read(settings->rules, why, why_size)) == NULL) {
         return false;
     }
     autonomy_rules(agent, rules);
+    admins_take(agent, settings);
     memcpy(agent->in_cse_bridge, bridge, strlen(bridge) + 1);
     agent->rule = rule;
     agent->observe = settings->observe;
@@ -153,6 +195,8 @@ void agent_free(struct agent *agent)
         return;
     }
     autonomy_clear(agent);
+    control_clear(agent);
+    metrics_status_take(agent, NULL);
     fanouts_clear(&agent->fanouts);
     exchanges_clear(&agent->exchanges);
     resources_clear(&agent->resources);
@@ -169,6 +213,7 @@ void agent_tick(struct agent *agent)
         relay_expire(agent);
         link_tick(agent);
         autonomy_turn(agent);
+        control_turn(agent);
     }
 }
 
@@ -225,6 +270,9 @@ enum agent_answer agent_allows(struct agent *agent, const struct agent_attempt *
 {
     struct identity client;
 
+    if (control_topic_touches(attempt->topic)) {
+        return control_allows(agent, attempt);
+    }
     if (!onem2m_topic_touches(attempt->topic) && !group_topic_touches(attempt->topic)) {
         return AGENT_FOREIGN;
     }

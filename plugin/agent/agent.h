@@ -20,12 +20,17 @@ struct agent;
 
 enum agent_severity { AGENT_INFO, AGENT_WARNING, AGENT_ALARM };
 
+#define AGENT_ADMINS_LIMIT 16u
+
 struct agent_settings {
     const char *cse_id;        /* absolute id of this MN-CSE, such as //sp.example/mn-1 */
     const char *in_cse;        /* absolute id of its IN-CSE, of the same service provider */
     const char *identity;      /* how a connection's proven name becomes an absolute id: //sp.example/%u */
     const char *in_cse_bridge; /* the bridge of this broker behind which the IN-CSE is; NULL: none */
     const char *rules;         /* file of rules that give commands; NULL: none */
+    const char *const *admins; /* proven names that may use the operator's interface; copied */
+    size_t admin_count;        /* at most AGENT_ADMINS_LIMIT */
+    bool control_send;         /* they may send commands */
     bool observe; /* what would be denied is counted and told, and answered AGENT_FOREIGN; not acted on */
     enum agent_severity log_level; /* lines below it are not logged */
 };
@@ -118,6 +123,9 @@ enum agent_answer agent_message_bridged(struct agent *agent, const char *bridge,
  * the session of somebody else. `name` as in struct agent_attempt. */
 bool agent_client_id_fits(struct agent *agent, const char *name, const char *client_id);
 
+/* A request on the operator's topic (plugin/agent/control.h). */
+void agent_control(struct agent *agent, const char *name, const void *payload, size_t length);
+
 /* A client's connection has ended. */
 void agent_gone(struct agent *agent, const char *name);
 
@@ -160,6 +168,7 @@ void agent_tick(struct agent *agent);
     X(MESSAGES_LOST, "messages_lost")                                                                        \
     X(MESSAGES_CROWDING, "messages_crowding")                                                                \
     X(MESSAGE_EVENTS, "message_events")                                                                      \
+    X(CONTROL_REQUESTS, "control_requests")                                                                  \
     X(RULE_COMMANDS, "rule_commands")                                                                        \
     X(RULE_COMMANDS_DELAYED, "rule_commands_delayed")                                                        \
     X(RULE_COMMANDS_LOST, "rule_commands_lost")                                                              \

@@ -28,6 +28,15 @@ void autonomy_clear(struct agent *agent)
     autonomy_rules(agent, NULL);
 }
 
+size_t autonomy_waiting(const struct autonomy *autonomy)
+{
+    size_t count = 0;
+    for (size_t i = 0; i < AUTONOMY_COMMANDS_LIMIT; i++) {
+        count += autonomy->commands[i].packed != NULL;
+    }
+    return count;
+}
+
 /* ---- giving ---- */
 
 static struct autonomy_command *command_free_place(struct autonomy *autonomy)

@@ -40,6 +40,7 @@ void autonomy_clear(struct agent *agent);
 /* A message event of secenv. */
 void autonomy_hear(struct agent *agent, const Groupseal__Secenv__MessageEvent *message);
 void autonomy_turn(struct agent *agent);
+size_t autonomy_waiting(const struct autonomy *autonomy); /* commands that secenv has not taken yet */
 /* NULL: lost with the connection. */
 void autonomy_replied(struct agent *agent, uint64_t tag, const Groupseal__Secenv__Reply *reply);
 /* Of a command of this MN-CSE's own. */

@@ -184,3 +184,14 @@ void exchanges_clear(struct exchanges *exchanges)
         exchange_remove(exchanges, exchange);
     }
 }
+
+size_t exchanges_waiting_count(const struct exchanges *exchanges)
+{
+    const struct exchange *exchange;
+    size_t count = 0;
+    TAILQ_FOREACH(exchange, &exchanges->waiting, order)
+    {
+        count++;
+    }
+    return count;
+}

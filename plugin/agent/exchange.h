@@ -97,6 +97,7 @@ struct exchange *exchange_only(const struct exchanges *exchanges, const char *ta
 
 /* The oldest waiting exchange of this kind, or NULL. */
 struct exchange *exchange_waiting(const struct exchanges *exchanges, enum exchange_kind kind);
+size_t exchanges_waiting_count(const struct exchanges *exchanges);
 void exchanges_clear(struct exchanges *exchanges);
 
 #endif

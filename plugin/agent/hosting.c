@@ -381,6 +381,7 @@ static struct onem2m_primitive *outcome_response(const struct agent *agent, cons
 void hosting_answer(struct agent *agent, const struct request *request, struct outcome outcome)
 {
     if (outcome.rsc >= ONEM2M_BAD_REQUEST) {
+        agent_refusal_count(agent, (int)outcome.rsc);
         agent_note(agent, AGENT_COUNT_REQUESTS_REFUSED, AGENT_INFO, "request %s of %s is answered %d",
                    request->asker.rqi, request->client->id, (int)outcome.rsc);
     } else {

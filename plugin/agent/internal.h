@@ -5,20 +5,28 @@
 #include "plugin/agent/access.h"
 #include "plugin/agent/agent.h"
 #include "plugin/agent/autonomy.h"
+#include "plugin/agent/control.h"
 #include "plugin/agent/exchange.h"
 #include "plugin/agent/fanout.h"
+#include "plugin/agent/metrics.h"
 #include "plugin/agent/peers.h"
 #include "plugin/agent/resources.h"
 
 /* What the files of the group agent share: its state, and the calls between relay, registrar, hosting and
  * link. */
+#define AGENT_REFUSALS_LIMIT 24u /* different codes */
+
 struct agent {
     struct identity_rule rule;
     struct agent_ports ports;
     char in_cse_bridge[ONEM2M_ID_LIMIT + 1]; /* "": none */
     bool observe;
     enum agent_severity log_level;
+    char admins[AGENT_ADMINS_LIMIT][ONEM2M_ID_LIMIT + 1];
+    size_t admin_count;
+    bool control_send;
     struct autonomy autonomy;
+    struct control control;
     struct rosters *rosters;
     struct peers peers;
     struct exchanges exchanges;
@@ -38,12 +46,23 @@ struct agent {
     bool in_cse_away;          /* it has not subscribed since the start, or since its connection ended */
     uint64_t ticked_ms;        /* monotonic */
 
+    Groupseal__Secenv__StatusReply *status; /* secenv's last; NULL: none since its connection */
+    uint64_t asked;                         /* requests that secenv has not answered */
+    struct {
+        int rsc; /* 0: a free place */
+        uint64_t count;
+    } refusals[AGENT_REFUSALS_LIMIT];
+
     uint64_t counters[AGENT_COUNTERS_END];
     uint64_t told[AGENT_COUNTERS_END];    /* the counter's value when a line was last logged for it */
     uint64_t told_ms[AGENT_COUNTERS_END]; /* and when; 0: never */
 };
 
 /* ---- agent.c ---- */
+
+const char *agent_counter_name(enum agent_counter counter);
+/* A request is answered with this code. */
+void agent_refusal_count(struct agent *agent, int rsc);
 
 uint64_t agent_now(const struct agent *agent); /* monotonic milliseconds */
 void agent_log(const struct agent *agent, enum agent_severity severity, const char *format, ...)
@@ -151,7 +170,7 @@ void link_hear(struct agent *agent, const struct identity *client, const struct 
 void link_in_cse_seen(struct agent *agent, bool subscribes);
 void link_tick(struct agent *agent);
 /* Requests whose replies go to other files. */
-enum link_call { LINK_CALL_COMMAND, LINK_CALL_CONTROL };
+enum link_call { LINK_CALL_COMMAND, LINK_CALL_CONTROL, LINK_CALL_WATCH };
 /* False: secenv is down, or has no room; else `*tag` comes back with the reply. */
 bool link_ask(struct agent *agent, enum link_call call, const Groupseal__Secenv__ToSecenv *request,
               enum agent_rank rank, uint64_t *tag);

@@ -26,7 +26,8 @@ enum call {
     CALL_ANSWERED,
     CALL_STATUS,
     CALL_COMMAND,
-    CALL_CONTROL
+    CALL_CONTROL,
+    CALL_WATCH
 };
 #define CALL_SHIFT 56u
 
@@ -39,7 +40,9 @@ static uint64_t call_tag(struct agent *agent, enum call call)
 
 static bool call_send(struct agent *agent, uint64_t tag, const to_secenv *request, enum agent_rank rank)
 {
-    return agent->ports.request(agent->ports.context, tag, request, rank);
+    bool taken = agent->ports.request(agent->ports.context, tag, request, rank);
+    agent->asked += taken;
+    return taken;
 }
 
 /* protobuf-c's strings are not const; nothing writes to them. */
@@ -56,7 +59,10 @@ static ProtobufCBinaryData data_of(const void *bytes, size_t length)
 bool link_ask(struct agent *agent, enum link_call call, const to_secenv *request, enum agent_rank rank,
               uint64_t *tag)
 {
-    *tag = call_tag(agent, call == LINK_CALL_COMMAND ? CALL_COMMAND : CALL_CONTROL);
+    static const enum call calls[] = {[LINK_CALL_COMMAND] = CALL_COMMAND,
+                                      [LINK_CALL_CONTROL] = CALL_CONTROL,
+                                      [LINK_CALL_WATCH] = CALL_WATCH};
+    *tag = call_tag(agent, calls[call]);
     return call_send(agent, *tag, request, rank);
 }
 
@@ -174,6 +180,7 @@ void agent_secenv_down(struct agent *agent, const char *why)
 {
     agent->secenv_ready = agent->settled = false;
     agent->sweep_ms = 0;
+    metrics_status_take(agent, NULL);
     sent_drop(agent);
     agent_note(
         agent, AGENT_COUNT_SECENV_LOST, AGENT_ALARM,
@@ -351,6 +358,7 @@ static void received_replied(struct agent *agent, uint64_t tag, const Groupseal_
         return;
     }
     if (reply->code != GROUPSEAL__SECENV__CODE__OK) {
+        agent_refusal_count(agent, (int)rsc_of_code(reply->code));
         agent_note(agent, AGENT_COUNT_REQUESTS_REFUSED, AGENT_WARNING, "secenv refuses an object of %s: %s",
                    exchange->asker.id, reply->reason);
         relay_finish_code(agent, exchange, rsc_of_code(reply->code));
@@ -599,6 +607,7 @@ static void event_notice(const struct agent *agent, const Groupseal__Secenv__Not
 
 void agent_secenv_reply(struct agent *agent, uint64_t tag, const Groupseal__Secenv__Reply *reply)
 {
+    agent->asked -= agent->asked > 0;
     switch ((enum call)(tag >> CALL_SHIFT)) {
     case CALL_HELLO:
         hello_replied(agent, reply);
@@ -622,6 +631,10 @@ void agent_secenv_reply(struct agent *agent, uint64_t tag, const Groupseal__Sece
         autonomy_replied(agent, tag, reply);
         break;
     case CALL_CONTROL:
+        control_replied(agent, tag, reply);
+        break;
+    case CALL_WATCH:
+        metrics_status_take(agent, reply);
         break;
     case CALL_ANSWERED:
         break;
@@ -654,6 +667,7 @@ void agent_secenv_event(struct agent *agent, const Groupseal__Secenv__Event *eve
         break;
     case GROUPSEAL__SECENV__EVENT__CONTENT_REPORT:
         autonomy_report(agent, event->report);
+        control_report(agent, event->report);
         break;
     case GROUPSEAL__SECENV__EVENT__CONTENT_JOINED:
         agent_log(agent, AGENT_INFO, "this MN-CSE is in group %s", event->joined->group);

@@ -61,6 +61,7 @@ void relay_finish_code(struct agent *agent, struct exchange *exchange, enum onem
 
 void relay_refuse(struct agent *agent, const struct request *request, enum onem2m_rsc rsc, const char *reason)
 {
+    agent_refusal_count(agent, (int)rsc);
     agent_note(agent, AGENT_COUNT_REQUESTS_REFUSED, AGENT_WARNING, "request %s of %s is answered %d: %s",
                request->asker.rqi, request->client->id, (int)rsc, reason);
     relay_answer(agent, &request->asker, rsc);

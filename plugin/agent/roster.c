@@ -246,3 +246,32 @@ size_t rosters_members(const struct rosters *rosters, const char *name)
     const struct group *group = group_find(rosters, name);
     return group == NULL ? 0 : table_count(&group->members);
 }
+
+size_t rosters_list(const struct rosters *rosters, const char *name, size_t first, size_t count,
+                    const char **out)
+{
+    const struct group *group = group_find(rosters, name);
+    size_t at = 0;
+    size_t taken = 0;
+    if (group == NULL || !group->in_force) {
+        return 0;
+    }
+    for (const struct member *member = table_first(&group->members); member != NULL && taken < count;
+         member = table_next(&member->link)) {
+        if (at++ >= first) {
+            out[taken++] = member->id;
+        }
+    }
+    return taken;
+}
+
+const char *rosters_group(const struct rosters *rosters, size_t at)
+{
+    for (const struct group *group = table_first(&rosters->groups); group != NULL;
+         group = table_next(&group->link)) {
+        if (group->in_force && at-- == 0) {
+            return group->name;
+        }
+    }
+    return NULL;
+}

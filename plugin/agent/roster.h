@@ -37,6 +37,11 @@ size_t rosters_sweep(struct rosters *rosters); /* how many groups were dropped *
 bool rosters_have_stale(const struct rosters *rosters);
 
 bool rosters_has(const struct rosters *rosters, const char *name, const char *id);
+/* Up to `count` members from the `first`-th on, in no order that means anything; how many `out` has. */
+size_t rosters_list(const struct rosters *rosters, const char *name, size_t first, size_t count,
+                    const char **out);
+/* The name of the `at`-th group whose list is in force, or NULL. */
+const char *rosters_group(const struct rosters *rosters, size_t at);
 size_t rosters_members(const struct rosters *rosters, const char *name); /* 0: no such group */
 
 #endif

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "plugin/broker/compat.h"
 
+#include "plugin/agent/control.h"
+
 #include <limits.h>
 #include <string.h>
 
@@ -29,8 +31,16 @@ int compat_reload_result(void)
 int compat_register(mosquitto_plugin_id_t *identifier, enum compat_event event,
                     MOSQ_FUNC_generic_callback callback, void *userdata)
 {
-    int error = mosquitto_callback_register(identifier, (int)event, callback, NULL, userdata);
+    const char *topic = event == COMPAT_CONTROL ? CONTROL_TOPIC : NULL;
+    int error = mosquitto_callback_register(identifier, (int)event, callback, topic, userdata);
     return error == MOSQ_ERR_NOT_SUPPORTED ? MOSQ_ERR_SUCCESS : error;
+}
+
+void compat_unregister(mosquitto_plugin_id_t *identifier, enum compat_event event,
+                       MOSQ_FUNC_generic_callback callback)
+{
+    mosquitto_callback_unregister(identifier, (int)event, callback,
+                                  event == COMPAT_CONTROL ? CONTROL_TOPIC : NULL);
 }
 
 bool compat_publish(const struct agent_publication *publication)

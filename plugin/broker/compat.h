@@ -21,6 +21,7 @@
 enum compat_event {
     COMPAT_RELOAD = 1,
     COMPAT_ACL_CHECK = 2,
+    COMPAT_CONTROL = 6,
     COMPAT_MESSAGE = 7,
     COMPAT_TICK = 9,
     COMPAT_DISCONNECT = 10,
@@ -36,9 +37,13 @@ void compat_introduce(mosquitto_plugin_id_t *identifier, const char *name, const
 /* 2.0.x skips all other plugins on SUCCESS, 2.1.x ends the broker on anything else. */
 int compat_reload_result(void);
 
-/* Registers a callback; an event that this broker does not know counts as registered. */
+/* Registers a callback (COMPAT_CONTROL: for the operator's topic); an event that this broker does not know
+ * counts as registered. */
 int compat_register(mosquitto_plugin_id_t *identifier, enum compat_event event,
                     MOSQ_FUNC_generic_callback callback, void *userdata);
+
+void compat_unregister(mosquitto_plugin_id_t *identifier, enum compat_event event,
+                       MOSQ_FUNC_generic_callback callback);
 
 /* Checks the topic and publishes a copy of the payload, never through the copying call that 2.0.x
  * accounts wrongly. */

@@ -17,6 +17,7 @@ struct option {
     size_t offset;
     bool path;
     bool fixed;                         /* read at the start only */
+    bool list;                          /* may come more than once */
     const char *choices[CHOICES_LIMIT]; /* none: any text */
 };
 
@@ -38,6 +39,9 @@ static const struct option known[] = {
     {OPTION(mode), .choices = {"enforce", "observe"}},
     {OPTION(commander), .choices = {"in-cse", "mn-cse"}},
     {OPTION(rules), .path = true},
+    {OPTION(metrics_file), .path = true},
+    {OPTION(control_send), .choices = {"deny", "allow"}},
+    {.name = "admin", .offset = offsetof(struct configuration, admins), .list = true},
     {OPTION(log_level), .choices = {"error", "warning", "info"}},
 };
 
@@ -123,6 +127,13 @@ static bool option_take(struct configuration *configuration, const char *name, c
                     name, name, value == NULL ? "" : value);
     }
     const char **slot = (const char **)(void *)((char *)configuration + option->offset);
+    if (option->list) {
+        if (configuration->admin_count == AGENT_ADMINS_LIMIT) {
+            return fail(place, why, why_size, "%s%s is given more than %u times", place->prefix, name,
+                        AGENT_ADMINS_LIMIT);
+        }
+        slot += configuration->admin_count;
+    }
     if (*slot != NULL) {
         return fail(place, why, why_size, "%s%s is given twice: remove one of the lines", place->prefix,
                     name);
@@ -131,6 +142,7 @@ static bool option_take(struct configuration *configuration, const char *name, c
         return false;
     }
     *slot = value;
+    configuration->admin_count += option->list;
     return true;
 }
 
@@ -275,11 +287,22 @@ static bool secenv_check(const struct configuration *configuration, char *why, s
            socket_path_check("secenv_audit_socket", configuration->secenv_audit_socket, why, why_size);
 }
 
-/* Rules command; "authority only" says that nobody at the site does. */
+static bool text_is(const char *value, const char *text)
+{
+    return value != NULL && strcmp(value, text) == 0;
+}
+
+/* Rules and operators here command; "authority only" says that nobody at the site does. */
 static bool commander_check(const struct configuration *configuration, char *why, size_t why_size)
 {
-    if (configuration->rules == NULL ||
-        (configuration->commander != NULL && strcmp(configuration->commander, "mn-cse") == 0)) {
+    bool commands = text_is(configuration->commander, "mn-cse");
+    if (text_is(configuration->control_send, "allow") && (!commands || configuration->admin_count == 0)) {
+        snprintf(why, why_size,
+                 "plugin_opt_control_send allow lets admins command: write `plugin_opt_commander mn-cse` and "
+                 "`plugin_opt_admin NAME` too, or remove it");
+        return false;
+    }
+    if (configuration->rules == NULL || commands) {
         return true;
     }
     snprintf(why, why_size,
@@ -324,11 +347,6 @@ bool configuration_foreign_allowed(const struct configuration *configuration)
     return strcmp(configuration->foreign, "allow") == 0;
 }
 
-static bool text_is(const char *value, const char *text)
-{
-    return value != NULL && strcmp(value, text) == 0;
-}
-
 static enum agent_severity log_level(const struct configuration *configuration)
 {
     if (text_is(configuration->log_level, "error")) {
@@ -344,6 +362,9 @@ struct agent_settings configuration_agent(const struct configuration *configurat
                                    .identity = configuration->identity,
                                    .in_cse_bridge = configuration->in_cse_bridge,
                                    .rules = configuration->rules,
+                                   .admins = configuration->admins,
+                                   .admin_count = configuration->admin_count,
+                                   .control_send = text_is(configuration->control_send, "allow"),
                                    .observe = text_is(configuration->mode, "observe"),
                                    .log_level = log_level(configuration)};
 }

@@ -31,6 +31,10 @@ struct configuration {
     const char *mode;
     const char *log_level;
     const char *commander;
+    const char *control_send;
+    const char *metrics_file;
+    const char *admins[AGENT_ADMINS_LIMIT];
+    size_t admin_count;
     const char *rules;
 
     char *file; /* what the settings file's values point into; owned */

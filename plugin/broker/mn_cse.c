@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
+#include "plugin/agent/metrics.h"
 #include "plugin/broker/compat.h"
 #include "plugin/broker/configuration.h"
 #include "plugin/broker/courier.h"
 #include "plugin/broker/kicks.h"
 #include "plugin/broker/leaving.h"
+#include "plugin/broker/metrics_file.h"
 #include "plugin/broker/state_file.h"
 #include "plugin/broker/watchdog.h"
 
@@ -24,6 +26,7 @@
 #define TICK_ALARM_MS 10000u /* starting bridges may take its time before the first */
 #define START_WAIT_MS 3000u
 #define RESULTS_A_TURN 1024u
+#define WATCH_INTERVAL_MS 10000u /* as the broker's own $SYS topics by default */
 
 #define EXPORTED __attribute__((visibility("default")))
 
@@ -47,6 +50,8 @@ struct plugin {
     uint64_t started_ms; /* monotonic: from then on ticks are expected */
     bool ticked;
     bool tick_alarmed;
+    uint64_t watched_ms; /* monotonic */
+    bool metrics_alarmed;
 };
 
 /* One broker is one MN-CSE; a second `plugin` line would share all that is static. */
@@ -150,10 +155,35 @@ static void tick_check(struct plugin *plugin)
     }
 }
 
+/* What operators watch, every ten seconds; a file that cannot be written is told once. */
+static void watch(struct plugin *plugin)
+{
+    const char *path = plugin->configuration.metrics_file;
+    char why[512];
+    size_t length = 0;
+    uint64_t now = clock_ms(CLOCK_MONOTONIC);
+    if (now - plugin->watched_ms < WATCH_INTERVAL_MS) {
+        return;
+    }
+    plugin->watched_ms = now;
+    agent_watch(plugin->agent);
+    char *text = path == NULL ? NULL : metrics_text(plugin->agent, &length);
+    if (text == NULL) {
+        return;
+    }
+    bool written = metrics_file_write(path, text, length, why, sizeof(why));
+    if (!written && !plugin->metrics_alarmed) {
+        compat_log(AGENT_WARNING, why);
+    }
+    plugin->metrics_alarmed = !written;
+    free(text);
+}
+
 static void turn(struct plugin *plugin)
 {
     results_drain(plugin);
     agent_tick(plugin->agent);
+    watch(plugin);
     tick_check(plugin);
 }
 
@@ -335,6 +365,25 @@ static int on_tick(int event, void *data, void *userdata)
     return MOSQ_ERR_SUCCESS;
 }
 
+static int on_control(int event, void *data, void *userdata)
+{
+    const struct mosquitto_evt_control *control = data;
+    struct plugin *plugin = userdata;
+    (void)event;
+
+    bool outermost = callback_enter(plugin);
+    if (outermost) {
+        turn(plugin);
+    }
+    /* A bridge's name is what this broker's configuration calls it, not proven. */
+    if (mosquitto_client_address(control->client) != NULL && client_id_fits(plugin, control->client, true)) {
+        agent_control(plugin->agent, mosquitto_client_username(control->client),
+                      control->payload == NULL ? "" : control->payload, control->payloadlen);
+    }
+    callback_leave(plugin, outermost);
+    return MOSQ_ERR_SUCCESS;
+}
+
 static int on_disconnect(int event, void *data, void *userdata)
 {
     const struct mosquitto_evt_disconnect *disconnect = data;
@@ -398,16 +447,20 @@ static const struct {
     enum compat_event event;
     MOSQ_FUNC_generic_callback callback;
 } callbacks[] = {
-    {COMPAT_RELOAD, on_reload}, {COMPAT_ACL_CHECK, on_acl_check},   {COMPAT_MESSAGE, on_message},
-    {COMPAT_TICK, on_tick},     {COMPAT_DISCONNECT, on_disconnect}, {COMPAT_CLIENT_OFFLINE, on_disconnect},
+    {COMPAT_RELOAD, on_reload},
+    {COMPAT_CONTROL, on_control},
+    {COMPAT_ACL_CHECK, on_acl_check},
+    {COMPAT_MESSAGE, on_message},
+    {COMPAT_TICK, on_tick},
+    {COMPAT_DISCONNECT, on_disconnect},
+    {COMPAT_CLIENT_OFFLINE, on_disconnect},
 };
 #define CALLBACK_COUNT (sizeof(callbacks) / sizeof(callbacks[0]))
 
 static void plugin_free(struct plugin *plugin)
 {
     for (size_t i = 0; i < CALLBACK_COUNT; i++) {
-        mosquitto_callback_unregister(plugin->identifier, (int)callbacks[i].event, callbacks[i].callback,
-                                      NULL);
+        compat_unregister(plugin->identifier, callbacks[i].event, callbacks[i].callback);
     }
     watchdog_stop(plugin->watchdog);
     courier_stop(plugin->courier);
@@ -575,7 +628,7 @@ int mosquitto_plugin_init(mosquitto_plugin_id_t *identifier, void **userdata, st
         compat_log(AGENT_ALARM, "`mode observe`: it refuses nothing, and protects nothing on this hop");
     }
     secenv_await(plugin);
-    plugin->started_ms = clock_ms(CLOCK_MONOTONIC);
+    plugin->started_ms = plugin->watched_ms = clock_ms(CLOCK_MONOTONIC);
     plugin->watchdog = watchdog_start(TICK_ALARM_MS, no_ticks);
     return MOSQ_ERR_SUCCESS;
 }

@@ -17,7 +17,8 @@
 #define EXIT_USAGE 2
 #define DEFAULT_CONFIG "/etc/groupseal/adn-ae.conf"
 
-const char *argp_program_version = "adn-ae (Groupseal) 0.1.0";
+/* libc looks for it by name. */
+__attribute__((visibility("default"))) const char *argp_program_version = "adn-ae (Groupseal) 0.1.0";
 
 struct arguments {
     const char *verb;

@@ -9,7 +9,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-const char *argp_program_version = "secenv (Groupseal) " GROUPSEAL_VERSION;
+/* libc looks for it by name. */
+__attribute__((visibility("default"))) const char *argp_program_version = "secenv (Groupseal) " GROUPSEAL_VERSION;
 
 static const struct command {
     const char *name;

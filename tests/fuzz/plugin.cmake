@@ -4,3 +4,4 @@ fuzz_target(plugin_sequence SOURCES fuzz/plugin_sequence.c fuzz/message.c LIBS m
 fuzz_target(plugin_options SOURCES fuzz/plugin_options.c ${CMAKE_SOURCE_DIR}/plugin/broker/configuration.c
             LIBS mn_agent secenv_client)
 fuzz_target(plugin_control SOURCES fuzz/plugin_control.c LIBS mn_agent)
+fuzz_target(plugin_check SOURCES fuzz/plugin_check.c LIBS mn_check)

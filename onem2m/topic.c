@@ -99,6 +99,8 @@ static bool name_valid(const char *name)
     return length > 0 && length <= 64 && name[length] == '\0';
 }
 
+#define NUMBER_MAX 999999999u
+
 /* A decimal number of at most 9 digits, written in one way only. */
 static bool number_parse(const char *text, unsigned *out)
 {
@@ -172,7 +174,9 @@ static int group_place_print(const struct group_topic *topic, char *out, size_t 
     case GROUP_EPOCH:
         return snprintf(out, size, "epoch");
     case GROUP_TREE:
-        return snprintf(out, size, "tree/%u/%u", topic->row, topic->column);
+        return topic->row <= NUMBER_MAX && topic->column <= NUMBER_MAX
+                   ? snprintf(out, size, "tree/%u/%u", topic->row, topic->column)
+                   : -1;
     case GROUP_POLICY:
         return snprintf(out, size, "policy");
     }

@@ -61,11 +61,11 @@ static uint64_t port_wall(void *context)
 static bool port_publish(void *context, const struct agent_publication *publication)
 {
     struct onem2m_topic topic;
+    struct group_topic group;
     (void)context;
     bool primitive = onem2m_topic_parse(publication->topic, &topic);
-    if (!primitive) { /* only what secenv said, and of this site */
-        ALWAYS(strncmp(publication->topic, "groupseal/v1/mn-1/", 18) == 0 &&
-               strpbrk(publication->topic, "+#") == NULL);
+    if (!primitive) {
+        ALWAYS(group_topic_parse(publication->topic, &group) && strcmp(group.site, "mn-1") == 0);
         return !broker_full;
     }
     ALWAYS(!publication->retain && publication->qos == 1);

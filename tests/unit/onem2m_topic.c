@@ -109,6 +109,10 @@ static void group_topics_round_trip(void **state)
     assert_string_equal(topic.site, "mn-1");
     assert_string_equal(topic.group, "doors");
     assert_false(group_topic_build(&topic, out, strlen(good[4])));
+    topic.column = 999999999;
+    assert_true(group_topic_build(&topic, out, sizeof out) && group_topic_parse(out, &topic));
+    topic.column = 1000000000; /* what no parser would take is not built */
+    assert_false(group_topic_build(&topic, out, sizeof out));
 }
 
 static void what_is_no_group_topic(void **state)

@@ -10,7 +10,8 @@
 #include <string.h>
 
 /* libc looks for it by name. */
-__attribute__((visibility("default"))) const char *argp_program_version = "secenv (Groupseal) " GROUPSEAL_VERSION;
+__attribute__((visibility("default"))) const char *argp_program_version =
+    "secenv (Groupseal) " GROUPSEAL_VERSION;
 
 static const struct command {
     const char *name;

@@ -142,6 +142,11 @@ bool agent_configure(struct agent *agent, const struct agent_settings *settings,
     if (!identity_rule_set(&rule, settings->cse_id, settings->in_cse, settings->identity, why, why_size)) {
         return false;
     }
+    for (size_t i = 0; i < settings->more_identity_count; i++) {
+        if (!identity_rule_add(&rule, settings->more_identities[i], why, why_size)) {
+            return false;
+        }
+    }
     struct rules *rules = NULL;
     const char *bridge = settings->in_cse_bridge == NULL ? "" : settings->in_cse_bridge;
     if (strlen(bridge) > ONEM2M_ID_LIMIT) {
@@ -405,6 +410,15 @@ bool agent_client_id_fits(struct agent *agent, const char *name, const char *cli
                "delete what waits for them",
                name_of(name), client_id, agent->observe ? " with `mode enforce`" : "");
     return agent->observe;
+}
+
+void agent_name_refused(struct agent *agent, const char *user)
+{
+    agent_note(
+        agent, AGENT_COUNT_NAMES_REFUSED, AGENT_ALARM,
+        "a client calls itself %s, and its certificate does not: write `use_identity_as_username true` "
+        "for that listener, or, where a password proves it, `plugin_opt_certificate_name password`",
+        user);
 }
 
 bool agent_settled(const struct agent *agent)

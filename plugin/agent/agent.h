@@ -23,9 +23,11 @@ enum agent_severity { AGENT_INFO, AGENT_WARNING, AGENT_ALARM };
 #define AGENT_ADMINS_LIMIT 16u
 
 struct agent_settings {
-    const char *cse_id;        /* absolute id of this MN-CSE, such as //sp.example/mn-1 */
-    const char *in_cse;        /* absolute id of its IN-CSE, of the same service provider */
-    const char *identity;      /* how a connection's proven name becomes an absolute id: //sp.example/%u */
+    const char *cse_id;   /* absolute id of this MN-CSE, such as //sp.example/mn-1 */
+    const char *in_cse;   /* absolute id of its IN-CSE, of the same service provider */
+    const char *identity; /* how a connection's proven name becomes an absolute id: //sp.example/%u */
+    const char *const *more_identities; /* further rules, tried after it */
+    size_t more_identity_count;
     const char *in_cse_bridge; /* the bridge of this broker behind which the IN-CSE is; NULL: none */
     const char *rules;         /* file of rules that give commands; NULL: none */
     const char *const *admins; /* proven names that may use the operator's interface; copied */
@@ -126,6 +128,9 @@ bool agent_client_id_fits(struct agent *agent, const char *name, const char *cli
 /* A request on the operator's topic (plugin/agent/control.h). */
 void agent_control(struct agent *agent, const char *name, const void *payload, size_t length);
 
+/* A client claims a name that its certificate does not have; it is dealt with as one without a name. */
+void agent_name_refused(struct agent *agent, const char *user);
+
 /* A client's connection has ended. */
 void agent_gone(struct agent *agent, const char *name);
 
@@ -158,6 +163,7 @@ void agent_tick(struct agent *agent);
     X(RESPONSES_UNSOLICITED, "responses_unsolicited")                                                        \
     X(MALFORMED, "malformed")                                                                                \
     X(DENIED, "denied")                                                                                      \
+    X(NAMES_REFUSED, "names_refused")                                                                        \
     X(OBSERVED, "observed")                                                                                  \
     X(OBSERVED_READS, "observed_reads")                                                                      \
     X(CLIENT_IDS_TAKEN, "client_ids_taken")                                                                  \

@@ -14,13 +14,17 @@ static bool rule_apply(const char *rule, const char *name, char *out, size_t siz
     return length > 0 && (size_t)length < size;
 }
 
+static bool placeholder_is_once(const char *text)
+{
+    const char *at = strchr(text, '%');
+    return at != NULL && strncmp(at, placeholder, strlen(placeholder)) == 0 && strchr(at + 1, '%') == NULL;
+}
+
 static bool rule_valid(const char *rule)
 {
     char id[ONEM2M_ID_LIMIT + 1];
 
-    const char *at = strchr(rule, '%');
-    if (at == NULL || strncmp(at, placeholder, strlen(placeholder)) != 0 || strchr(at + 1, '%') != NULL ||
-        strlen(rule) > ONEM2M_ID_LIMIT) {
+    if (!placeholder_is_once(rule) || strlen(rule) > ONEM2M_ID_LIMIT) {
         return false;
     }
     /* It must be able to give an AE: from a whole id, from a stem with its letter, or from one without. */
@@ -63,13 +67,34 @@ bool identity_rule_set(struct identity_rule *rule, const char *cse_id, const cha
                  rule->in_cse, rule->cse_id);
         return false;
     }
-    if (text == NULL || !rule_valid(text)) {
-        snprintf(why, why_size,
-                 "the rule from a connection's name (%%u) to an absolute id is missing or wrong: write "
-                 "plugin_opt_identity //sp.example/%%u");
+    return identity_rule_add(rule, text, why, why_size);
+}
+
+bool identity_rule_add(struct identity_rule *rule, const char *text, char *why, size_t why_size)
+{
+    const char *space = text == NULL ? NULL : strchr(text, ' ');
+    size_t length = space == NULL ? 0 : (size_t)(space - text);
+    const char *result = space == NULL ? text : space + strspn(space, " ");
+    struct identity_line *line = &rule->lines[rule->line_count];
+    if (result == NULL || !rule_valid(result) || length > IDENTITY_PATTERN_LIMIT ||
+        rule->line_count == IDENTITY_LINES_LIMIT) {
+        snprintf(
+            why, why_size,
+            "the rule from a connection's name (%%u) to an absolute id is missing or wrong, or there are "
+            "more than %u: write plugin_opt_identity //sp.example/%%u",
+            IDENTITY_LINES_LIMIT);
         return false;
     }
-    memcpy(rule->rule, text, strlen(text) + 1);
+    snprintf(line->pattern, sizeof(line->pattern), "%.*s", space == NULL ? 2 : (int)length,
+             space == NULL ? placeholder : text);
+    if (!placeholder_is_once(line->pattern)) {
+        snprintf(why, why_size,
+                 "a name's pattern has %%u once, where the part is that counts: write plugin_opt_identity "
+                 "%%u.devices.example //sp.example/S%%u");
+        return false;
+    }
+    memcpy(line->result, result, strlen(result) + 1);
+    rule->line_count++;
     return true;
 }
 
@@ -111,12 +136,46 @@ static void credential_set(const char *name, char *out, size_t size)
     out[length] = '\0';
 }
 
+/* What stands in the name where the pattern has %u; false: it does not fit. */
+static bool pattern_match(const char *pattern, const char *name, char *out, size_t size)
+{
+    size_t before = (size_t)(strstr(pattern, placeholder) - pattern);
+    const char *after = pattern + before + strlen(placeholder);
+    size_t tail = strlen(after);
+    size_t length = strlen(name);
+    if (length <= before + tail || length - before - tail >= size || strncmp(name, pattern, before) != 0 ||
+        strcmp(name + length - tail, after) != 0) {
+        return false;
+    }
+    length -= before + tail;
+    memcpy(out, name + before, length);
+    out[length] = '\0';
+    return true;
+}
+
+static bool line_apply(const struct identity_line *line, const char *name, struct identity *out)
+{
+    char part[ONEM2M_LEVEL_LIMIT + IDENTITY_PATTERN_LIMIT];
+    return pattern_match(line->pattern, name, part, sizeof(part)) &&
+           rule_apply(line->result, part, out->id, sizeof(out->id)) &&
+           onem2m_id_to_level(out->id, out->level, sizeof(out->level));
+}
+
+static bool lines_apply(const struct identity_rule *rule, const char *name, struct identity *out)
+{
+    for (size_t i = 0; i < rule->line_count; i++) {
+        if (line_apply(&rule->lines[i], name, out)) {
+            return true;
+        }
+    }
+    return false;
+}
+
 void identity_find(const struct identity_rule *rule, const char *name, struct identity *out)
 {
     out->role = ROLE_NONE;
     out->id[0] = out->level[0] = out->credential[0] = '\0';
-    if (name == NULL || name[0] == '\0' || !rule_apply(rule->rule, name, out->id, sizeof(out->id)) ||
-        !onem2m_id_to_level(out->id, out->level, sizeof(out->level))) {
+    if (name == NULL || name[0] == '\0' || !lines_apply(rule, name, out)) {
         return;
     }
     if (strcmp(out->id, rule->in_cse) == 0) {

@@ -9,6 +9,9 @@
  * Who a connection is: the rule of the configuration applied to the name that it proved, seen from this
  * MN-CSE. Pure.
  */
+#define IDENTITY_LINES_LIMIT 8u
+#define IDENTITY_PATTERN_LIMIT 200u
+
 enum role {
     ROLE_NONE, /* no oneM2M entity of this MN-CSE */
     ROLE_AE,   /* an AE that this MN-CSE is the registrar of, or may become */
@@ -20,7 +23,11 @@ struct identity_rule {
     char cse_level[ONEM2M_ID_LIMIT + 1];
     char in_cse[ONEM2M_ID_LIMIT + 1];
     char in_level[ONEM2M_ID_LIMIT + 1];
-    char rule[ONEM2M_ID_LIMIT + 1]; /* text with one %u */
+    struct identity_line {
+        char pattern[IDENTITY_PATTERN_LIMIT + 1]; /* what the name must look like, with one %u */
+        char result[ONEM2M_ID_LIMIT + 1];         /* the id, with one %u for what stood there */
+    } lines[IDENTITY_LINES_LIMIT];                /* the first that fits and gives an id counts */
+    size_t line_count;
 };
 
 struct identity {
@@ -33,6 +40,9 @@ struct identity {
 /* False: `why` says which line to write. */
 bool identity_rule_set(struct identity_rule *rule, const char *cse_id, const char *in_cse, const char *text,
                        char *why, size_t why_size);
+
+/* One more line, "PATTERN RESULT" or "RESULT" alone, for every name. False as above. */
+bool identity_rule_add(struct identity_rule *rule, const char *text, char *why, size_t why_size);
 
 /* `name` may be NULL. The role is ROLE_NONE where the rule gives no id, or another CSE's, or this one's own.
  */

@@ -10,7 +10,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-#define CHOICES_LIMIT 4u
+#define CHOICES_LIMIT 6u
 
 struct option {
     const char *name;
@@ -33,7 +33,8 @@ static const struct option known[] = {
     {OPTION(secenv_root_key), .path = true, .fixed = true},
     {OPTION(settings), .path = true, .fixed = true},
     {OPTION(state_file), .path = true, .fixed = true},
-    {OPTION(identity)},
+    {OPTION(identity), .list = true},
+    {OPTION(certificate_name), .choices = {"user", "password", "cn", "dns", "uri"}},
     {OPTION(in_cse_bridge)},
     {OPTION(foreign)},
     {OPTION(mode), .choices = {"enforce", "observe"}},
@@ -41,7 +42,7 @@ static const struct option known[] = {
     {OPTION(rules), .path = true},
     {OPTION(metrics_file), .path = true},
     {OPTION(control_send), .choices = {"deny", "allow"}},
-    {.name = "admin", .offset = offsetof(struct configuration, admins), .list = true},
+    {OPTION(admin), .list = true},
     {OPTION(log_level), .choices = {"error", "warning", "info"}},
 };
 
@@ -128,11 +129,16 @@ static bool option_take(struct configuration *configuration, const char *name, c
     }
     const char **slot = (const char **)(void *)((char *)configuration + option->offset);
     if (option->list) {
-        if (configuration->admin_count == AGENT_ADMINS_LIMIT) {
+        struct configuration_list *list = (struct configuration_list *)(void *)slot;
+        if (list->count == CONFIGURATION_LIST_LIMIT) {
             return fail(place, why, why_size, "%s%s is given more than %u times", place->prefix, name,
-                        AGENT_ADMINS_LIMIT);
+                        CONFIGURATION_LIST_LIMIT);
         }
-        slot += configuration->admin_count;
+        if (!value_check(option, value, place, why, why_size)) {
+            return false;
+        }
+        list->items[list->count++] = value;
+        return true;
     }
     if (*slot != NULL) {
         return fail(place, why, why_size, "%s%s is given twice: remove one of the lines", place->prefix,
@@ -142,7 +148,6 @@ static bool option_take(struct configuration *configuration, const char *name, c
         return false;
     }
     *slot = value;
-    configuration->admin_count += option->list;
     return true;
 }
 
@@ -296,7 +301,7 @@ static bool text_is(const char *value, const char *text)
 static bool commander_check(const struct configuration *configuration, char *why, size_t why_size)
 {
     bool commands = text_is(configuration->commander, "mn-cse");
-    if (text_is(configuration->control_send, "allow") && (!commands || configuration->admin_count == 0)) {
+    if (text_is(configuration->control_send, "allow") && (!commands || configuration->admin.count == 0)) {
         snprintf(why, why_size,
                  "plugin_opt_control_send allow lets admins command: write `plugin_opt_commander mn-cse` and "
                  "`plugin_opt_admin NAME` too, or remove it");
@@ -355,18 +360,33 @@ static enum agent_severity log_level(const struct configuration *configuration)
     return text_is(configuration->log_level, "warning") ? AGENT_WARNING : AGENT_INFO;
 }
 
+enum names_source configuration_names(const struct configuration *configuration)
+{
+    static const char *const texts[] = {
+        [NAMES_PASSWORD] = "password", [NAMES_CN] = "cn", [NAMES_DNS] = "dns", [NAMES_URI] = "uri"};
+    for (size_t i = NAMES_PASSWORD; i < sizeof(texts) / sizeof(texts[0]); i++) {
+        if (text_is(configuration->certificate_name, texts[i])) {
+            return (enum names_source)i;
+        }
+    }
+    return NAMES_USER;
+}
+
 struct agent_settings configuration_agent(const struct configuration *configuration)
 {
-    return (struct agent_settings){.cse_id = configuration->cse_id,
-                                   .in_cse = configuration->in_cse,
-                                   .identity = configuration->identity,
-                                   .in_cse_bridge = configuration->in_cse_bridge,
-                                   .rules = configuration->rules,
-                                   .admins = configuration->admins,
-                                   .admin_count = configuration->admin_count,
-                                   .control_send = text_is(configuration->control_send, "allow"),
-                                   .observe = text_is(configuration->mode, "observe"),
-                                   .log_level = log_level(configuration)};
+    return (struct agent_settings){
+        .cse_id = configuration->cse_id,
+        .in_cse = configuration->in_cse,
+        .identity = configuration->identity.items[0],
+        .more_identities = configuration->identity.items + 1,
+        .more_identity_count = configuration->identity.count > 1 ? configuration->identity.count - 1 : 0,
+        .in_cse_bridge = configuration->in_cse_bridge,
+        .rules = configuration->rules,
+        .admins = configuration->admin.items,
+        .admin_count = configuration->admin.count,
+        .control_send = text_is(configuration->control_send, "allow"),
+        .observe = text_is(configuration->mode, "observe"),
+        .log_level = log_level(configuration)};
 }
 
 struct secenv_client_settings configuration_secenv(const struct configuration *configuration)

@@ -3,6 +3,7 @@
 #define GROUPSEAL_PLUGIN_CONFIGURATION_H
 
 #include "plugin/broker/compat.h"
+#include "plugin/broker/names.h"
 #include "secenv/client/secenv_client.h"
 
 /*
@@ -12,6 +13,8 @@
  * same code.
  */
 #define CONFIGURATION_FILE_LIMIT 65536u /* bytes of the settings file */
+
+#define CONFIGURATION_LIST_LIMIT 16u
 
 struct configuration {
     /* of plugin_opt_… lines only */
@@ -25,7 +28,6 @@ struct configuration {
     const char *settings;
     const char *state_file;
     /* of either */
-    const char *identity;
     const char *in_cse_bridge;
     const char *foreign;
     const char *mode;
@@ -33,8 +35,11 @@ struct configuration {
     const char *commander;
     const char *control_send;
     const char *metrics_file;
-    const char *admins[AGENT_ADMINS_LIMIT];
-    size_t admin_count;
+    const char *certificate_name;
+    struct configuration_list {
+        const char *items[CONFIGURATION_LIST_LIMIT];
+        size_t count;
+    } identity, admin; /* may come more than once */
     const char *rules;
 
     char *file; /* what the settings file's values point into; owned */
@@ -54,6 +59,8 @@ bool configuration_finish(struct configuration *configuration, char *why, size_t
 
 /* True: topics that are none of ours are allowed; false: left to other plugins and the acl_file. */
 bool configuration_foreign_allowed(const struct configuration *configuration);
+/* Where the name of a client with a certificate comes from. */
+enum names_source configuration_names(const struct configuration *configuration);
 struct agent_settings configuration_agent(const struct configuration *configuration);
 struct secenv_client_settings configuration_secenv(const struct configuration *configuration);
 

@@ -6,6 +6,7 @@
 #include "plugin/broker/kicks.h"
 #include "plugin/broker/leaving.h"
 #include "plugin/broker/metrics_file.h"
+#include "plugin/broker/names.h"
 #include "plugin/broker/state_file.h"
 #include "plugin/broker/watchdog.h"
 
@@ -46,6 +47,7 @@ struct plugin {
     struct state_file *state_file; /* NULL: registrations and groups end with the broker */
     struct leaving leaving;
     struct kicks kicks;
+    struct names names;
     bool busy;           /* a callback is under way */
     uint64_t started_ms; /* monotonic: from then on ticks are expected */
     bool ticked;
@@ -213,12 +215,24 @@ static int foreign_result(const struct plugin *plugin, const char *topic)
     return MOSQ_ERR_PLUGIN_DEFER;
 }
 
+/* What the connection has proven; NULL: nothing. */
+static const char *client_name(struct plugin *plugin, const struct mosquitto *client, bool reading)
+{
+    bool refused = false;
+    const char *name = names_find(&plugin->names, client, reading, &refused);
+    if (refused && !reading) {
+        agent_name_refused(plugin->agent, mosquitto_client_username(client));
+    }
+    return name;
+}
+
 /* Who has taken another's client id may do nothing, and is thrown off with the next tick. Not where it is
  * asked about as a reader: its session may be offline. */
-static bool client_id_fits(struct plugin *plugin, const struct mosquitto *client, bool connected)
+static bool client_id_fits(struct plugin *plugin, const struct mosquitto *client, const char *name,
+                           bool connected)
 {
     const char *client_id = mosquitto_client_id(client);
-    if (!agent_client_id_fits(plugin->agent, mosquitto_client_username(client), client_id)) {
+    if (!agent_client_id_fits(plugin->agent, name, client_id)) {
         if (connected) {
             kicks_add(&plugin->kicks, client_id);
         }
@@ -233,7 +247,8 @@ static bool client_id_fits(struct plugin *plugin, const struct mosquitto *client
 static int acl_check(struct plugin *plugin, const struct mosquitto_evt_acl_check *check)
 {
     bool write = check->access == MOSQ_ACL_WRITE;
-    const char *name = mosquitto_client_username(check->client);
+    const char *user = mosquitto_client_username(check->client);
+    const char *name = client_name(plugin, check->client, check->access == MOSQ_ACL_READ);
 
     if (!write) {
         leaving_clear(&plugin->leaving);
@@ -244,9 +259,9 @@ static int acl_check(struct plugin *plugin, const struct mosquitto_evt_acl_check
         .topic = check->topic,
         .retain = write && check->retain,
         .will =
-            write && leaving_is(&plugin->leaving, check->client, mosquitto_client_id(check->client), name),
+            write && leaving_is(&plugin->leaving, check->client, mosquitto_client_id(check->client), user),
     };
-    if (!client_id_fits(plugin, check->client, check->access != MOSQ_ACL_READ && !attempt.will)) {
+    if (!client_id_fits(plugin, check->client, name, check->access != MOSQ_ACL_READ && !attempt.will)) {
         return MOSQ_ERR_ACL_DENIED;
     }
     switch (agent_allows(plugin->agent, &attempt)) {
@@ -283,10 +298,11 @@ static int message_check(struct plugin *plugin, struct mosquitto_evt_message *me
     bool bridge = mosquitto_client_address(message->client) == NULL;
 
     leaving_clear(&plugin->leaving);
-    if (!bridge && !client_id_fits(plugin, message->client, true)) {
+    const char *name = bridge ? mosquitto_client_username(message->client) /* local_username */
+                              : client_name(plugin, message->client, false);
+    if (!bridge && !client_id_fits(plugin, message->client, name, true)) {
         return MOSQ_ERR_ACL_DENIED;
     }
-    const char *name = mosquitto_client_username(message->client); /* a bridge's local_username */
     const void *payload = message->payload == NULL ? "" : message->payload;
     switch (bridge ? agent_message_bridged(plugin->agent, name, message->topic, payload, message->payloadlen)
                    : agent_message(plugin->agent, name, message->topic, payload, message->payloadlen)) {
@@ -376,9 +392,11 @@ static int on_control(int event, void *data, void *userdata)
         turn(plugin);
     }
     /* A bridge's name is what this broker's configuration calls it, not proven. */
-    if (mosquitto_client_address(control->client) != NULL && client_id_fits(plugin, control->client, true)) {
-        agent_control(plugin->agent, mosquitto_client_username(control->client),
-                      control->payload == NULL ? "" : control->payload, control->payloadlen);
+    bool bridge = mosquitto_client_address(control->client) == NULL;
+    const char *name = bridge ? NULL : client_name(plugin, control->client, false);
+    if (!bridge && client_id_fits(plugin, control->client, name, true)) {
+        agent_control(plugin->agent, name, control->payload == NULL ? "" : control->payload,
+                      control->payloadlen);
     }
     callback_leave(plugin, outermost);
     return MOSQ_ERR_SUCCESS;
@@ -388,16 +406,18 @@ static int on_disconnect(int event, void *data, void *userdata)
 {
     const struct mosquitto_evt_disconnect *disconnect = data;
     struct plugin *plugin = userdata;
-    const char *name = mosquitto_client_username(disconnect->client);
     const char *client_id = mosquitto_client_id(disconnect->client);
     (void)event;
 
     bool outermost = callback_enter(plugin);
-    leaving_set(&plugin->leaving, disconnect->client, client_id, name);
+    const char *name = client_name(plugin, disconnect->client, true);
+    leaving_set(&plugin->leaving, disconnect->client, client_id,
+                mosquitto_client_username(disconnect->client));
     if (client_id != NULL) {
         kicks_drop(&plugin->kicks, client_id);
     }
     agent_gone(plugin->agent, name);
+    names_gone(&plugin->names, disconnect->client, !mosquitto_client_clean_session(disconnect->client));
     callback_leave(plugin, outermost);
     return MOSQ_ERR_SUCCESS;
 }
@@ -425,6 +445,8 @@ static void settings_reload(struct plugin *plugin)
     }
     configuration_clear(&plugin->configuration);
     plugin->configuration = next;
+    names_clear(&plugin->names);
+    plugin->names.source = configuration_names(&next);
     compat_log(AGENT_INFO, "the settings are read again");
 }
 
@@ -467,6 +489,7 @@ static void plugin_free(struct plugin *plugin)
     agent_free(plugin->agent);
     state_file_close(plugin->state_file);
     kicks_clear(&plugin->kicks);
+    names_clear(&plugin->names);
     configuration_clear(&plugin->configuration);
     free(plugin);
 }
@@ -515,6 +538,7 @@ static bool plugin_start(struct plugin *plugin, char *why, size_t why_size)
     if (!configuration_read(&plugin->configuration, plugin->options, plugin->option_count, why, why_size)) {
         return false;
     }
+    plugin->names.source = configuration_names(&plugin->configuration);
     const struct agent_settings settings = configuration_agent(&plugin->configuration);
     const struct secenv_client_settings secenv = configuration_secenv(&plugin->configuration);
     plugin->agent = agent_new(&settings, &ports, why, why_size);

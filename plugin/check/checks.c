@@ -207,7 +207,7 @@ static void options_check(struct check *check)
         tell(check, CHECK_ERROR, check->plugin, "%s", why);
     }
     check->rule_known = identity_rule_set(&check->rule, check->options.cse_id, check->options.in_cse,
-                                          check->options.identity, why, sizeof(why));
+                                          check->options.identity.items[0], why, sizeof(why));
     if (!check->rule_known) {
         tell(check, CHECK_ERROR, check->plugin, "%s", why);
     }
@@ -288,17 +288,21 @@ static const struct conf_line *global(const struct check *check, size_t at, bool
 
 static void certificates_check(struct check *check, const struct listener *listener)
 {
-    if (!is_true(listener->identity) && !is_true(listener->subject)) {
-        tell(check, CHECK_ERROR, listener->require_certificate,
-             "any certificate may claim any user name here: write `use_identity_as_username true` below this "
+    const char *source = check->options.certificate_name;
+    bool named = source != NULL && strcmp(source, "user") != 0;
+    if (!named && !is_true(listener->identity) && !is_true(listener->subject)) {
+        tell(check, CHECK_WARNING, listener->require_certificate,
+             "clients choose user names here, and the plugin refuses those that are not in the certificate; "
+             "others may not: write `use_identity_as_username true` below this "
              "line");
     }
-    if (is_true(listener->subject) && check->options.identity != NULL &&
-        strncmp(check->options.identity, "%u", 2) != 0) {
+    if (is_true(listener->subject) && check->options.identity.count == 1 &&
+        strncmp(check->options.identity.items[0], "%u", 2) != 0 &&
+        strchr(check->options.identity.items[0], ' ') == NULL) {
         tell(check, CHECK_WARNING, listener->subject,
              "names are whole subjects here (CN=Sdoor1,O=…), which `plugin_opt_identity %s` makes no id of: "
              "write `use_identity_as_username true` in its place",
-             check->options.identity);
+             check->options.identity.items[0]);
     }
 }
 

@@ -397,6 +397,70 @@ static void test_rules(void **state)
     }
 }
 
+/* Names that have to look like something, several lines, the first that gives an id. */
+static void test_patterns(void **state)
+{
+    static const char *const more[] = {"%u.right.example //sp.example/mn-1/C%u", "psk-%u //sp.example/S%u",
+                                       "CN=%u,O=Site //sp.example/%u"};
+    const struct agent_settings settings = {.cse_id = SITE_MN,
+                                            .in_cse = SITE_IN,
+                                            .identity = "%u.left.example //sp.example/S%u",
+                                            .more_identities = more,
+                                            .more_identity_count = 4 - 1};
+    static const struct {
+        const char *name;
+        const char *stem; /* NULL: no entity */
+    } names[] = {
+        {"door1.left.example", "Sdoor1"},
+        {"door1.right.example", "Cdoor1"},
+        {"psk-door1", "Sdoor1"},
+        {"CN=Sdoor1,O=Site", "Sdoor1"},
+        {"CN=Sdoor1,O=Site2", NULL},
+        {".left.example", NULL},
+        {"psk-", NULL},
+        {"Sdoor1", NULL},
+        {"a/b.left.example", NULL},
+        {"CN=a,OU=b,O=Site", NULL},
+        {"door1.left.example.", NULL},
+        {"", NULL},
+    };
+    struct site *site = site_connected();
+    char why[300] = "";
+    (void)state;
+    assert_true(agent_configure(site->agent, &settings, why, sizeof(why)));
+    for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+        bool both[2];
+        for (size_t j = 0; j < 2; j++) {
+            static const char *const stems[] = {"Sdoor1", "Cdoor1"};
+            char filter[100];
+            snprintf(filter, sizeof(filter), "/oneM2M/req/+/%s/#", stems[j]);
+            both[j] = site_may(site, names[i].name, AGENT_SUBSCRIBE, filter) == AGENT_ALLOWED;
+            if (both[j] != (names[i].stem != NULL && strcmp(names[i].stem, stems[j]) == 0)) {
+                fail_msg("%s", names[i].name);
+            }
+        }
+    }
+    site_free(site);
+}
+
+static void test_wrong_patterns(void **state)
+{
+    static const char *const wrong[] = {
+        "x //sp.example/%u", "%u%u //sp.example/%u", "%u //sp.example/x", "%s //sp.example/%u", "%u  ",
+        " //sp.example/%u",  "a b //sp.example/%u"};
+    struct site *site = site_connected();
+    (void)state;
+    for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++) {
+        const struct agent_settings settings = {.cse_id = SITE_MN, .in_cse = SITE_IN, .identity = wrong[i]};
+        char why[300] = "";
+        if (agent_configure(site->agent, &settings, why, sizeof(why)) ||
+            strstr(why, "plugin_opt_identity") == NULL) {
+            fail_msg("%s: %s", wrong[i], why);
+        }
+    }
+    site_free(site);
+}
+
 static const struct agent_settings observing = {
     .cse_id = SITE_MN, .in_cse = SITE_IN, .identity = "//sp.example/%u", .observe = true};
 
@@ -489,6 +553,8 @@ int main(void)
         cmocka_unit_test(test_forms_of_one_ae),
         cmocka_unit_test(test_roster_decides),
         cmocka_unit_test(test_rules),
+        cmocka_unit_test(test_patterns),
+        cmocka_unit_test(test_wrong_patterns),
         cmocka_unit_test(test_observe),
         cmocka_unit_test(test_observed_lines),
         cmocka_unit_test(test_configure),

@@ -300,6 +300,63 @@ static void thousand_first_flights(void **state)
     site_free(site);
 }
 
+/* In the place of a certificate a pre-shared key: forged, the one recorded flight repeated, and by a taken
+ * door itself. Each time the honest one is in by its next try. */
+static void thousand_first_flights_with_a_pre_shared_key(void **state)
+{
+    (void)state;
+    struct site *site = site_with(NULL, 0);
+    struct site_node *authority = site_authority(site);
+    struct identity identity;
+    uint8_t before[32];
+    uint8_t after[32];
+    site_enrol(site, DOOR, IDENTITY_ADN_AE, CREDENTIALS_PSK, SITE_MN_CSE, "door");
+    site_identity(site, DOOR, IDENTITY_ADN_AE, CREDENTIALS_PSK, &identity);
+    identity.psk.data[0] ^= 1u;
+    struct hand *attacker = hand_new_with(site, DOOR, &identity);
+    site_digest(authority, before);
+    struct counts counts = counts_now();
+    assert_int_equal(flood(site, attacker, 1000), 0);
+    assert_int_equal(counts_since(&counts, AUDIT_REFUSED_PSK), ADMISSION_HOP_BURST);
+    assert_int_equal(counts_since(&counts, AUDIT_REFUSED_BUSY), 1000 - ADMISSION_HOP_BURST);
+    site_advance(site, 1000);
+    (void)flood(site, attacker, ADMISSION_HOP_RATE / 2);
+
+    /* Recorded, and given a thousand times: it is one handshake, and still the honest one's. */
+    struct half honest = {.hand = hand_new(site, DOOR, IDENTITY_ADN_AE, CREDENTIALS_PSK)};
+    half_open(&honest);
+    counts = counts_now();
+    size_t memory = mallinfo2().uordblks;
+    for (unsigned i = 0; i < 1000; i++) {
+        struct buffer answer = site_received(authority, DOOR, SITE_MN_CSE, buffer_bytes(&honest.one));
+        assert_true(bytes_equal(buffer_bytes(&answer), buffer_bytes(&honest.two)));
+        buffer_clear(&answer);
+    }
+    assert_in_range(mallinfo2().uordblks, 0, memory + 65536);
+    assert_int_equal(counts_since(&counts, AUDIT_HANDSHAKES_STARTED), 0);
+    site_digest(authority, after);
+    assert_memory_equal(before, after, 32);
+    half_ends_well(&honest);
+
+    /* A taken door's own: no more than its hop's rate, and four of them are kept. */
+    site_advance(site, 10000);
+    site_digest(authority, before);
+    counts = counts_now();
+    assert_int_equal(flood(site, honest.hand, 100), 100);
+    memory = mallinfo2().uordblks;
+    assert_int_equal(flood(site, honest.hand, 900), ADMISSION_HOP_BURST - 100);
+    assert_in_range(mallinfo2().uordblks, 0, memory + 262144);
+    assert_int_equal(counts_since(&counts, AUDIT_REFUSED_BUSY), 1000 - ADMISSION_HOP_BURST);
+    site_digest(authority, after);
+    assert_memory_equal(before, after, 32);
+    site_advance(site, 1000);
+    half_open(&honest);
+    half_ends_well(&honest);
+    hand_free(attacker);
+    half_free(&honest);
+    site_free(site);
+}
+
 /* The same through a hop that is not the door's: names alone take no place of it. */
 static void first_flights_through_another_site(void **state)
 {
@@ -491,6 +548,7 @@ int main(void)
         cmocka_unit_test(flights_merged),
         cmocka_unit_test(flights_of_another_session),
         cmocka_unit_test(thousand_first_flights),
+        cmocka_unit_test(thousand_first_flights_with_a_pre_shared_key),
         cmocka_unit_test(first_flights_through_another_site),
         cmocka_unit_test(records_under_another_name),
         cmocka_unit_test(objects_for_another_member),

@@ -454,13 +454,13 @@ static void kinds_swapped(void **state)
     context.serial = relays;
     struct buffer payload = insider_seal(&scene->insider, &context, plaintext);
     Groupseal__Secenv__Publish publish = publish_of(TOPIC(COMMAND), "", buffer_bytes(&payload));
-    attack_changes_nothing(play->door, &publish, false);
+    attack_is_refused(play->door, &publish, false, AUDIT_SYNCS_REFUSED, "a sync reply on doors");
     buffer_clear(&payload);
     insider_open(&scene->insider, scene->recorded, scene->arena, &context, &plaintext);
     context.kind = KIND(SYNC);
     payload = insider_seal(&scene->insider, &context, plaintext);
     publish = publish_of(TOPIC(COMMAND), "", buffer_bytes(&payload));
-    attack_changes_nothing(play->door, &publish, false);
+    attack_is_refused(play->door, &publish, false, AUDIT_SYNCS_REFUSED, "sync reply on doors");
     buffer_clear(&payload);
     /* A true, signed sync request as a signed message for the MN-CSE's rules. */
     struct insider of_signed;
@@ -524,16 +524,12 @@ static void another_group(void **state)
     buffer_clear(&payload);
     /* And that group's news on this one's topics. */
     static const Groupseal__Secenv__TopicKind news[] = {TOPIC(EPOCH), TOPIC(POLICY)};
+    static const enum audit_counter refused[] = {AUDIT_ANNOUNCEMENTS_REFUSED, AUDIT_POLICIES_REFUSED};
     for (size_t i = 0; i < 2; i++) {
         struct bytes retained = site_retained(play->site, PLAY_SITE, SIGNED_GROUP, news[i]);
         assert_true(retained.length > 0);
         moved = publish_of(news[i], "", retained);
-        if (news[i] == TOPIC(EPOCH)) {
-            attack_is_refused(play->door, &moved, true, AUDIT_ANNOUNCEMENTS_REFUSED,
-                              "another group or instance");
-        } else {
-            attack_changes_nothing(play->door, &moved, true);
-        }
+        attack_is_refused(play->door, &moved, true, refused[i], "another group or instance");
         moved.group = (char *)(uintptr_t)SIGNED_GROUP;
         twin_is_taken(play->door, &moved, true);
     }
@@ -585,7 +581,7 @@ static void another_site(void **state)
     /* The victim's topic of another site than its own. */
     moved = recorded;
     moved.site = (char *)(uintptr_t) "mn-2";
-    attack_changes_nothing(play.door, &moved, false);
+    attack_is_refused(play.door, &moved, false, AUDIT_TOPICS_REFUSED, "does not relay");
     /* The twin: at its own site. */
     site_advance(play.site, 3000);
     assert_int_equal(given(play.door), 1);
@@ -618,7 +614,7 @@ static void another_instance(void **state)
     assert_memory_not_equal(insider.context.instance, recorded.instance, INSTANCE_SIZE);
     attack_is_refused(play->door, of_first[0], true, AUDIT_ANNOUNCEMENTS_REFUSED,
                       "another group or instance");
-    attack_changes_nothing(play->door, of_first[1], true);
+    attack_is_refused(play->door, of_first[1], true, AUDIT_POLICIES_REFUSED, "another group or instance");
     attack_changes_nothing(play->door, scene->recorded, false);
     struct seal_context context = recorded;
     context.site = PLAY_SITE;

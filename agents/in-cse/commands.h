@@ -16,6 +16,7 @@ enum exit_code command_member_reauthenticate(int argc, char **argv);
 enum exit_code command_group_create(int argc, char **argv);
 enum exit_code command_group_list(int argc, char **argv);
 enum exit_code command_group_show(int argc, char **argv);
+enum exit_code command_group_set(int argc, char **argv);
 enum exit_code command_group_rotate(int argc, char **argv);
 enum exit_code command_group_delete(int argc, char **argv);
 enum exit_code command_revocation_set(int argc, char **argv);

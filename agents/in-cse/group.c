@@ -413,6 +413,76 @@ static enum exit_code group_call(struct operator_session *session, const struct 
     return EXIT_DONE;
 }
 
+struct set_arguments {
+    struct one_argument one; /* first: its parser is a child's */
+    Groupseal__Secenv__GroupSet set;
+};
+
+#define KEY_AUTHORITY_ONLY 0x301
+#define KEY_COMMANDS 0x302
+#define KEY_SIGN 0x303
+#define KEY_NO_SIGN 0x304
+
+static const struct argp_option set_options[] = {
+    {"mn-cse-commands", KEY_COMMANDS, NULL, 0, "The group's MN-CSEs are commanders, each at its site", 0},
+    {"authority-only", KEY_AUTHORITY_ONLY, NULL, 0, "They are not: the IN-CSE alone commands", 0},
+    {"sign-messages", KEY_SIGN, NULL, 0, "Member messages are signed: rules may act on them", 0},
+    {"no-sign-messages", KEY_NO_SIGN, NULL, 0, "They are not signed", 0},
+    {0},
+};
+
+static error_t set_parse(int key, char *argument, struct argp_state *state)
+{
+    struct set_arguments *arguments = state->input;
+    switch (key) {
+    case KEY_COMMANDS:
+    case KEY_AUTHORITY_ONLY:
+        arguments->set.mn_cse_commands =
+            key == KEY_COMMANDS ? GROUPSEAL__SECENV__SWITCH__ON : GROUPSEAL__SECENV__SWITCH__OFF;
+        return 0;
+    case KEY_SIGN:
+    case KEY_NO_SIGN:
+        arguments->set.sign_member_messages =
+            key == KEY_SIGN ? GROUPSEAL__SECENV__SWITCH__ON : GROUPSEAL__SECENV__SWITCH__OFF;
+        return 0;
+    case ARGP_KEY_END:
+        if (arguments->set.mn_cse_commands == GROUPSEAL__SECENV__SWITCH__KEEP &&
+            arguments->set.sign_member_messages == GROUPSEAL__SECENV__SWITCH__KEEP) {
+            argp_error(state, "nothing to change: see --help");
+        }
+        break;
+    default:
+        break;
+    }
+    return one_argument_parse(key, argument, state);
+}
+
+enum exit_code command_group_set(int argc, char **argv)
+{
+    static const struct argp parser = {set_options,
+                                       set_parse,
+                                       "NAME",
+                                       "Changes a group's policy, with a new key: members obey the new one "
+                                       "as soon as they have heard of it.",
+                                       common_children,
+                                       NULL,
+                                       NULL};
+    struct set_arguments arguments = {.one = {.takes_one = true}, .set = GROUPSEAL__SECENV__GROUP_SET__INIT};
+    argp_parse(&parser, argc, argv, 0, NULL, &arguments);
+
+    struct operator_session *session = NULL;
+    enum exit_code code = operator_open(&arguments.one.common, &session);
+    if (code == EXIT_DONE) {
+        Groupseal__Secenv__ToSecenv request = GROUPSEAL__SECENV__TO_SECENV__INIT;
+        arguments.set.name = (char *)(uintptr_t)arguments.one.argument;
+        request.request_case = GROUPSEAL__SECENV__TO_SECENV__REQUEST_GROUP_SET;
+        request.group_set = &arguments.set;
+        code = group_call(session, &arguments.one, &request, "changed");
+    }
+    operator_close(session);
+    return code;
+}
+
 enum exit_code command_group_rotate(int argc, char **argv)
 {
     static const struct argp parser = {

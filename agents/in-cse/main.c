@@ -26,6 +26,7 @@ static const struct {
     {"group", "list", (char[]){"in-cse group list"}, command_group_list, "", "list the groups"},
     {"group", "show", (char[]){"in-cse group show"}, command_group_show, "NAME",
      "show a group and its members"},
+    {"group", "set", (char[]){"in-cse group set"}, command_group_set, "NAME", "change a group's policy"},
     {"group", "rotate", (char[]){"in-cse group rotate"}, command_group_rotate, "NAME",
      "give a group a new key"},
     {"group", "delete", (char[]){"in-cse group delete"}, command_group_delete, "NAME", "end a group"},

@@ -226,9 +226,9 @@ void autonomy_status(struct agent *agent, const Groupseal__Secenv__StatusReply *
             const Groupseal__Secenv__GroupStatus *group = identity->groups[j];
             if (!group->commander && commands_group(agent->autonomy.rules, group->group)) {
                 agent_log(agent, AGENT_ALARM,
-                          "a rule commands group %s, whose policy lets the IN-CSE alone command: make the "
-                          "group with `in-cse group create --mn-cse-commands`, or take the rule out",
-                          group->group);
+                          "a rule commands group %s, whose policy lets the IN-CSE alone command: write "
+                          "`in-cse group set %s --mn-cse-commands`, or take the rule out",
+                          group->group, group->group);
             }
         }
     }

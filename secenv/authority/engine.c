@@ -319,6 +319,8 @@ static enum result operator_request(struct engine *engine, const struct engine_c
         return group_show(engine, request->group_show, arena, &reply->group, why);
     case GROUPSEAL__SECENV__TO_SECENV__REQUEST_GROUP_ROTATE:
         return group_rotate(engine, request->group_rotate, why);
+    case GROUPSEAL__SECENV__TO_SECENV__REQUEST_GROUP_SET:
+        return group_set(engine, request->group_set, why);
     case GROUPSEAL__SECENV__TO_SECENV__REQUEST_GROUP_DELETE:
         return group_delete(engine, request->group_delete, why);
     case GROUPSEAL__SECENV__TO_SECENV__REQUEST_SETTINGS:

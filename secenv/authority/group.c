@@ -648,6 +648,37 @@ enum result group_rotate(struct engine *engine, const Groupseal__Secenv__GroupRo
     return RESULT_OK;
 }
 
+/* ---- set ---- */
+
+static bool switched(Groupseal__Secenv__Switch asked, bool before)
+{
+    return asked == GROUPSEAL__SECENV__SWITCH__KEEP ? before : asked == GROUPSEAL__SECENV__SWITCH__ON;
+}
+
+/* What says nothing new is OK, and changes nothing. The new policy goes out with the next change, which is
+ * made at once: with a new key, so that nobody takes the old policy for it. */
+enum result group_set(struct engine *engine, const Groupseal__Secenv__GroupSet *request, struct reason *why)
+{
+    struct group *group = groups_find(&engine->groups, request->name);
+    if (group == NULL) {
+        return result_fail(why, RESULT_UNKNOWN, "there is no group %.64s", request->name);
+    }
+    bool authority_only = !switched(request->mn_cse_commands, !group->authority_only);
+    bool sign = switched(request->sign_member_messages, group->sign_member_messages);
+    if (authority_only == group->authority_only && sign == group->sign_member_messages) {
+        return RESULT_OK;
+    }
+    GUARD(store_run(engine->store, why,
+                    "UPDATE key_group SET authority_only = ?, sign_member_messages = ?, changed_ms = 0"
+                    " WHERE id = ?",
+                    "iii", (int64_t)authority_only, (int64_t)sign, group->id));
+    group->authority_only = authority_only;
+    group->sign_member_messages = sign;
+    group->rotate = true;
+    group->due = true;
+    return RESULT_OK;
+}
+
 /* ---- list, show, status ---- */
 
 static enum result row_fill(struct engine *engine, const struct group *group, struct arena *arena,

@@ -73,6 +73,8 @@ enum result groups_room_check(struct engine *engine, int64_t member_id, struct r
 enum result group_create(struct engine *engine, const Groupseal__Secenv__GroupCreate *request,
                          struct arena *arena, struct reason *why) MUST_USE;
 /* The key is changed in this batch's turn, or when the group may be changed again. */
+enum result group_set(struct engine *engine, const Groupseal__Secenv__GroupSet *request,
+                      struct reason *why) MUST_USE;
 enum result group_rotate(struct engine *engine, const Groupseal__Secenv__GroupRotate *request,
                          struct reason *why) MUST_USE;
 enum result group_list(struct engine *engine, struct arena *arena, Groupseal__Secenv__Groups **out,

@@ -422,9 +422,10 @@ enum result dispatch_own_order(struct relay *relay, const OrderRequest *request,
         return RESULT_EXISTS;
     }
     if (!dispatch_may_command(relay)) {
-        return result_fail(why, RESULT_REFUSED,
-                           "the policy of %s does not let %s command: see --mn-cse-commands of in-cse(1)",
-                           membership->group, membership->identity->identity.name);
+        return result_fail(
+            why, RESULT_REFUSED,
+            "the policy of %s does not let %s command: see `in-cse group set`, --mn-cse-commands",
+            membership->group, membership->identity->identity.name);
     }
     return order_accept(relay, request, &expired, why);
 }

@@ -77,3 +77,14 @@ def test_rules_and_authority_only_exclude_each_other(make_site, tmp_path):
     wait_until(lambda: "rule fire: its command to doors is refused" in log(), 20, "it is refused")
     assert site.counter("mn", "commands_own") == 0 and site.done("Sdoor1", "close") == 0
     assert site.send("doors", "close") == {"Sdoor1": "done"}
+    # One change of the policy later the same rule closes it.
+    site.operator("group", "set", "doors", "--mn-cse-commands")
+    assert json.loads(site.operator("group", "show", "doors").stdout)["authority_only"] is False
+    wait_until(lambda: site.counter("mn", "epochs_climbed") >= 4 and site.synchronised("Sdoor1"), 30, "all have heard of it")
+    site.say("Ssensor1", "sensors", '{"smoke": 0}')
+
+    def closed():
+        site.say("Ssensor1", "sensors", '{"smoke": 90}')
+        site.say("Ssensor1", "sensors", '{"smoke": 0}')
+        return site.done("Sdoor1", "close") >= 2
+    wait_until(closed, 40, "the rule closes the door", every=2)

@@ -9,6 +9,7 @@
 
 #include "secenv/member/packed.h"
 #include "tests/unit/member_play.h"
+#include "tests/unit/operator.h"
 
 /* An MN-CSE that commands: with the IN-CSE away, under the policy alone; and what devices take as its order.
  */
@@ -202,6 +203,48 @@ static void own_command_survives_a_restart(void **state)
     play_free(play);
 }
 
+/* One change of the policy makes a commander, and one takes it back: for what is under way, too. */
+static void policy_is_changed(void **state)
+{
+    (void)state;
+    struct play *play = play_new(2);
+    uint8_t id[COMMAND_ID_SIZE];
+    Groupseal__Secenv__Command command = command_new("close");
+    command.valid_ms = 600000;
+    assert_int_equal(command_code(play->mn, &command), CODE(REFUSED));
+    assert_int_equal(
+        operator_set(play->site, "nobody", GROUPSEAL__SECENV__SWITCH__ON, GROUPSEAL__SECENV__SWITCH__KEEP),
+        CODE(UNKNOWN));
+    uint64_t epoch = play_membership(play->mn, PLAY_GROUP)->current.epoch;
+    assert_int_equal(
+        operator_set(play->site, PLAY_GROUP, GROUPSEAL__SECENV__SWITCH__ON, GROUPSEAL__SECENV__SWITCH__ON),
+        CODE(OK));
+    site_advance(play->site, 2000);
+    assert_int_equal(play_membership(play->mn, PLAY_GROUP)->current.epoch, epoch + 1);
+    assert_true(membership_policy(play_membership(play->door, PLAY_GROUP))->sign_member_messages);
+    play->dropped_to = PLAY_DOOR_2;
+    play->dropped_kind = TOPIC(COMMAND);
+    command_give(play, &command, id);
+    assert_int_equal(play_commands(play->door), 1);
+    assert_int_equal(
+        operator_set(play->site, PLAY_GROUP, GROUPSEAL__SECENV__SWITCH__OFF, GROUPSEAL__SECENV__SWITCH__KEEP),
+        CODE(OK));
+    play->dropped_to = NULL;
+    site_advance(play->site, 5000);
+    assert_int_equal(play_membership(play->mn, PLAY_GROUP)->current.epoch, epoch + 2);
+    assert_true(membership_policy(play_membership(play->door, PLAY_GROUP))->sign_member_messages);
+    assert_int_equal(play_commands(play->door2), 0); /* it is not sealed again */
+    assert_int_equal(command_code(play->mn, &command), CODE(REFUSED));
+    /* What says nothing new changes nothing, and it outlives a restart. */
+    site_restart(site_authority(play->site));
+    assert_int_equal(
+        operator_set(play->site, PLAY_GROUP, GROUPSEAL__SECENV__SWITCH__OFF, GROUPSEAL__SECENV__SWITCH__ON),
+        CODE(OK));
+    site_advance(play->site, 5000);
+    assert_int_equal(play_membership(play->mn, PLAY_GROUP)->current.epoch, epoch + 2);
+    play_free(play);
+}
+
 /* ---- what a device takes as the relay's order ---- */
 
 static Groupseal__Secenv__Code hear(struct play *play, const struct forgery *forgery)
@@ -294,6 +337,7 @@ int main(void)
         cmocka_unit_test(authority_only_lets_no_mn_cse_command),
         cmocka_unit_test(wrong_commands_are_refused),
         cmocka_unit_test(own_command_survives_a_restart),
+        cmocka_unit_test(policy_is_changed),
         cmocka_unit_test(seal_of_a_stripped_order_is_refused),
         cmocka_unit_test(order_of_a_relay_that_may_not_command_is_refused),
         cmocka_unit_test(signature_for_both_is_for_the_relays_order_alone),

@@ -73,6 +73,19 @@ Groupseal__Secenv__Code operator_create(struct site *site, Groupseal__Secenv__Gr
     return code_of(site, &request);
 }
 
+Groupseal__Secenv__Code operator_set(struct site *site, const char *group, Groupseal__Secenv__Switch commands,
+                                     Groupseal__Secenv__Switch sign)
+{
+    Groupseal__Secenv__GroupSet content = GROUPSEAL__SECENV__GROUP_SET__INIT;
+    Groupseal__Secenv__ToSecenv request = GROUPSEAL__SECENV__TO_SECENV__INIT;
+    content.name = text(group);
+    content.mn_cse_commands = commands;
+    content.sign_member_messages = sign;
+    request.request_case = GROUPSEAL__SECENV__TO_SECENV__REQUEST_GROUP_SET;
+    request.group_set = &content;
+    return code_of(site, &request);
+}
+
 Groupseal__Secenv__Code operator_rotate(struct site *site, const char *group)
 {
     Groupseal__Secenv__GroupRotate content = GROUPSEAL__SECENV__GROUP_ROTATE__INIT;

@@ -11,6 +11,8 @@ Groupseal__Secenv__Code operator_add(struct site *site, Groupseal__Secenv__NewMe
 Groupseal__Secenv__Code operator_evict(struct site *site, const char *name);
 Groupseal__Secenv__Code operator_reauthenticate(struct site *site, const char *name);
 Groupseal__Secenv__Code operator_create(struct site *site, Groupseal__Secenv__GroupCreate *group);
+Groupseal__Secenv__Code operator_set(struct site *site, const char *group, Groupseal__Secenv__Switch commands,
+                                     Groupseal__Secenv__Switch sign);
 Groupseal__Secenv__Code operator_rotate(struct site *site, const char *group);
 Groupseal__Secenv__Code operator_delete(struct site *site, const char *group);
 Groupseal__Secenv__Code operator_leaf_age(struct site *site, uint32_t seconds);

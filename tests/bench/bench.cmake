@@ -8,3 +8,18 @@ if(TARGET secenv AND NOT GROUPSEAL_FUZZ)
     target_link_libraries(bench_${bench} PRIVATE bench_common secenv_secret_note)
   endforeach()
 endif()
+
+# What the plugin costs a broker (overhead.py): traffic, and the plugin with a clock around its callbacks.
+if(TARGET mn_cse AND NOT GROUPSEAL_FUZZ)
+  add_executable(bench_traffic ${CMAKE_CURRENT_LIST_DIR}/traffic.c)
+  target_link_libraries(bench_traffic PRIVATE groupseal_flags)
+  get_target_property(plugin_sources mn_cse SOURCES)
+  get_target_property(plugin_folder mn_cse SOURCE_DIR)
+  list(TRANSFORM plugin_sources PREPEND ${plugin_folder}/)
+  add_library(mn_cse_clock MODULE ${plugin_sources} ${CMAKE_CURRENT_LIST_DIR}/callback_clock.c)
+  set_target_properties(mn_cse_clock PROPERTIES PREFIX "")
+  target_include_directories(mn_cse_clock SYSTEM PRIVATE ${MOSQUITTO_INCLUDE_DIR})
+  target_link_libraries(mn_cse_clock PRIVATE mn_agent mn_courier)
+  target_link_options(mn_cse_clock PRIVATE -Wl,--exclude-libs,ALL
+    -Wl,--wrap=mosquitto_callback_register -Wl,--wrap=mosquitto_callback_unregister)
+endif()

@@ -40,6 +40,7 @@ class Existing:
         self.plugins = []
         self.access = []  # password_file, acl_file, allow_anonymous
         self.persistent = False
+        self.quiet = False  # logs what is wrong only
         self.kinds = ["password"]  # of listeners
         self.ports = {}
         self.users = []
@@ -98,7 +99,8 @@ class Existing:
         }[kind]
 
     def write(self):
-        lines = [f"per_listener_settings {str(self.each_listener).lower()}", "log_type all", "log_dest stderr",
+        log = ["log_type error", "log_type warning"] if self.quiet else ["log_type all"]
+        lines = [f"per_listener_settings {str(self.each_listener).lower()}", *log, "log_dest stderr",
                  "set_tcp_nodelay true", "sys_interval 0"]
         if os.getuid() == 0:
             lines.append("user root")

@@ -638,9 +638,10 @@ def test_message_socket_of_another(bench):
     assert third.running()
 
 
-def test_message_waits_for_the_key(bench):
+@pytest.mark.parametrize("code", ["NOT_READY", "TOO_OFTEN"])
+def test_message_waits_for_the_key_and_for_its_rate(bench, code):
     path = bench.sockets / "say"
-    bench.secenv.codes["speak"] = 6  # NOT_READY
+    bench.secenv.codes["speak"] = bench.secenv.pb.Code.Value(code)
     bench.online(more=f'message-socket = "{path}"\n')
     bench.join()
     local = Local(path)

@@ -382,6 +382,19 @@ static void agreement_count(struct engine *engine, const struct member *member,
                 cert ? "certificate" : "pre-shared key", agreement->mechanism);
 }
 
+/* It has proven who it is: nobody else spends what is its own. */
+static enum result pace_check(struct engine *engine, const struct member *member, enum audit_counter *cause,
+                              struct reason *why)
+{
+    const struct bucket_rate rate = {ADMISSION_EACH_INTERVAL_US, ADMISSION_EACH_BURST};
+    struct peer *peer = peers_find(&engine->peers, member->name);
+    if (peer == NULL || bucket_take(&peer->handshakes, rate, clock_monotonic_us(engine->clock))) {
+        return RESULT_OK;
+    }
+    *cause = AUDIT_REFUSED_BUSY;
+    return result_fail(why, RESULT_FULL, "%s authenticates again and again", member->name);
+}
+
 static enum result flight3_finish(struct engine *engine, const struct member *member,
                                   struct admission_slot *slot, const Groupseal__Envelope__Flight *flight,
                                   struct arena *arena, Groupseal__Envelope__Flight **answer,
@@ -393,6 +406,9 @@ static enum result flight3_finish(struct engine *engine, const struct member *me
         handshake_server_finish(slot->handshake, arena_view(flight->tls), &agreement, cause, why);
     if (result == RESULT_OK) {
         *cause = AUDIT_REFUSED_HELLO;
+        result = pace_check(engine, member, cause, why);
+    }
+    if (result == RESULT_OK) {
         result = agreement_take(engine, member, slot, flight, &agreement, arena, answer, why);
     }
     if (result == RESULT_OK) {

@@ -21,6 +21,9 @@
 #define ADMISSION_HOPS 256u
 #define ADMISSION_HOP_RATE 50u /* handshakes a second */
 #define ADMISSION_HOP_BURST 200u
+/* Of one member that end well, beyond its first: each costs its groups a change. */
+#define ADMISSION_EACH_INTERVAL_US 60000000u
+#define ADMISSION_EACH_BURST 10u
 
 /* A handshake under way; or one that has ended well, kept to answer a repeated flight 3 until its time is
  * over or another needs the slot. */

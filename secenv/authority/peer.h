@@ -3,6 +3,7 @@
 #define GROUPSEAL_SECENV_AUTHORITY_PEER_H
 
 #include "secenv/association.h"
+#include "secenv/bucket.h"
 
 #include <sys/queue.h>
 
@@ -18,7 +19,8 @@ struct peer {
     uint64_t pending_until_us; /* monotonic: promoted then, used or not */
     uint64_t woken_us; /* monotonic: when what waits for it was made due last, since it was heard; 0: never */
     uint64_t asked_us; /* monotonic: when it was asked for a new one by age; 0: it was not */
-    TAILQ_ENTRY(peer) queue; /* where pending is set */
+    struct bucket handshakes; /* of its own that ended well */
+    TAILQ_ENTRY(peer) queue;  /* where pending is set */
 };
 
 /*

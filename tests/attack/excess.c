@@ -9,7 +9,9 @@
 
 #include <cmocka.h>
 
+#include "secenv/authority/admission.h"
 #include "tests/attack/attack.h"
+#include "tests/unit/hand.h"
 
 /*
  * Too much of what one may do: each request is allowed, the flood is not. A member that asks for a sync again
@@ -101,11 +103,46 @@ static void reconnecting_member_has_its_commands(void **state)
     play_free(play);
 }
 
+/* Each authentication costs the member's groups a change, and all their members an announcement. */
+static void member_that_keeps_authenticating_is_let_alone(void **state)
+{
+    (void)state;
+    struct play *play = play_new(1);
+    const unsigned tried = 60;
+    struct hand *hand = hand_new(play->site, "//sp.example/Shand", IDENTITY_ADN_AE, CREDENTIALS_PSK);
+    site_enrol(play->site, hand->name, IDENTITY_ADN_AE, CREDENTIALS_PSK, SITE_MN_CSE, "door");
+    assert_true(hand_authenticate(hand));
+    site_advance(play->site, 10000);
+    uint64_t epoch = play_membership(play->door, PLAY_GROUP)->current.epoch;
+    struct counts before = counts_now();
+    unsigned taken = 0;
+    for (unsigned i = 0; i < tried; i++) { /* in two minutes */
+        taken += hand_authenticate(hand) ? 1 : 0;
+        site_advance(play->site, 2000);
+    }
+    assert_in_range(taken, ADMISSION_EACH_BURST, ADMISSION_EACH_BURST + 2);
+    assert_int_equal(counts_since(&before, AUDIT_REFUSED_BUSY), tried - taken);
+    assert_in_range(play_membership(play->door, PLAY_GROUP)->current.epoch, epoch + 1, epoch + taken);
+    /* Another member is let in all the while, and this one again soon. */
+    struct hand *other = hand_new(play->site, "//sp.example/Sother", IDENTITY_ADN_AE, CREDENTIALS_PSK);
+    site_enrol(play->site, other->name, IDENTITY_ADN_AE, CREDENTIALS_PSK, SITE_MN_CSE, "door");
+    assert_true(hand_authenticate(other));
+    site_advance(play->site, ADMISSION_EACH_INTERVAL_US / 1000u);
+    assert_true(hand_authenticate(hand));
+    site_settle(play->site);
+    site_free(play->site); /* before the hands, to which it may send */
+    play->site = NULL;
+    hand_free(hand);
+    hand_free(other);
+    play_free(play);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(member_that_keeps_syncing_is_let_alone),
         cmocka_unit_test(reconnecting_member_has_its_commands),
+        cmocka_unit_test(member_that_keeps_authenticating_is_let_alone),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -502,7 +502,7 @@ static void members_are_told_in_moderation(void **state)
     int out = dup(STDERR_FILENO);
     assert_non_null(log);
     assert_true(out >= 0 && dup2(fileno(log), STDERR_FILENO) >= 0);
-    for (unsigned i = 0; i < MODERATION_EACH + 10; i++) {
+    for (unsigned i = 0; i < 2 * MODERATION_EACH; i++) {
         assert_true(hand_authenticate(hand));
     }
     assert_true(dup2(out, STDERR_FILENO) >= 0 && close(out) == 0);

@@ -27,9 +27,18 @@ struct level {
     uint32_t capacity;
 };
 
+struct place {
+    uint32_t level;
+    uint32_t index;
+};
+
 struct tree {
     uint32_t height;
     struct level levels[TREE_HEIGHT_MAX + 1u];
+    uint32_t maybe_free;   /* no leaf below this index is free */
+    struct place *changed; /* since tree_clean, each once: a change costs what it changes */
+    size_t changed_count;
+    size_t changed_capacity;
 };
 
 /* ---- memory ---- */
@@ -61,30 +70,8 @@ void tree_free(struct tree *tree)
     for (size_t i = 0; i <= TREE_HEIGHT_MAX; i++) {
         level_clear(&tree->levels[i]);
     }
+    free(tree->changed);
     free(tree);
-}
-
-struct tree *tree_clone(const struct tree *tree)
-{
-    struct tree *copy = tree_new();
-    if (copy == NULL) {
-        return NULL;
-    }
-    copy->height = tree->height;
-    for (size_t i = 0; i <= TREE_HEIGHT_MAX; i++) {
-        const struct level *from = &tree->levels[i];
-        if (from->capacity == 0) {
-            continue;
-        }
-        copy->levels[i].slots = calloc(from->capacity, sizeof(struct slot));
-        if (copy->levels[i].slots == NULL) {
-            tree_free(copy);
-            return NULL;
-        }
-        copy->levels[i].capacity = from->capacity;
-        memcpy(copy->levels[i].slots, from->slots, from->capacity * sizeof(struct slot));
-    }
-    return copy;
 }
 
 /* NULL where the place was never used. */
@@ -123,13 +110,39 @@ static enum result slot_reach(struct tree *tree, uint32_t level, uint32_t index,
     return RESULT_OK;
 }
 
-static void slot_empty(struct slot *slot)
+static enum result slot_changes(struct tree *tree, uint32_t level, uint32_t index)
 {
-    if (slot->source == SOURCE_EMPTY) {
-        return;
+    struct slot *slot = slot_find(tree, level, index);
+    if (slot->changed) {
+        return RESULT_OK;
     }
+    if (tree->changed_count == tree->changed_capacity) {
+        size_t capacity = tree->changed_capacity == 0 ? 64 : 2 * tree->changed_capacity;
+        struct place *changed = realloc(tree->changed, capacity * sizeof(*changed));
+        if (changed == NULL) {
+            return RESULT_INTERNAL;
+        }
+        tree->changed = changed;
+        tree->changed_capacity = capacity;
+    }
+    tree->changed[tree->changed_count++] = (struct place){level, index};
+    slot->changed = true;
+    return RESULT_OK;
+}
+
+static enum result slot_empty(struct tree *tree, uint32_t level, uint32_t index)
+{
+    struct slot *slot = slot_find(tree, level, index);
+    if (slot->source == SOURCE_EMPTY) {
+        return RESULT_OK;
+    }
+    GUARD(slot_changes(tree, level, index));
     secret_wipe_bytes(slot, sizeof(*slot));
     slot->changed = true;
+    if (level == 0 && index < tree->maybe_free) {
+        tree->maybe_free = index;
+    }
+    return RESULT_OK;
 }
 
 /* ---- one change ---- */
@@ -147,6 +160,19 @@ static enum result wrap_for(const struct slot *child, struct slot *parent, unsig
     return result;
 }
 
+static enum result secret_choose(const struct slot *const children[2], bool fresh, struct slot *node)
+{
+    for (unsigned side = 0; side < 2 && !fresh; side++) {
+        if (occupied(children[side]) && children[side]->refreshed) {
+            node->source = side == 0 ? SOURCE_LEFT : SOURCE_RIGHT;
+            return kdf_label(&children[side]->secret, "up", &node->secret);
+        }
+    }
+    GUARD(random_bytes(node->secret.data, sizeof(node->secret.data)));
+    secret_note("node", node->secret.data, sizeof(node->secret.data));
+    return RESULT_OK;
+}
+
 /*
  * Gives an inner node a new secret: derived from a child that this change has refreshed, unless `fresh`
  * forbids it, else random; and wraps it for every other child in use. A node without children is emptied.
@@ -158,23 +184,15 @@ static enum result node_refresh(struct tree *tree, uint32_t level, uint32_t inde
     struct slot *node = NULL;
     GUARD(slot_reach(tree, level, index, &node));
     if (!occupied(children[0]) && !occupied(children[1])) {
-        slot_empty(node);
+        GUARD(slot_empty(tree, level, index));
         node->refreshed = true;
         return RESULT_OK;
     }
+    GUARD(slot_changes(tree, level, index));
 
     struct slot next = {.source = SOURCE_FRESH, .changed = true, .refreshed = true};
-    enum result result = RESULT_OK;
-    for (unsigned side = 0; side < 2 && !fresh && next.source == SOURCE_FRESH; side++) {
-        if (occupied(children[side]) && children[side]->refreshed) {
-            next.source = side == 0 ? SOURCE_LEFT : SOURCE_RIGHT;
-            GUARD_OUT(kdf_label(&children[side]->secret, "up", &next.secret));
-        }
-    }
-    if (next.source == SOURCE_FRESH) {
-        GUARD_OUT(random_bytes(next.secret.data, sizeof(next.secret.data)));
-        secret_note("node", next.secret.data, sizeof(next.secret.data));
-    }
+    enum result result = secret_choose(children, fresh, &next);
+    GUARD_OUT(result);
     for (unsigned side = 0; side < 2; side++) {
         bool derived = next.source == (side == 0 ? SOURCE_LEFT : SOURCE_RIGHT);
         if (occupied(children[side]) && !derived) {
@@ -237,12 +255,12 @@ static enum result leaf_set(struct tree *tree, const struct tree_leaf_change *ch
     struct slot *leaf = NULL;
     GUARD(slot_reach(tree, 0, change->index, &leaf));
     if (change->occupied) {
+        GUARD(slot_changes(tree, 0, change->index));
         leaf->secret = change->secret;
         leaf->source = SOURCE_FRESH;
-        leaf->changed = true;
         secret_note("leaf", leaf->secret.data, sizeof(leaf->secret.data));
     } else {
-        slot_empty(leaf);
+        GUARD(slot_empty(tree, 0, change->index));
     }
     leaf->refreshed = true;
     return RESULT_OK;
@@ -388,13 +406,26 @@ bool tree_root(const struct tree *tree, struct secret *out)
     return true;
 }
 
-uint32_t tree_free_leaf(const struct tree *tree)
+uint32_t tree_free_leaf(struct tree *tree, uint32_t from)
 {
-    uint32_t index = 0;
+    while (occupied(slot_find(tree, 0, tree->maybe_free))) {
+        tree->maybe_free++;
+    }
+    uint32_t index = from > tree->maybe_free ? from : tree->maybe_free;
     while (occupied(slot_find(tree, 0, index))) {
         index++;
     }
     return index;
+}
+
+bool tree_leaf(const struct tree *tree, uint32_t index, struct secret *out)
+{
+    const struct slot *leaf = slot_find(tree, 0, index);
+    if (!occupied(leaf)) {
+        return false;
+    }
+    *out = leaf->secret;
+    return true;
 }
 
 /* ---- packed nodes ---- */
@@ -557,12 +588,12 @@ static enum result node_give(const struct slot *slot, uint32_t level, uint32_t i
     return result;
 }
 
-enum result tree_nodes(const struct tree *tree, bool changed_only, tree_each each, void *context)
+static enum result nodes_all(const struct tree *tree, tree_each each, void *context)
 {
     for (uint32_t level = 0; level <= tree->height; level++) {
         for (uint32_t index = 0; index < tree->levels[level].capacity; index++) {
             const struct slot *slot = &tree->levels[level].slots[index];
-            if (occupied(slot) && (slot->changed || !changed_only)) {
+            if (occupied(slot)) {
                 GUARD(node_give(slot, level, index, each, context));
             }
         }
@@ -570,15 +601,28 @@ enum result tree_nodes(const struct tree *tree, bool changed_only, tree_each eac
     return RESULT_OK;
 }
 
+enum result tree_nodes(const struct tree *tree, bool changed_only, tree_each each, void *context)
+{
+    if (!changed_only) {
+        return nodes_all(tree, each, context);
+    }
+    for (size_t i = 0; i < tree->changed_count; i++) {
+        const struct place *place = &tree->changed[i];
+        const struct slot *slot = slot_find(tree, place->level, place->index);
+        if (occupied(slot)) {
+            GUARD(node_give(slot, place->level, place->index, each, context));
+        }
+    }
+    return RESULT_OK;
+}
+
 enum result tree_emptied(const struct tree *tree, tree_each each, void *context)
 {
-    for (uint32_t level = 0; level <= tree->height; level++) {
-        for (uint32_t index = 0; index < tree->levels[level].capacity; index++) {
-            const struct slot *slot = &tree->levels[level].slots[index];
-            if (!occupied(slot) && slot->changed) {
-                const struct tree_node node = {.level = level, .index = index, .source = -1};
-                GUARD(each(context, &node));
-            }
+    for (size_t i = 0; i < tree->changed_count; i++) {
+        const struct place *place = &tree->changed[i];
+        if (!occupied(slot_find(tree, place->level, place->index))) {
+            const struct tree_node node = {.level = place->level, .index = place->index, .source = -1};
+            GUARD(each(context, &node));
         }
     }
     return RESULT_OK;
@@ -586,11 +630,10 @@ enum result tree_emptied(const struct tree *tree, tree_each each, void *context)
 
 void tree_clean(struct tree *tree)
 {
-    for (uint32_t level = 0; level <= tree->height; level++) {
-        for (uint32_t index = 0; index < tree->levels[level].capacity; index++) {
-            tree->levels[level].slots[index].changed = false;
-        }
+    for (size_t i = 0; i < tree->changed_count; i++) {
+        slot_find(tree, tree->changed[i].level, tree->changed[i].index)->changed = false;
     }
+    tree->changed_count = 0;
 }
 
 enum result tree_restore_height(struct tree *tree, uint32_t height)

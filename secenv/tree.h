@@ -43,8 +43,10 @@ uint32_t tree_height(const struct tree *tree);
 uint32_t tree_top_row(uint32_t height);
 /* False where the tree has no occupied leaf. */
 bool tree_root(const struct tree *tree, struct secret *out);
-/* The lowest free leaf index. */
-uint32_t tree_free_leaf(const struct tree *tree);
+/* The lowest free leaf index that is not below `from`. */
+uint32_t tree_free_leaf(struct tree *tree, uint32_t from);
+/* The secret of a leaf. False where the leaf is empty. */
+bool tree_leaf(const struct tree *tree, uint32_t index, struct secret *out);
 /* Packs the block as docs/protocol.md says. */
 enum result tree_pack(const struct tree *tree, struct tree_place place, struct buffer *out) MUST_USE;
 
@@ -67,8 +69,6 @@ void tree_clean(struct tree *tree);
 /* Rebuilds a tree from stored nodes: height first, then each node. */
 enum result tree_restore_height(struct tree *tree, uint32_t height) MUST_USE;
 enum result tree_restore_node(struct tree *tree, const struct tree_node *node) MUST_USE;
-/* A deep copy: a change is made on the copy and takes effect when it is stored. */
-struct tree *tree_clone(const struct tree *tree) MUST_USE;
 
 /* ---- member ---- */
 

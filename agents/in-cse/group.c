@@ -348,29 +348,93 @@ static int detail_print(const Groupseal__Secenv__GroupDetail *group)
     return state;
 }
 
-static enum exit_code group_show(struct operator_session *session, const struct one_argument *arguments)
+/* A group whose members came in several replies. */
+struct shown {
+    Groupseal__Secenv__FromSecenv **replies;
+    size_t count;
+    Groupseal__Secenv__GroupMemberRow **members; /* of all of them; the replies' */
+    size_t member_count;
+};
+
+static void shown_clear(struct shown *shown)
+{
+    for (size_t i = 0; i < shown->count; i++) {
+        secenv_client_free(shown->replies[i]);
+    }
+    free((void *)shown->members);
+    free((void *)shown->replies);
+}
+
+/* Takes the reply. */
+static bool shown_take(struct shown *shown, Groupseal__Secenv__FromSecenv *reply)
+{
+    const Groupseal__Secenv__GroupDetail *group = reply->reply->group;
+    size_t count = shown->member_count + group->n_members;
+    Groupseal__Secenv__FromSecenv **replies =
+        realloc((void *)shown->replies, (shown->count + 1) * sizeof(*replies));
+    if (replies != NULL) {
+        shown->replies = replies;
+    }
+    Groupseal__Secenv__GroupMemberRow **members =
+        realloc((void *)shown->members, (count + 1) * sizeof(*members));
+    if (members != NULL) {
+        shown->members = members;
+    }
+    if (replies == NULL || members == NULL) {
+        secenv_client_free(reply);
+        return false;
+    }
+    shown->replies[shown->count++] = reply;
+    for (size_t i = 0; i < group->n_members; i++) {
+        shown->members[shown->member_count++] = group->members[i];
+    }
+    return true;
+}
+
+static enum exit_code shown_load(struct operator_session *session, const char *name, struct shown *shown)
 {
     Groupseal__Secenv__GroupShow show = GROUPSEAL__SECENV__GROUP_SHOW__INIT;
     Groupseal__Secenv__ToSecenv request = GROUPSEAL__SECENV__TO_SECENV__INIT;
-    Groupseal__Secenv__FromSecenv *message = NULL;
-    show.name = (char *)(uintptr_t)arguments->argument;
+    bool more = true;
+    show.name = (char *)(uintptr_t)name;
     request.request_case = GROUPSEAL__SECENV__TO_SECENV__REQUEST_GROUP_SHOW;
     request.group_show = &show;
-    enum exit_code code = operator_call(session, &request, &message);
-    if (code != EXIT_DONE) {
-        return code;
+    while (more) {
+        Groupseal__Secenv__FromSecenv *message = NULL;
+        enum exit_code code = operator_call(session, &request, &message);
+        if (code != EXIT_DONE) {
+            return code;
+        }
+        if (message->reply->content_case != GROUPSEAL__SECENV__REPLY__CONTENT_GROUP ||
+            message->reply->group->group == NULL) {
+            operator_say("the secure environment sent no group");
+            secenv_client_free(message);
+            return EXIT_FAILED;
+        }
+        more = message->reply->group->more && message->reply->group->n_members > 0;
+        if (!shown_take(shown, message)) {
+            operator_say("out of memory");
+            return EXIT_FAILED;
+        }
+        show.after = more ? shown->members[shown->member_count - 1]->name : show.after;
     }
-    const Groupseal__Secenv__GroupDetail *group =
-        message->reply->content_case == GROUPSEAL__SECENV__REPLY__CONTENT_GROUP ? message->reply->group
-                                                                                : NULL;
-    if (group == NULL || group->group == NULL) {
-        operator_say("the secure environment sent no group");
-        code = EXIT_FAILED;
-    } else if ((arguments->common.json ? detail_json(group) : detail_print(group)) != 0) {
-        operator_say("out of memory");
-        code = EXIT_FAILED;
+    return EXIT_DONE;
+}
+
+static enum exit_code group_show(struct operator_session *session, const struct one_argument *arguments)
+{
+    struct shown shown = {.count = 0};
+    enum exit_code code = shown_load(session, arguments->argument, &shown);
+    if (code == EXIT_DONE) {
+        Groupseal__Secenv__GroupDetail whole = *shown.replies[0]->reply->group;
+        whole.members = shown.members;
+        whole.n_members = shown.member_count;
+        if ((arguments->common.json ? detail_json(&whole) : detail_print(&whole)) != 0) {
+            operator_say("out of memory");
+            code = EXIT_FAILED;
+        }
     }
-    secenv_client_free(message);
+    shown_clear(&shown);
     return code;
 }
 

@@ -4,6 +4,7 @@
 #include "secenv/authority/authority.h"
 #include "secenv/authority/change.h"
 #include "secenv/authority/feed.h"
+#include "secenv/authority/roster_feed.h"
 
 #define ARREARS_LOOK 64u /* of them in one turn */
 
@@ -75,16 +76,6 @@ static const struct group *group_of(const struct engine *engine, int64_t id)
     return NULL;
 }
 
-static const struct leaf *leaf_of(const struct leaves *leaves, int64_t member_id)
-{
-    for (size_t i = 0; i < leaves->count; i++) {
-        if (leaves->items[i].member_id == member_id) {
-            return &leaves->items[i];
-        }
-    }
-    return NULL;
-}
-
 static enum result everything_put(struct engine *engine, const struct group *group, const struct leaf *leaf,
                                   struct reason *why)
 {
@@ -94,8 +85,8 @@ static enum result everything_put(struct engine *engine, const struct group *gro
     if (leaf->kind != IDENTITY_MN_CSE) {
         return RESULT_OK;
     }
-    GUARD(feed_change(engine, group, leaf->name, engine->scratch, why));
-    return feed_roster_pages(engine, group, leaf, engine->scratch, why);
+    GUARD(feed_change(engine, group, leaf->member_id, leaf->name, engine->scratch, why));
+    return roster_feed_pages(engine, group, leaf->member_id, leaf->name, why);
 }
 
 static enum result arrear_forget(struct engine *engine, const struct arrear *arrear, struct reason *why)
@@ -109,15 +100,15 @@ static enum result arrear_settle(struct engine *engine, const struct arrear *arr
                                  struct reason *why)
 {
     const struct group *group = group_of(engine, arrear->group_id);
-    struct leaves leaves = {.count = 0};
+    struct leaf leaf;
+    bool found = false;
     if (group != NULL) {
-        GUARD(leaves_load(engine->store, group, &leaves, why));
+        GUARD(leaf_load(engine->store, group, arrear->member_id, &leaf, &found, why));
     }
-    const struct leaf *leaf = leaf_of(&leaves, arrear->member_id);
-    if (leaf == NULL) {
+    if (!found) {
         return arrear_forget(engine, arrear, why);
     }
-    enum result result = everything_put(engine, group, leaf, why);
+    enum result result = everything_put(engine, group, &leaf, why);
     if (result == RESULT_FULL) {
         *left = true;
         return RESULT_OK;
@@ -125,7 +116,7 @@ static enum result arrear_settle(struct engine *engine, const struct arrear *arr
     GUARD(result);
     GUARD(arrear_forget(engine, arrear, why));
     return authority_notice(engine, GROUPSEAL__SECENV__SEVERITY__INFO,
-                            "news of group %s for %s go on: there is room again", group->name, leaf->name);
+                            "news of group %s for %s go on: there is room again", group->name, leaf.name);
 }
 
 void arrears_hurry(struct engine *engine)

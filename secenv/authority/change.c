@@ -3,9 +3,12 @@
 
 #include "secenv/authority/arrears.h"
 #include "secenv/authority/authority.h"
+#include "secenv/authority/difference.h"
 #include "secenv/authority/feed.h"
+#include "secenv/authority/roster_feed.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 const char change_schema[] = "CREATE TABLE IF NOT EXISTS evicted_sender ("
@@ -17,137 +20,6 @@ const char change_schema[] = "CREATE TABLE IF NOT EXISTS evicted_sender ("
 
 typedef Groupseal__Envelope__Policy Policy;
 typedef Groupseal__Envelope__Announcement Announcement;
-
-/* A leaf that comes, or comes anew. */
-struct arrival {
-    int64_t member_id;
-    uint64_t serial;
-    uint8_t association[ASSOCIATION_ID_SIZE];
-    uint32_t index;
-    bool placed; /* it had a leaf, and keeps its index */
-    bool is_mn;
-    struct secret secret;
-};
-
-struct departure {
-    uint64_t serial;
-    uint32_t index;
-    bool reused;
-};
-
-struct difference {
-    struct arrival arrivals[MEMBERS_LIMIT];
-    size_t arrival_count;
-    struct departure departures[MEMBERS_LIMIT];
-    size_t departure_count;
-    bool taken[MEMBERS_LIMIT]; /* indexes of leaves that stay */
-    bool full;
-};
-
-/* ---- the difference between roster and tree ---- */
-
-static enum result departure_read(void *context, const struct store_row *row, struct reason *why)
-{
-    struct difference *difference = context;
-    int64_t index = row_int(row, 0);
-    if (index < 0 || index >= (int64_t)MEMBERS_LIMIT) {
-        return result_fail(why, RESULT_STORE, "a leaf's row is damaged");
-    }
-    if (row_int(row, 2) != 0) {
-        difference->taken[index] = true;
-    } else {
-        difference->departures[difference->departure_count++] =
-            (struct departure){.serial = row_u64(row, 1), .index = (uint32_t)index};
-    }
-    return RESULT_OK;
-}
-
-static enum result arrival_read(void *context, const struct store_row *row, struct reason *why)
-{
-    struct difference *difference = context;
-    struct bytes association = row_bytes(row, 2);
-    if (association.length != ASSOCIATION_ID_SIZE) {
-        return result_fail(why, RESULT_STORE, "a member's row is damaged");
-    }
-    if (difference->arrival_count == MEMBERS_LIMIT) {
-        difference->full = true;
-        return RESULT_OK;
-    }
-    struct arrival *arrival = &difference->arrivals[difference->arrival_count++];
-    arrival->member_id = row_int(row, 0);
-    arrival->serial = row_u64(row, 1);
-    memcpy(arrival->association, association.data, ASSOCIATION_ID_SIZE);
-    arrival->placed = row_int(row, 3) >= 0;
-    arrival->index = arrival->placed ? (uint32_t)row_int(row, 3) : 0;
-    arrival->is_mn = row_int(row, 4) == IDENTITY_MN_CSE;
-    return RESULT_OK;
-}
-
-static enum result difference_load(struct engine *engine, const struct group *group, struct difference *out,
-                                   struct reason *why)
-{
-    GUARD(store_query(engine->store, why, departure_read, out,
-                      "SELECT l.leaf_index, l.serial, EXISTS (SELECT 1 FROM group_candidate c WHERE"
-                      " c.group_id = l.group_id AND c.member_id = l.member_id AND c.state = 2)"
-                      " FROM leaf l WHERE l.group_id = ? ORDER BY l.leaf_index",
-                      "i", group->id));
-    return store_query(engine->store, why, arrival_read, out,
-                       "SELECT m.id, m.serial, m.association, coalesce(l.leaf_index, -1), m.kind"
-                       " FROM group_candidate c JOIN member m ON m.id = c.member_id"
-                       " LEFT JOIN leaf l ON l.group_id = c.group_id AND l.member_id = m.id"
-                       " WHERE c.group_id = ? AND c.state = 2"
-                       " AND (l.member_id IS NULL OR l.association <> m.association) ORDER BY m.id",
-                       "i", group->id);
-}
-
-/* The index of a leaf that leaves in this very change can be given away: its secret is replaced. */
-static void departure_reuse(struct difference *difference, uint32_t index)
-{
-    for (size_t i = 0; i < difference->departure_count; i++) {
-        if (difference->departures[i].index == index) {
-            difference->departures[i].reused = true;
-        }
-    }
-}
-
-static enum result arrivals_place(struct difference *difference)
-{
-    for (size_t i = 0; i < difference->arrival_count; i++) {
-        struct arrival *arrival = &difference->arrivals[i];
-        GUARD(random_bytes(arrival->secret.data, SECRET_SIZE));
-        while (!arrival->placed && arrival->index < MEMBERS_LIMIT && difference->taken[arrival->index]) {
-            arrival->index++;
-        }
-        if (arrival->index == MEMBERS_LIMIT) {
-            difference->full = true;
-            return RESULT_OK;
-        }
-        difference->taken[arrival->index] = true;
-        departure_reuse(difference, arrival->index);
-    }
-    return RESULT_OK;
-}
-
-static enum result difference_apply(const struct difference *difference, bool rotate, struct tree *tree)
-{
-    struct tree_leaf_change changes[2 * MEMBERS_LIMIT];
-    size_t count = 0;
-    size_t touched = 0;
-    memset(changes, 0, sizeof(changes));
-    for (size_t i = 0; i < difference->departure_count; i++) {
-        if (!difference->departures[i].reused) {
-            changes[count++].index = difference->departures[i].index;
-        }
-    }
-    for (size_t i = 0; i < difference->arrival_count; i++) {
-        const struct arrival *arrival = &difference->arrivals[i];
-        changes[count++] =
-            (struct tree_leaf_change){.index = arrival->index, .occupied = true, .secret = arrival->secret};
-    }
-    enum result result = tree_change(tree, changes, count, rotate, NULL, 0, &touched);
-    secret_wipe_bytes(changes, sizeof(changes));
-    return result;
-}
 
 /* ---- into the store ---- */
 
@@ -166,17 +38,20 @@ static enum result departures_store(struct engine *engine, const struct group *g
 }
 
 static enum result arrivals_store(struct engine *engine, const struct group *group,
-                                  const struct difference *difference, struct reason *why)
+                                  struct difference *difference, struct reason *why)
 {
     for (size_t i = 0; i < difference->arrival_count; i++) {
-        const struct arrival *arrival = &difference->arrivals[i];
+        struct arrival *arrival = &difference->arrivals[i];
+        arrival->leaf.epoch = group->epoch;
         GUARD(store_run(engine->store, why,
                         "INSERT OR REPLACE INTO leaf (group_id, leaf_index, member_id, serial, epoch,"
                         " association, made_ms) VALUES (?, ?, ?, ?, ?, ?, ?)",
-                        "iiiuubu", group->id, (int64_t)arrival->index, arrival->member_id, arrival->serial,
-                        group->epoch, BYTES_OF(arrival->association), clock_wall_ms(engine->clock)));
-        if (arrival->is_mn) {
-            GUARD(feed_forget(engine, group, arrival->member_id, why));
+                        "iiiuubu", group->id, (int64_t)arrival->leaf.index, arrival->leaf.member_id,
+                        arrival->leaf.serial, group->epoch, BYTES_OF(arrival->association),
+                        clock_wall_ms(engine->clock)));
+        if (arrival->leaf.kind == IDENTITY_MN_CSE) { /* it may have lost what it had */
+            GUARD(feed_forget(engine, group, arrival->leaf.member_id, why));
+            GUARD(roster_feed_forget(engine, group, arrival->leaf.member_id, why));
         }
     }
     return RESULT_OK;
@@ -187,17 +62,14 @@ static enum result arrivals_store(struct engine *engine, const struct group *gro
 static enum result policy_relays(const struct group *group, const struct leaves *leaves, struct arena *arena,
                                  Policy *policy)
 {
-    policy->relays = arena_alloc(arena, MEMBERS_LIMIT * sizeof(*policy->relays));
-    Groupseal__Envelope__Relay *relays = arena_alloc(arena, MEMBERS_LIMIT * sizeof(*relays));
+    policy->relays = arena_alloc(arena, (leaves->count + 1) * sizeof(*policy->relays));
+    Groupseal__Envelope__Relay *relays = arena_alloc(arena, (leaves->count + 1) * sizeof(*relays));
     if (policy->relays == NULL || relays == NULL) {
         return RESULT_INTERNAL;
     }
     for (size_t i = 0; i < leaves->count; i++) {
         const struct leaf *leaf = &leaves->items[i];
         char level[SITE_LIMIT + 1];
-        if (leaf->kind != IDENTITY_MN_CSE) {
-            continue;
-        }
         GUARD(object_site_of(leaf->name, level, sizeof(level)));
         Groupseal__Envelope__Relay *relay = &relays[policy->n_relays];
         groupseal__envelope__relay__init(relay);
@@ -440,7 +312,10 @@ enum result package_put(struct engine *engine, const struct group *group, const 
     char level[SITE_LIMIT + 1];
     char *sites[] = {level};
     GUARD(object_site_of(leaf->site, level, sizeof(level)));
-    GUARD(leaf_secret(group, leaf->index, &secret));
+    if (!tree_leaf(group->tree, leaf->index, &secret)) {
+        return result_fail(why, RESULT_INTERNAL, "the leaf of %s in group %s is empty", leaf->name,
+                           group->name);
+    }
     package.group = (char *)(uintptr_t)group->name;
     package.instance = arena_field(BYTES_OF(group->instance));
     package.incarnation = group->incarnation;
@@ -459,16 +334,82 @@ enum result package_put(struct engine *engine, const struct group *group, const 
     return result;
 }
 
-/* To everyone whose leaf entered the tree in this epoch. */
-static enum result packages_put(struct engine *engine, const struct group *group, const struct leaves *leaves,
-                                struct reason *why)
+static enum result packages_put(struct engine *engine, const struct group *group,
+                                const struct difference *difference, struct reason *why)
 {
-    for (size_t i = 0; i < leaves->count; i++) {
-        if (leaves->items[i].epoch == group->epoch) {
-            enum result result = package_put(engine, group, &leaves->items[i], why);
-            GUARD(arrears_take(engine, group, &leaves->items[i], result, why));
+    for (size_t i = 0; i < difference->arrival_count; i++) {
+        const struct leaf *leaf = &difference->arrivals[i].leaf;
+        enum result result = package_put(engine, group, leaf, why);
+        GUARD(arrears_take(engine, group, leaf, result, why));
+    }
+    return RESULT_OK;
+}
+
+/* ---- the roster's change ---- */
+
+typedef Groupseal__Envelope__RosterEntry RosterEntry;
+
+static int entry_compare(const void *a, const void *b)
+{
+    const RosterEntry *const *left = a;
+    const RosterEntry *const *right = b;
+    return strcmp((*left)->name, (*right)->name);
+}
+
+static int text_compare(const void *a, const void *b)
+{
+    const char *const *left = a;
+    const char *const *right = b;
+    return strcmp(*left, *right);
+}
+
+static enum result entry_make(const struct group *group, struct leaf *leaf, struct arena *arena,
+                              RosterEntry **out)
+{
+    char level[SITE_LIMIT + 1];
+    RosterEntry *entry = arena_alloc(arena, sizeof(*entry));
+    GUARD(object_site_of(leaf->site, level, sizeof(level)));
+    if (entry == NULL) {
+        return RESULT_INTERNAL;
+    }
+    groupseal__envelope__roster_entry__init(entry);
+    entry->name = leaf->name;
+    entry->incarnation = group->incarnation;
+    entry->serial = leaf->serial;
+    entry->signing_key = arena_field(BYTES_OF(leaf->signing_key));
+    entry->site = arena_text(arena, level);
+    *out = entry;
+    return entry->site != NULL ? RESULT_OK : RESULT_INTERNAL;
+}
+
+static bool arrives(const struct roster_change *change, const char *name)
+{
+    RosterEntry key = {.name = (char *)(uintptr_t)name};
+    const RosterEntry *sought = &key;
+    return change->set_count > 0 && bsearch((const void *)&sought, (const void *)change->set,
+                                            change->set_count, sizeof(change->set[0]), entry_compare) != NULL;
+}
+
+/* Both lists in byte order; who leaves and comes again in one change is only set. */
+static enum result roster_difference(const struct group *group, struct difference *difference,
+                                     struct arena *arena, struct roster_change *out)
+{
+    *out = (struct roster_change){.set_count = 0};
+    out->set = arena_alloc(arena, (difference->arrival_count + 1) * sizeof(*out->set));
+    out->removed = arena_alloc(arena, (difference->departure_count + 1) * sizeof(*out->removed));
+    if (out->set == NULL || out->removed == NULL) {
+        return RESULT_INTERNAL;
+    }
+    for (size_t i = 0; i < difference->arrival_count; i++) {
+        GUARD(entry_make(group, &difference->arrivals[i].leaf, arena, &out->set[out->set_count++]));
+    }
+    qsort((void *)out->set, out->set_count, sizeof(out->set[0]), entry_compare);
+    for (size_t i = 0; i < difference->departure_count; i++) {
+        if (!arrives(out, difference->departures[i].name)) {
+            out->removed[out->removed_count++] = difference->departures[i].name;
         }
     }
+    qsort((void *)out->removed, out->removed_count, sizeof(out->removed[0]), text_compare);
     return RESULT_OK;
 }
 
@@ -490,61 +431,6 @@ static enum result tree_store(struct engine *engine, const struct group *group, 
                      clock_wall_ms(engine->clock), group->id);
 }
 
-/* Writes all of the change. `next` is the group as it will be, `next->tree` its new tree. */
-static enum result change_store(struct engine *engine, struct group *next,
-                                const struct difference *difference, struct arena *arena, struct reason *why)
-{
-    struct leaves leaves;
-    uint8_t hash[HASH_SIZE];
-    GUARD(departures_store(engine, next, difference, why));
-    GUARD(arrivals_store(engine, next, difference, why));
-    GUARD(tree_store(engine, next, why));
-    GUARD(leaves_load(engine->store, next, &leaves, why));
-    if (leaves.count == 0) {
-        GUARD(change_store_empty(engine, next, tree_height(next->tree), why));
-    } else {
-        GUARD(policy_update(engine, next, &leaves, arena, hash, why));
-        GUARD(announcement_update(engine, next, next->tree, hash, arena, why));
-    }
-    GUARD(packages_put(engine, next, &leaves, why));
-    GUARD(feed_change_all(engine, next, &leaves, arena, why));
-    return feed_roster(engine, next, &leaves, arena, why);
-}
-
-static enum result change_make(struct engine *engine, struct group *group, struct difference *difference,
-                               struct arena *arena, struct reason *why)
-{
-    struct group *next = arena_alloc(arena, sizeof(*next));
-    struct tree *tree = tree_clone(group->tree);
-    if (next == NULL || tree == NULL) {
-        tree_free(tree);
-        return result_fail(why, RESULT_INTERNAL, "no memory for a change of group %s", group->name);
-    }
-    *next = *group;
-    next->tree = tree;
-    next->epoch++;
-    next->due = false;
-    next->rotate = false;
-    next->changed_us = clock_monotonic_us(engine->clock);
-    enum result result = difference_apply(difference, group->rotate, tree);
-    if (result == RESULT_OK) {
-        result = change_store(engine, next, difference, arena, why);
-    } else {
-        result = result_fail(why, result, "the tree of group %s cannot be changed", group->name);
-    }
-    if (result != RESULT_OK) {
-        tree_free(tree);
-        return result;
-    }
-    tree_clean(tree);
-    tree_free(group->tree);
-    *group = *next;
-    audit_count(AUDIT_GROUP_KEYS_MADE);
-    log_of_peer(engine, group->name, "group %s: epoch %llu, %zu came, %zu left", group->name,
-                (unsigned long long)group->epoch, difference->arrival_count, difference->departure_count);
-    return RESULT_OK;
-}
-
 static bool group_has_key(const struct group *group)
 {
     struct secret root;
@@ -553,47 +439,86 @@ static bool group_has_key(const struct group *group)
     return has_key;
 }
 
+static enum result news_update(struct engine *engine, struct group *group, const struct leaves *mn_cses,
+                               struct arena *arena, struct reason *why)
+{
+    uint8_t hash[HASH_SIZE];
+    if (!group_has_key(group)) {
+        return change_store_empty(engine, group, tree_height(group->tree), why);
+    }
+    GUARD(policy_update(engine, group, mn_cses, arena, hash, why));
+    return announcement_update(engine, group, group->tree, hash, arena, why);
+}
+
+/* The tree is changed already: a change that cannot be written ends the turn, and with it the process. */
+static enum result change_store(struct engine *engine, struct group *group, struct difference *difference,
+                                const struct tree_place *touched, size_t touched_count, struct arena *arena,
+                                struct reason *why)
+{
+    struct leaves mn_cses;
+    struct roster_change roster;
+    GUARD(departures_store(engine, group, difference, why));
+    GUARD(arrivals_store(engine, group, difference, why));
+    GUARD(tree_store(engine, group, why));
+    GUARD(feed_blocks_note(engine, group, touched, touched_count, why));
+    GUARD(leaves_load_mn_cses(engine->store, group, arena, &mn_cses, why));
+    GUARD(news_update(engine, group, &mn_cses, arena, why));
+    GUARD(packages_put(engine, group, difference, why));
+    GUARD(feed_change_all(engine, group, &mn_cses, arena, why));
+    GUARD(roster_difference(group, difference, arena, &roster));
+    return roster_feed_change(engine, group, &roster, &mn_cses, arena, why);
+}
+
+static enum result change_make(struct engine *engine, struct group *group, struct difference *difference,
+                               struct arena *arena, struct reason *why)
+{
+    struct tree_place *touched = NULL;
+    size_t touched_count = 0;
+    bool rotate = group->rotate;
+    group->epoch++;
+    group->rotate = false;
+    group->changed_us = clock_monotonic_us(engine->clock);
+    enum result result = difference_apply(difference, rotate, group->tree, arena, &touched, &touched_count);
+    if (result != RESULT_OK) {
+        return result_fail(why, result, "the tree of group %s cannot be changed", group->name);
+    }
+    GUARD(change_store(engine, group, difference, touched, touched_count, arena, why));
+    tree_clean(group->tree);
+    audit_count(AUDIT_GROUP_KEYS_MADE);
+    log_of_peer(engine, group->name, "group %s: epoch %llu, %zu came, %zu left", group->name,
+                (unsigned long long)group->epoch, difference->arrival_count, difference->departure_count);
+    return RESULT_OK;
+}
+
 enum result group_change(struct engine *engine, struct group *group, struct arena *arena, struct reason *why)
 {
-    struct difference difference;
-    memset(&difference, 0, sizeof(difference));
-    enum result result = difference_load(engine, group, &difference, why);
-    if (result == RESULT_OK) {
-        result = arrivals_place(&difference);
-    }
+    struct difference difference = {.arrivals = NULL};
+    GUARD(difference_load(engine, group, arena, &difference, why));
+    GUARD(difference_place(&difference, group->tree));
     bool changed =
         difference.arrival_count + difference.departure_count > 0 || (group->rotate && group_has_key(group));
-    if (result == RESULT_OK && changed && difference.full) {
-        result = authority_notice(engine, GROUPSEAL__SECENV__SEVERITY__ALARM,
-                                  "group %s has more than %u members: it is not changed", group->name,
-                                  MEMBERS_LIMIT);
-    } else if (result == RESULT_OK && changed) {
-        result = change_make(engine, group, &difference, arena, why);
+    if (changed && difference.full) {
+        GUARD(authority_notice(engine, GROUPSEAL__SECENV__SEVERITY__ALARM,
+                               "group %s has more than %u members: it is not changed", group->name,
+                               MEMBERS_LIMIT));
+        difference.more = false;
+    } else if (changed) {
+        GUARD(change_make(engine, group, &difference, arena, why));
     }
-    if (result == RESULT_OK) {
-        group->due = false;
-        group->later_us = 0;
-    }
-    secret_wipe_bytes(&difference, sizeof(difference));
-    return result;
+    difference_done(&difference, group);
+    group->later_us = 0;
+    return RESULT_OK;
 }
 
 enum result group_beat(struct engine *engine, struct group *group, struct arena *arena, struct reason *why)
 {
-    struct leaves leaves;
+    struct leaves mn_cses;
     struct hash_row stored = {.found = false};
-    struct group *next = arena_alloc(arena, sizeof(*next));
-    if (next == NULL) {
-        return RESULT_INTERNAL;
-    }
-    *next = *group;
-    GUARD(leaves_load(engine->store, group, &leaves, why));
+    GUARD(leaves_load_mn_cses(engine->store, group, arena, &mn_cses, why));
     GUARD(store_query(engine->store, why, policy_hash_read, &stored,
                       "SELECT policy FROM key_group WHERE id = ? AND policy IS NOT NULL", "i", group->id));
-    GUARD(announcement_update(engine, next, group->tree, stored.hash, arena, why));
-    GUARD(feed_change_all(engine, next, &leaves, arena, why));
-    *group = *next;
-    return RESULT_OK;
+    GUARD(announcement_update(engine, group, group->tree, stored.hash, arena, why));
+    return feed_change_all(engine, group, &mn_cses, arena, why);
 }
 
 /* When the group's next beat is due; never for one without a key or that must not be published. */
@@ -627,6 +552,7 @@ enum result changes_turn(struct engine *engine, uint64_t *next, struct reason *w
         if (group->due && !group->frozen) {
             GUARD(group_change(engine, group, engine->scratch, why));
             arena_reset(engine->scratch);
+            *next = group->due ? 0 : *next; /* more than one change could have */
         }
         uint64_t rotation_us = rotation_due_us(group);
         *next = rotation_us < *next ? rotation_us : *next;

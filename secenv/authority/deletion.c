@@ -15,7 +15,7 @@ struct farewell {
 
 /* What was to be delivered of the group. */
 static enum result slots_drop(const struct farewell *farewell, const char *member, uint64_t pages,
-                              struct reason *why)
+                              uint64_t parts, struct reason *why)
 {
     struct engine *engine = farewell->engine;
     const char *own = engine->identity.name;
@@ -24,6 +24,10 @@ static enum result slots_drop(const struct farewell *farewell, const char *membe
     GUARD(outbox_drop_slot(engine->outbox, own, member, slot, why));
     (void)snprintf(slot, sizeof(slot), "change %s", farewell->group->name);
     GUARD(outbox_drop_slot(engine->outbox, own, member, slot, why));
+    for (uint64_t part = 0; part < parts; part++) {
+        (void)snprintf(slot, sizeof(slot), "blocks %s %llu", farewell->group->name, (unsigned long long)part);
+        GUARD(outbox_drop_slot(engine->outbox, own, member, slot, why));
+    }
     for (uint64_t page = 0; page < pages; page++) {
         (void)snprintf(slot, sizeof(slot), "roster %s %llu", farewell->group->name, (unsigned long long)page);
         GUARD(outbox_drop_slot(engine->outbox, own, member, slot, why));
@@ -59,7 +63,7 @@ static enum result member_row(void *context, const struct store_row *row, struct
     struct farewell *farewell = context;
     char member[NAME_LIMIT + 1];
     (void)snprintf(member, sizeof(member), "%s", row_text(row, 0));
-    GUARD(slots_drop(farewell, member, row_u64(row, 1), why));
+    GUARD(slots_drop(farewell, member, row_u64(row, 1), row_u64(row, 2), why));
     return member_tell(farewell, member, why);
 }
 
@@ -76,8 +80,10 @@ static enum result members_tell(struct engine *engine, struct group *group, size
     body.content_case = GROUPSEAL__ENVELOPE__RECORD_BODY__CONTENT_LEFT;
     body.left = &left;
     GUARD(store_query(engine->store, why, member_row, &farewell,
-                      "SELECT m.name, coalesce(f.pages, 0) FROM leaf l JOIN member m ON m.id = l.member_id"
+                      "SELECT m.name, coalesce(f.pages, 0), coalesce(c.parts, 0) FROM leaf l"
+                      " JOIN member m ON m.id = l.member_id"
                       " LEFT JOIN roster_feed f ON f.group_id = l.group_id AND f.member_id = l.member_id"
+                      " LEFT JOIN change_feed c ON c.group_id = l.group_id AND c.member_id = l.member_id"
                       " WHERE l.group_id = ? AND m.state <> 3",
                       "i", group->id));
     *told = farewell.told;
@@ -89,6 +95,7 @@ static enum result rows_delete(struct engine *engine, int64_t id, struct reason 
     static const char *const statements[] = {
         "DELETE FROM tree_node WHERE group_id = ?",      "DELETE FROM leaf WHERE group_id = ?",
         "DELETE FROM evicted_sender WHERE group_id = ?", "DELETE FROM roster_entry WHERE group_id = ?",
+        "DELETE FROM tree_block WHERE group_id = ?",     "DELETE FROM change_feed WHERE group_id = ?",
         "DELETE FROM roster_feed WHERE group_id = ?",    "DELETE FROM arrears WHERE group_id = ?",
         "DELETE FROM group_site WHERE group_id = ?",     "DELETE FROM key_group WHERE id = ?",
     };

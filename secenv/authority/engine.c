@@ -6,6 +6,7 @@
 #include "secenv/authority/feed.h"
 #include "secenv/authority/hex.h"
 #include "secenv/authority/report.h"
+#include "secenv/authority/roster_feed.h"
 
 #include <stdarg.h>
 #include <stdio.h>
@@ -13,15 +14,16 @@
 #include <string.h>
 #include <unistd.h>
 
-#define SCRATCH_LIMIT ((size_t)512 * 1024)
+#define SCRATCH_LIMIT ((size_t)4 * 1024 * 1024)
 #define PROTOCOL_VERSION 1u
 #define ONLINES_BURST 10u
 #define ONLINES_INTERVAL_US 2000000u
 
 const char *const authority_schemas[] = {
-    counter_schema, identity_schema, limit_schema,    association_schema, outbox_schema,
-    keys_schema,    member_schema,   group_schema,    change_schema,      feed_schema,
-    arrears_schema, order_schema,    settings_schema, revocation_schema,  member_revocation_schema,
+    counter_schema, identity_schema, limit_schema,       association_schema,
+    outbox_schema,  keys_schema,     member_schema,      group_schema,
+    change_schema,  feed_schema,     roster_feed_schema, arrears_schema,
+    order_schema,   settings_schema, revocation_schema,  member_revocation_schema,
 };
 const size_t authority_schema_count = sizeof(authority_schemas) / sizeof(authority_schemas[0]);
 

@@ -11,7 +11,7 @@
 #define WINDOW_LIMIT_MS 60000u
 #define BEAT_DEFAULT_S 900u
 #define BEAT_LIMIT_S 86400u
-#define SITES_LIMIT (MEMBERS_LIMIT - 1u)
+#define SITES_LIMIT (GROUP_SITES_LIMIT - 1u)
 #define LIST_BYTES 57344u /* all groups: a list, and a status, must fit a packet */
 
 const char group_schema[] = "CREATE TABLE IF NOT EXISTS key_group ("
@@ -37,6 +37,7 @@ const char group_schema[] = "CREATE TABLE IF NOT EXISTS key_group ("
                             "  rotate_every_s INTEGER NOT NULL,"
                             "  changed_ms INTEGER NOT NULL DEFAULT 0," /* 0: a rotation is due */
                             "  policy BLOB,"
+                            "  roster_hash BLOB," /* NULL: of an empty roster */
                             "  announcement BLOB"
                             ");"
                             "CREATE INDEX IF NOT EXISTS key_group_function ON key_group (function);"
@@ -85,6 +86,7 @@ static void group_free(struct group *group)
 {
     if (group != NULL) {
         tree_free(group->tree);
+        free(group->marked);
         free(group);
     }
 }
@@ -113,7 +115,7 @@ static enum result groups_append(struct groups *groups, struct group *group, str
 static enum result site_read(void *context, const struct store_row *row, struct reason *why)
 {
     struct group *group = context;
-    if (group->site_count == MEMBERS_LIMIT) {
+    if (group->site_count == GROUP_SITES_LIMIT) {
         return result_fail(why, RESULT_STORE, "group %s has too many sites", group->name);
     }
     (void)snprintf(group->sites[group->site_count++], sizeof(group->sites[0]), "%s", row_text(row, 0));
@@ -222,7 +224,7 @@ static enum result group_read(void *context, const struct store_row *row, struct
     group->sign_member_messages = row_int(row, 15) != 0;
     group->authority_only = row_int(row, 16) != 0;
     group->frozen = row_int(row, 17) != 0;
-    group->due = true;
+    group->due = group->look_at_all = true;
     group->announced_us = interval_start(engine, row_u64(row, 18), group->beat_interval_s);
     group->rotate_every_s = (uint32_t)row_int(row, 19);
     group->changed_us = interval_start(engine, row_u64(row, 20), group->rotate_every_s);
@@ -321,15 +323,33 @@ enum result group_store_tree(struct store *store, const struct group *group, str
 
 struct marking {
     struct groups *groups;
+    int64_t member_id;
     uint64_t later_us; /* 0: at once */
 };
 
-static void group_mark(struct group *group, uint64_t later_us)
+/* Without memory for one, everybody is looked at. */
+static void member_mark(struct group *group, int64_t member_id)
 {
-    if (later_us == 0) {
+    if (group->marked_count == group->marked_capacity) {
+        size_t capacity = group->marked_capacity == 0 ? 16 : 2 * group->marked_capacity;
+        int64_t *marked = realloc(group->marked, capacity * sizeof(*marked));
+        if (marked == NULL) {
+            group->look_at_all = true;
+            return;
+        }
+        group->marked = marked;
+        group->marked_capacity = capacity;
+    }
+    group->marked[group->marked_count++] = member_id;
+}
+
+static void group_mark(struct group *group, const struct marking *marking)
+{
+    member_mark(group, marking->member_id);
+    if (marking->later_us == 0) {
         group->due = true;
-    } else if (group->later_us == 0 || later_us < group->later_us) {
-        group->later_us = later_us;
+    } else if (group->later_us == 0 || marking->later_us < group->later_us) {
+        group->later_us = marking->later_us;
     }
 }
 
@@ -339,7 +359,7 @@ static enum result mark_row(void *context, const struct store_row *row, struct r
     (void)why;
     for (size_t i = 0; i < marking->groups->count; i++) {
         if (marking->groups->items[i]->id == row_int(row, 0)) {
-            group_mark(marking->groups->items[i], marking->later_us);
+            group_mark(marking->groups->items[i], marking);
         }
     }
     return RESULT_OK;
@@ -348,14 +368,14 @@ static enum result mark_row(void *context, const struct store_row *row, struct r
 enum result groups_mark_member(struct engine *engine, const struct member *member, uint64_t later_us,
                                struct reason *why)
 {
-    struct marking marking = {&engine->groups, later_us};
+    struct marking marking = {&engine->groups, member->id, later_us};
     return store_query(engine->store, why, mark_row, &marking,
                        "SELECT group_id FROM group_candidate WHERE member_id = ?", "i", member->id);
 }
 
 enum result groups_mark_leaves(struct engine *engine, int64_t member_id, struct reason *why)
 {
-    struct marking marking = {&engine->groups, 0};
+    struct marking marking = {&engine->groups, member_id, 0};
     return store_query(engine->store, why, mark_row, &marking,
                        "SELECT group_id FROM leaf WHERE member_id = ?", "i", member_id);
 }
@@ -367,89 +387,14 @@ static enum result name_read(void *context, const struct store_row *row, struct 
     return RESULT_OK;
 }
 
-_Static_assert(MEMBERS_LIMIT == 16u, "group_room's SQL has the number in it");
-
-enum result groups_room_check(struct engine *engine, int64_t member_id, struct reason *why)
-{
-    char full[NAME_LIMIT + 1] = "";
-    GUARD(store_query(engine->store, why, name_read, full,
-                      "SELECT g.name FROM group_candidate c JOIN key_group g ON g.id = c.group_id"
-                      " WHERE c.member_id = ? AND"
-                      " (SELECT count(*) FROM group_candidate d WHERE d.group_id = c.group_id) > 16 LIMIT 1",
-                      "i", member_id));
-    return full[0] == '\0' ? RESULT_OK
-                           : result_fail(why, RESULT_FULL, "group %s would have more than %u members", full,
-                                         MEMBERS_LIMIT);
-}
-
-/* ---- leaves ---- */
-
-static enum result leaf_read(void *context, const struct store_row *row, struct reason *why)
-{
-    struct leaves *leaves = context;
-    struct bytes key = row_bytes(row, 7);
-    if (leaves->count == MEMBERS_LIMIT || key.length != VERIFY_KEY_SIZE) {
-        return result_fail(why, RESULT_STORE, "a leaf's row is damaged");
-    }
-    struct leaf *leaf = &leaves->items[leaves->count++];
-    leaf->member_id = row_int(row, 0);
-    leaf->index = (uint32_t)row_int(row, 1);
-    (void)snprintf(leaf->name, sizeof(leaf->name), "%s", row_text(row, 2));
-    leaf->kind = (enum identity_kind)row_int(row, 3);
-    (void)snprintf(leaf->site, sizeof(leaf->site), "%s", row_text(row, 4));
-    leaf->serial = row_u64(row, 5);
-    leaf->epoch = row_u64(row, 6);
-    memcpy(leaf->signing_key, key.data, VERIFY_KEY_SIZE);
-    leaf->package_taken = row_int(row, 8) != 0;
-    leaf->made_ms = row_u64(row, 9);
-    return RESULT_OK;
-}
-
-enum result leaves_load(struct store *store, const struct group *group, struct leaves *out,
-                        struct reason *why)
-{
-    out->count = 0;
-    return store_query(store, why, leaf_read, out,
-                       "SELECT m.id, l.leaf_index, m.name, m.kind, m.site, l.serial, l.epoch, m.signing_key,"
-                       " l.package_taken, l.made_ms FROM leaf l JOIN member m ON m.id = l.member_id"
-                       " WHERE l.group_id = ? ORDER BY m.name",
-                       "i", group->id);
-}
-
-const struct leaf *leaves_find(const struct leaves *leaves, const char *name)
-{
-    for (size_t i = 0; i < leaves->count; i++) {
-        if (strcmp(leaves->items[i].name, name) == 0) {
-            return &leaves->items[i];
-        }
-    }
-    return NULL;
-}
-
-struct leaf_search {
-    uint32_t index;
-    struct secret *out;
-    bool found;
-};
-
-static enum result leaf_match(void *context, const struct tree_node *node)
-{
-    struct leaf_search *search = context;
-    if (node->level == 0 && node->index == search->index) {
-        *search->out = node->secret;
-        search->found = true;
-    }
-    return RESULT_OK;
-}
-
-enum result leaf_secret(const struct group *group, uint32_t index, struct secret *out)
-{
-    struct leaf_search search = {.index = index, .out = out};
-    GUARD(tree_nodes(group->tree, false, leaf_match, &search));
-    return search.found ? RESULT_OK : RESULT_INTERNAL;
-}
-
 /* ---- create ---- */
+
+static enum result count_read(void *context, const struct store_row *row, struct reason *why)
+{
+    (void)why;
+    *(int64_t *)context = row_int(row, 0);
+    return RESULT_OK;
+}
 
 static enum result limit_check(const char *what, uint32_t value, uint32_t limit, struct reason *why)
 {
@@ -539,7 +484,7 @@ static enum result create_fill(struct engine *engine, const Groupseal__Secenv__G
     group->refuse_when_overdue = request->refuse_when_overdue;
     group->sign_member_messages = request->sign_member_messages;
     group->authority_only = request->authority_only;
-    group->due = true;
+    group->due = group->look_at_all = true;
     group->announced_us = clock_monotonic_us(engine->clock);
     return random_bytes(group->instance, sizeof(group->instance));
 }
@@ -565,13 +510,6 @@ static enum result create_store(struct engine *engine, struct group *group, stru
     return RESULT_OK;
 }
 
-static enum result count_read(void *context, const struct store_row *row, struct reason *why)
-{
-    (void)why;
-    *(int64_t *)context = row_int(row, 0);
-    return RESULT_OK;
-}
-
 _Static_assert(MEMBERSHIPS_LIMIT == 64u, "create_sites_check's SQL has the number in it");
 
 /* An MN-CSE is in all groups of its site, a device in some of them. */
@@ -593,10 +531,11 @@ static enum result create_room_check(struct engine *engine, const struct group *
     int64_t candidates = 0;
     Groupseal__Secenv__Groups *list = NULL;
     GUARD(store_query(engine->store, why, count_read, &candidates,
-                      "SELECT count(*) FROM group_candidate WHERE group_id = ?", "i", group->id));
+                      "SELECT count(*) FROM (SELECT 1 FROM group_candidate WHERE group_id = ? LIMIT ?)", "ii",
+                      group->id, (int64_t)MEMBERS_LIMIT + 1));
     if (candidates > (int64_t)MEMBERS_LIMIT) {
-        return result_fail(why, RESULT_FULL, "group %s would have %lld members, more than %u", group->name,
-                           (long long)candidates, MEMBERS_LIMIT);
+        return result_fail(why, RESULT_FULL, "group %s would have more than %u members", group->name,
+                           MEMBERS_LIMIT);
     }
     GUARD(create_sites_check(engine, group, why));
     return group_list(engine, arena, &list, why);
@@ -688,7 +627,7 @@ static enum result row_fill(struct engine *engine, const struct group *group, st
     GUARD(store_query(engine->store, why, count_read, &members,
                       "SELECT count(*) FROM leaf WHERE group_id = ?", "i", group->id));
     Groupseal__Secenv__GroupRow *row = arena_alloc(arena, sizeof(*row));
-    char **sites = arena_alloc(arena, MEMBERS_LIMIT * sizeof(*sites));
+    char **sites = arena_alloc(arena, GROUP_SITES_LIMIT * sizeof(*sites));
     if (row == NULL || sites == NULL) {
         return result_fail(why, RESULT_FULL, "the groups do not fit one reply");
     }
@@ -734,28 +673,28 @@ enum result group_list(struct engine *engine, struct arena *arena, Groupseal__Se
     return RESULT_OK;
 }
 
-static enum result show_members(struct engine *engine, const struct group *group, struct arena *arena,
-                                Groupseal__Secenv__GroupDetail *detail, struct reason *why)
+/* One page, from the name behind `after` on. */
+static enum result show_members(struct engine *engine, const struct group *group, const char *after,
+                                struct arena *arena, Groupseal__Secenv__GroupDetail *detail,
+                                struct reason *why)
 {
     struct leaves leaves;
-    GUARD(leaves_load(engine->store, group, &leaves, why));
-    detail->members = arena_alloc(arena, MEMBERS_LIMIT * sizeof(*detail->members));
-    Groupseal__Secenv__GroupMemberRow *rows = arena_alloc(arena, MEMBERS_LIMIT * sizeof(*rows));
+    GUARD(leaves_load_page(engine->store, group, after, arena, &leaves, why));
+    detail->members = arena_alloc(arena, (leaves.count + 1) * sizeof(*detail->members));
+    Groupseal__Secenv__GroupMemberRow *rows = arena_alloc(arena, (leaves.count + 1) * sizeof(*rows));
     if (detail->members == NULL || rows == NULL) {
         return RESULT_INTERNAL;
     }
+    detail->more = leaves.count == LEAVES_PAGE;
     for (size_t i = 0; i < leaves.count; i++) {
-        const struct leaf *leaf = &leaves.items[i];
+        struct leaf *leaf = &leaves.items[i];
         groupseal__secenv__group_member_row__init(&rows[i]);
-        rows[i].name = arena_text(arena, leaf->name);
+        rows[i].name = leaf->name;
         rows[i].serial = leaf->serial;
         rows[i].leaf_index = leaf->index;
         rows[i].package_taken = leaf->package_taken;
         rows[i].leaf_ms = leaf->made_ms;
-        rows[i].site = arena_text(arena, leaf->site);
-        if (rows[i].name == NULL || rows[i].site == NULL) {
-            return RESULT_INTERNAL;
-        }
+        rows[i].site = leaf->site;
         detail->members[detail->n_members++] = &rows[i];
     }
     return RESULT_OK;
@@ -781,7 +720,7 @@ enum result group_show(struct engine *engine, const Groupseal__Secenv__GroupShow
     }
     groupseal__secenv__group_detail__init(detail);
     GUARD(row_fill(engine, group, arena, &detail->group, why));
-    GUARD(show_members(engine, group, arena, detail, why));
+    GUARD(show_members(engine, group, request->after, arena, detail, why));
     detail->instance = authority_hex(arena, BYTES_OF(group->instance));
     detail->policy_number = group->policy_number;
     detail->aead =

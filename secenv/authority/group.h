@@ -3,6 +3,7 @@
 #define GROUPSEAL_SECENV_AUTHORITY_GROUP_H
 
 #include "secenv.pb-c.h"
+#include "secenv/authority/leaves.h"
 #include "secenv/authority/member.h"
 #include "secenv/objects/object.h"
 
@@ -30,9 +31,13 @@ struct group {
     bool authority_only;
     bool frozen; /* an MN-CSE knows a newer announcement: this store is a backup */
     size_t site_count;
-    char sites[MEMBERS_LIMIT][NAME_LIMIT + 1]; /* absolute CSE-IDs */
+    char sites[GROUP_SITES_LIMIT][NAME_LIMIT + 1]; /* absolute CSE-IDs */
     struct tree *tree;
-    bool due;                /* its members may have changed */
+    bool due;         /* its members may have changed */
+    bool look_at_all; /* whose leaf is to be looked at: everybody's, or those of … */
+    int64_t *marked;  /* … these members; some may be there twice */
+    size_t marked_count;
+    size_t marked_capacity;
     uint64_t later_us;       /* monotonic: due then, for leaves that are refreshed by age; 0: for none */
     uint64_t announced_us;   /* monotonic: when the last announcement was made */
     uint32_t rotate_every_s; /* 0: not by age */
@@ -66,9 +71,6 @@ enum result group_store_tree(struct store *store, const struct group *group, str
 enum result groups_mark_member(struct engine *engine, const struct member *member, uint64_t later_us,
                                struct reason *why) MUST_USE;
 enum result groups_mark_leaves(struct engine *engine, int64_t member_id, struct reason *why) MUST_USE;
-/* RESULT_FULL where a group of this member has more than MEMBERS_LIMIT candidates. */
-enum result groups_room_check(struct engine *engine, int64_t member_id, struct reason *why) MUST_USE;
-
 /* Operator. */
 enum result group_create(struct engine *engine, const Groupseal__Secenv__GroupCreate *request,
                          struct arena *arena, struct reason *why) MUST_USE;
@@ -85,30 +87,5 @@ enum result group_show(struct engine *engine, const Groupseal__Secenv__GroupShow
 /* For Status. */
 enum result group_statuses(struct engine *engine, struct arena *arena, Groupseal__Secenv__GroupStatus ***out,
                            size_t *count, struct reason *why) MUST_USE;
-
-/* A leaf with its member, as the store has it. */
-struct leaf {
-    int64_t member_id;
-    uint32_t index;
-    char name[NAME_LIMIT + 1];
-    enum identity_kind kind;
-    char site[NAME_LIMIT + 1]; /* absolute CSE-ID */
-    uint64_t serial;
-    uint64_t epoch; /* in which it entered the tree */
-    uint8_t signing_key[VERIFY_KEY_SIZE];
-    bool package_taken;
-    uint64_t made_ms; /* wall clock */
-};
-
-/* In byte order of the names; at most MEMBERS_LIMIT. */
-struct leaves {
-    struct leaf items[MEMBERS_LIMIT];
-    size_t count;
-};
-enum result leaves_load(struct store *store, const struct group *group, struct leaves *out,
-                        struct reason *why) MUST_USE;
-const struct leaf *leaves_find(const struct leaves *leaves, const char *name);
-/* The leaf's secret, from the tree. */
-enum result leaf_secret(const struct group *group, uint32_t index, struct secret *out) MUST_USE;
 
 #endif

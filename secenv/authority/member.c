@@ -288,7 +288,7 @@ static enum result member_add_one(struct engine *engine, const Groupseal__Secenv
                         "INSERT OR IGNORE INTO member_function (member_id, function) VALUES (?, ?)", "it", id,
                         new_member->functions[i]));
     }
-    return groups_room_check(engine, id, why);
+    return RESULT_OK;
 }
 
 enum result member_add(struct engine *engine, const Groupseal__Secenv__MemberAdd *request, struct reason *why)

@@ -82,9 +82,17 @@ static enum result room_make(struct engine *engine, struct reason *why)
 
 /* ---- send ---- */
 
+static enum result any_read(void *context, const struct store_row *row, struct reason *why)
+{
+    (void)row;
+    (void)why;
+    *(bool *)context = true;
+    return RESULT_OK;
+}
+
 /* Whom the order is for: all ADN-AEs of the group, or those named, which must be in it. */
-static enum result target_row(struct engine *engine, const uint8_t id[COMMAND_ID_SIZE],
-                              const struct leaf *leaf, struct reason *why)
+static enum result target_store(struct engine *engine, const uint8_t id[COMMAND_ID_SIZE],
+                                const struct leaf *leaf, struct reason *why)
 {
     struct bytes command = {id, COMMAND_ID_SIZE};
     GUARD(store_run(engine->store, why,
@@ -95,29 +103,43 @@ static enum result target_row(struct engine *engine, const uint8_t id[COMMAND_ID
                      leaf->site);
 }
 
+static enum result everyone_store(struct engine *engine, const struct group *group,
+                                  const uint8_t id[COMMAND_ID_SIZE], struct reason *why)
+{
+    struct bytes command = {id, COMMAND_ID_SIZE};
+    GUARD(store_run(engine->store, why,
+                    "INSERT INTO command_row (command_id, name, site) SELECT ?, m.name, m.site FROM leaf l"
+                    " JOIN member m ON m.id = l.member_id WHERE l.group_id = ? AND m.kind = ?",
+                    "bii", command, group->id, (int64_t)IDENTITY_ADN_AE));
+    GUARD(store_run(engine->store, why,
+                    "INSERT INTO command_site (command_id, site) SELECT DISTINCT command_id, site"
+                    " FROM command_row WHERE command_id = ?",
+                    "b", command));
+    return RESULT_OK;
+}
+
 static enum result targets_store(struct engine *engine, const struct group *group,
                                  const Groupseal__Secenv__OrderSend *request,
-                                 const uint8_t id[COMMAND_ID_SIZE], const struct leaves *leaves,
-                                 struct reason *why)
+                                 const uint8_t id[COMMAND_ID_SIZE], struct reason *why)
 {
-    size_t targets = 0;
+    struct bytes command = {id, COMMAND_ID_SIZE};
+    bool any = false;
     for (size_t i = 0; i < request->n_targets; i++) {
-        const struct leaf *leaf = leaves_find(leaves, request->targets[i]);
-        if (leaf == NULL || leaf->kind != IDENTITY_ADN_AE) {
+        struct leaf leaf;
+        bool found = false;
+        GUARD(leaf_load_named(engine->store, group, request->targets[i], &leaf, &found, why));
+        if (!found || leaf.kind != IDENTITY_ADN_AE) {
             return result_fail(why, RESULT_UNKNOWN, "%.128s is not a device in group %s", request->targets[i],
                                group->name);
         }
-        GUARD(target_row(engine, id, leaf, why));
-        targets++;
+        GUARD(target_store(engine, id, &leaf, why));
     }
-    for (size_t i = 0; request->n_targets == 0 && i < leaves->count; i++) {
-        if (leaves->items[i].kind == IDENTITY_ADN_AE) {
-            GUARD(target_row(engine, id, &leaves->items[i], why));
-            targets++;
-        }
+    if (request->n_targets == 0) {
+        GUARD(everyone_store(engine, group, id, why));
     }
-    return targets != 0
-               ? RESULT_OK
+    GUARD(store_query(engine->store, why, any_read, &any,
+                      "SELECT 1 FROM command_site WHERE command_id = ? LIMIT 1", "b", command));
+    return any ? RESULT_OK
                : result_fail(why, RESULT_NOT_READY, "group %s has no device with a key yet", group->name);
 }
 
@@ -143,7 +165,7 @@ static enum result order_make(struct engine *engine, const struct group *group,
 
 struct site_names {
     struct arena *arena;
-    char *names[MEMBERS_LIMIT];
+    char *names[GROUP_SITES_LIMIT];
     size_t count;
 };
 
@@ -151,7 +173,7 @@ static enum result site_name_read(void *context, const struct store_row *row, st
 {
     struct site_names *sites = context;
     char *name = arena_text(sites->arena, row_text(row, 0));
-    if (name == NULL || sites->count == MEMBERS_LIMIT) {
+    if (name == NULL || sites->count == GROUP_SITES_LIMIT) {
         return result_fail(why, RESULT_INTERNAL, "an order goes to too many sites");
     }
     sites->names[sites->count++] = name;
@@ -247,11 +269,10 @@ void watches_forget(struct watches *watches, uint64_t connection)
 
 static enum result order_store(struct engine *engine, const struct group *group,
                                const Groupseal__Secenv__OrderSend *request,
-                               const Groupseal__Envelope__Order *order, const struct leaves *leaves,
-                               struct reason *why)
+                               const Groupseal__Envelope__Order *order, struct reason *why)
 {
     GUARD(room_make(engine, why));
-    GUARD(targets_store(engine, group, request, order->command_id.data, leaves, why));
+    GUARD(targets_store(engine, group, request, order->command_id.data, why));
     return store_run(
         engine->store, why,
         "INSERT INTO command (id, group_id, group_name, issued_ms, expires_ms) VALUES (?, ?, ?, ?, ?)",
@@ -264,19 +285,17 @@ enum result order_send(struct engine *engine, const Groupseal__Secenv__OrderSend
 {
     const struct group *group = groups_find(&engine->groups, request->group);
     Groupseal__Envelope__Order order;
-    struct leaves leaves;
     uint8_t id[COMMAND_ID_SIZE];
     uint8_t signature[SIGNATURE_SIZE];
     if (group == NULL) {
         return result_fail(why, RESULT_UNKNOWN, "there is no group %.64s", request->group);
     }
     GUARD(order_check_request(request, why));
-    GUARD(leaves_load(engine->store, group, &leaves, why));
     enum result result = order_make(engine, group, request, id, signature, &order);
     if (result != RESULT_OK) {
         return result_fail(why, result, "an order's targets must be absolute ids");
     }
-    GUARD(order_store(engine, group, request, &order, &leaves, why));
+    GUARD(order_store(engine, group, request, &order, why));
     GUARD(order_put(engine, group, request, &order, arena, why));
     *out = arena_alloc(arena, sizeof(**out));
     uint8_t *copy = arena_copy(arena, BYTES_OF(id));

@@ -6,6 +6,7 @@
 #include "secenv/authority/change.h"
 #include "secenv/authority/feed.h"
 #include "secenv/authority/report.h"
+#include "secenv/authority/roster_feed.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -37,8 +38,11 @@ static enum result item_taken(struct engine *engine, const struct member *member
     if (group != NULL && strcmp(slot->kind, "package") == 0) {
         return package_accepted(engine, member, group, why);
     }
-    if (group != NULL && strcmp(slot->kind, "roster") == 0) {
+    if (group != NULL && (strcmp(slot->kind, "change") == 0 || strcmp(slot->kind, "blocks") == 0)) {
         return feed_accepted(engine, group, member->id, why);
+    }
+    if (group != NULL && strcmp(slot->kind, "roster") == 0) {
+        return roster_feed_accepted(engine, group, member->id, member->name, why);
     }
     return RESULT_OK;
 }
@@ -56,7 +60,7 @@ static enum result item_ended(struct engine *engine, const struct member *member
         return order_refused(engine, member, slot->last, accept->reason, arena, why);
     }
     if (group != NULL && strcmp(slot->kind, "roster") == 0) {
-        return feed_forget(engine, group, member->id, why);
+        return roster_feed_forget(engine, group, member->id, why);
     }
     return RESULT_OK;
 }
@@ -102,14 +106,9 @@ static enum result asked_unknown(const struct member *member, const char *name, 
 static enum result asked_leaf(struct engine *engine, const struct member *member, const struct group *group,
                               struct leaf *out, struct reason *why)
 {
-    struct leaves leaves;
-    GUARD(leaves_load(engine->store, group, &leaves, why));
-    const struct leaf *leaf = leaves_find(&leaves, member->name);
-    if (leaf == NULL || leaf->member_id != member->id) {
-        return asked_unknown(member, group->name, why);
-    }
-    *out = *leaf;
-    return RESULT_OK;
+    bool found = false;
+    GUARD(leaf_load(engine->store, group, member->id, out, &found, why));
+    return found ? RESULT_OK : asked_unknown(member, group->name, why);
 }
 
 static enum result asked_read(void *context, const struct store_row *row, struct reason *why)
@@ -143,8 +142,7 @@ static enum result package_ask_take(struct engine *engine, const struct member *
 }
 
 static enum result roster_ask_take(struct engine *engine, const struct member *member,
-                                   const Groupseal__Envelope__RosterAsk *ask, struct arena *arena,
-                                   struct reason *why)
+                                   const Groupseal__Envelope__RosterAsk *ask, struct reason *why)
 {
     const struct group *group = asked_group(engine, ask->group, ask->instance);
     struct leaf leaf = {.index = 0};
@@ -155,7 +153,7 @@ static enum result roster_ask_take(struct engine *engine, const struct member *m
         return asked_unknown(member, ask->group, why);
     }
     GUARD(asked_leaf(engine, member, group, &leaf, why));
-    enum result result = feed_roster_pages(engine, group, &leaf, arena, why);
+    enum result result = roster_feed_pages(engine, group, member->id, member->name, why);
     return arrears_take(engine, group, &leaf, result, why);
 }
 
@@ -189,7 +187,13 @@ static enum result newest_compare(struct engine *engine, const struct member *me
     if (order > 0) {
         return group_freeze(engine, group, member, announcement, why);
     }
-    return order < 0 ? feed_change(engine, group, member->name, arena, why) : RESULT_OK;
+    if (order == 0) {
+        return RESULT_OK;
+    }
+    /* Of another incarnation it has nothing that is of use. */
+    GUARD(feed_has(engine, group, member->id,
+                   announcement->incarnation == group->incarnation ? announcement->epoch : 0, why));
+    return feed_change(engine, group, member->id, member->name, arena, why);
 }
 
 static const Groupseal__Envelope__Announcement *newest_announcement(const Groupseal__Envelope__Newest *newest,
@@ -219,20 +223,23 @@ static enum result newest_group(struct engine *engine, const struct member *memb
                                 const Groupseal__Envelope__Newest *newest, struct arena *arena,
                                 struct reason *why)
 {
-    struct leaves leaves;
-    GUARD(leaves_load(engine->store, group, &leaves, why));
-    const struct leaf *leaf = leaves_find(&leaves, member->name);
-    if (leaf == NULL || leaf->member_id != member->id) {
+    struct leaf leaf;
+    bool found = false;
+    GUARD(leaf_load(engine->store, group, member->id, &leaf, &found, why));
+    if (!found) {
         return RESULT_OK;
     }
     const Groupseal__Envelope__Announcement *announcement = newest_announcement(newest, group);
+    if (announcement == NULL && newest_roster_number(newest, group) == 0) {
+        GUARD(feed_forget(engine, group, member->id, why)); /* it has nothing of the group */
+    }
     enum result result = announcement != NULL
                              ? newest_compare(engine, member, group, announcement, arena, why)
-                             : feed_change(engine, group, member->name, arena, why);
+                             : feed_change(engine, group, member->id, member->name, arena, why);
     if (result == RESULT_OK && newest_roster_number(newest, group) < group->roster_number) {
-        result = feed_roster_pages(engine, group, leaf, arena, why);
+        result = roster_feed_pages(engine, group, member->id, member->name, why);
     }
-    return arrears_take(engine, group, leaf, result, why);
+    return arrears_take(engine, group, &leaf, result, why);
 }
 
 static enum result newest_take(struct engine *engine, const struct member *member,
@@ -280,7 +287,7 @@ static enum result body_take(struct engine *engine, const struct member *member,
     case GROUPSEAL__ENVELOPE__RECORD_BODY__CONTENT_REPORT:
         return report_take(engine, member, body->report, arena, why);
     case GROUPSEAL__ENVELOPE__RECORD_BODY__CONTENT_ROSTER_ASK:
-        return roster_ask_take(engine, member, body->roster_ask, arena, why);
+        return roster_ask_take(engine, member, body->roster_ask, why);
     case GROUPSEAL__ENVELOPE__RECORD_BODY__CONTENT_PACKAGE_ASK:
         return package_ask_take(engine, member, body->package_ask, why);
     case GROUPSEAL__ENVELOPE__RECORD_BODY__CONTENT_NEWEST:

@@ -136,6 +136,21 @@ static enum result each_block(const struct relay *relay, store_each each, void *
                        "tt", owner_of(relay), group_of(relay));
 }
 
+/* The blocks on the leaf's path. */
+static enum result path_blocks_take(struct membership *membership, struct reason *why)
+{
+    const struct relay *relay = membership->relay;
+    for (uint32_t row = 0; row < BLOCK_ROWS; row++) {
+        struct tree_place place = tree_path(membership->leaf_index, TREE_HEIGHT_MAX, row);
+        GUARD(
+            store_query(store_of(relay), why, stored_block_row, membership,
+                        "SELECT tree_row, tree_column, block FROM relay_block WHERE identity = ? AND grp = ?"
+                        " AND tree_row = ? AND tree_column = ?",
+                        "ttuu", owner_of(relay), group_of(relay), (uint64_t)row, (uint64_t)place.column));
+    }
+    return RESULT_OK;
+}
+
 enum result relay_climb(struct membership *membership, struct reason *why)
 {
     if (membership->relay == NULL) {
@@ -144,7 +159,7 @@ enum result relay_climb(struct membership *membership, struct reason *why)
     struct stored_news stored;
     enum result result = stored_news_read(membership->relay, &stored, why);
     if (result == RESULT_OK && stored.found) {
-        result = each_block(membership->relay, stored_block_row, membership, why);
+        result = path_blocks_take(membership, why);
     }
     if (result == RESULT_OK && stored.found) {
         result = stored_policy_take(membership, buffer_bytes(&stored.policy), why);
@@ -235,23 +250,25 @@ static enum result block_publish_row(void *context, const struct store_row *row,
 }
 
 /* In this order: what an announcement refers to is there before it. */
-static enum result news_publish(const struct relay *relay, const struct stored_news *stored,
+static enum result news_publish(const struct relay *relay, const struct stored_news *stored, bool with_blocks,
                                 struct reason *why)
 {
     struct block_publishing publishing = {relay, false};
     GUARD(retained_publish(relay, GROUPSEAL__SECENV__TOPIC_KIND__TOPIC_POLICY, NULL,
                            buffer_bytes(&stored->policy)));
-    GUARD(each_block(relay, block_publish_row, &publishing, why));
+    if (with_blocks) {
+        GUARD(each_block(relay, block_publish_row, &publishing, why));
+    }
     return retained_publish(relay, GROUPSEAL__SECENV__TOPIC_KIND__TOPIC_EPOCH, NULL,
                             buffer_bytes(&stored->announcement));
 }
 
-static enum result stored_news_publish(struct relay *relay, struct reason *why)
+static enum result stored_news_publish(struct relay *relay, bool with_blocks, struct reason *why)
 {
     struct stored_news stored;
     enum result result = stored_news_read(relay, &stored, why);
     if (result == RESULT_OK && stored.found) {
-        result = news_publish(relay, &stored, why);
+        result = news_publish(relay, &stored, with_blocks, why);
         relay->news_given_us = engine_now_us(relay->membership->identity->engine);
     }
     stored_news_clear(&stored);
@@ -261,7 +278,7 @@ static enum result stored_news_publish(struct relay *relay, struct reason *why)
 enum result relay_publish_all(struct membership *membership, struct reason *why)
 {
     struct relay *relay = membership->relay;
-    GUARD(stored_news_publish(relay, why));
+    GUARD(stored_news_publish(relay, true, why));
     GUARD(roster_publish(relay, false));
     dispatch_seal_all(relay);
     return RESULT_OK;
@@ -308,11 +325,13 @@ static enum result change_policy_check(const struct relay *relay, const Change *
 
 static enum result change_check(const struct relay *relay, const Change *change, struct reason *why)
 {
-    if (change->announcement == NULL) {
+    if (change->announcement == NULL && change->n_blocks == 0) {
         return result_fail(why, RESULT_INVALID, "a change of %s announces nothing", group_of(relay));
     }
-    GUARD(news_check_announcement(relay->membership, change->announcement, why));
-    GUARD(change_policy_check(relay, change, why));
+    if (change->announcement != NULL) {
+        GUARD(news_check_announcement(relay->membership, change->announcement, why));
+        GUARD(change_policy_check(relay, change, why));
+    }
     for (size_t i = 0; i < change->n_blocks; i++) {
         GUARD(news_check_block(relay->membership, change->blocks[i], why));
     }
@@ -371,12 +390,19 @@ static enum result news_store(const struct relay *relay, const Change *change, s
     return result;
 }
 
-static enum result change_store(const struct relay *relay, const Change *change, struct reason *why)
+/* The blocks that it brings, as they are stored: an older one than what is there stays out. */
+static enum result blocks_publish(const struct relay *relay, const Change *change, struct reason *why)
 {
+    struct block_publishing publishing = {relay, false};
     for (size_t i = 0; i < change->n_blocks; i++) {
-        GUARD(block_store(relay, change->blocks[i], why));
+        GUARD(
+            store_query(store_of(relay), why, block_publish_row, &publishing,
+                        "SELECT tree_row, tree_column, block FROM relay_block WHERE identity = ? AND grp = ?"
+                        " AND tree_row = ? AND tree_column = ?",
+                        "ttuu", owner_of(relay), group_of(relay), (uint64_t)change->blocks[i]->row,
+                        (uint64_t)change->blocks[i]->column));
     }
-    return news_store(relay, change, why);
+    return RESULT_OK;
 }
 
 static enum result change_deleted(struct membership *membership, struct reason *why)
@@ -402,12 +428,18 @@ enum result relay_take_change(struct identity_state *identity, const Change *cha
     }
     struct relay *relay = membership->relay;
     GUARD(change_check(relay, change, why));
-    if (!change_is_newer(relay, change->announcement)) {
-        return RESULT_OK;
+    for (size_t i = 0; i < change->n_blocks; i++) {
+        GUARD(block_store(relay, change->blocks[i], why));
     }
-    GUARD(change_store(relay, change, why));
-    GUARD(relay_climb(membership, why));
-    return stored_news_publish(relay, why);
+    bool newer = change->announcement != NULL && change_is_newer(relay, change->announcement);
+    if (newer) {
+        GUARD(news_store(relay, change, why));
+    }
+    if (newer || change->n_blocks > 0) {
+        GUARD(relay_climb(membership, why));
+    }
+    GUARD(blocks_publish(relay, change, why));
+    return newer ? stored_news_publish(relay, false, why) : RESULT_OK;
 }
 
 /* ---- NEWEST ---- */
@@ -503,7 +535,7 @@ static enum result news_again_turn(struct relay *relay, uint64_t *next, struct r
         return RESULT_OK;
     }
     relay->news_wanted = false;
-    return stored_news_publish(relay, why);
+    return stored_news_publish(relay, false, why); /* blocks are where a member finds them */
 }
 
 enum result relay_turn(struct membership *membership, uint64_t *next, struct reason *why)

@@ -298,41 +298,6 @@ static void create_has_defaults(void **state)
     site_reply_free(none);
 }
 
-/* 15 devices and the MN-CSE fit; one more does not, whichever comes last, group or member. */
-static void groups_are_bounded(void **state)
-{
-    struct site *site = *state;
-    struct new_member member;
-    char name[64];
-    site_group(site, "doors", "door", SITE_MN_CSE);
-    for (int i = 0; i < 15; i++) {
-        (void)snprintf(name, sizeof(name), "//sp.example/Sdoor-%02d", i);
-        new_member_init(&member, name, IDENTITY_ADN_AE, CREDENTIALS_CERT, SITE_MN_CSE, "door");
-        assert_int_equal(add(site, &member), OK);
-    }
-    door(&member, CREDENTIALS_CERT);
-    assert_int_equal(add(site, &member), FULL);
-    member.functions[0] = (char *)(uintptr_t) "window";
-    assert_int_equal(add(site, &member), OK);
-    assert_int_equal(operator_evict(site, DOOR), OK);
-    assert_int_equal(operator_evict(site, "//sp.example/Sdoor-00"), OK);
-    door(&member, CREDENTIALS_CERT);
-    assert_int_equal(add(site, &member), OK);
-
-    for (int i = 0; i < 16; i++) {
-        (void)snprintf(name, sizeof(name), "//sp.example/Slamp-%02d", i);
-        site_enrol(site, name, IDENTITY_ADN_AE, CREDENTIALS_CERT, SITE_MN_CSE, "lamp");
-    }
-    char *sites[] = {(char *)(uintptr_t)SITE_MN_CSE};
-    Groupseal__Secenv__GroupCreate group;
-    group_fill(&group, sites);
-    group.name = (char *)(uintptr_t) "lamps";
-    group.function = (char *)(uintptr_t) "lamp";
-    assert_int_equal(operator_create(site, &group), FULL);
-    assert_int_equal(operator_evict(site, "//sp.example/Slamp-03"), OK);
-    assert_int_equal(operator_create(site, &group), OK);
-}
-
 /* As many as an MN-CSE's secure environment holds; those of another site do not count. */
 static void sites_are_bounded(void **state)
 {
@@ -449,7 +414,6 @@ int main(void)
         cmocka_unit_test_setup_teardown(list_has_pages, setup, teardown),
         cmocka_unit_test_setup_teardown(create_refuses, setup, teardown),
         cmocka_unit_test_setup_teardown(create_has_defaults, setup, teardown),
-        cmocka_unit_test_setup_teardown(groups_are_bounded, setup, teardown),
         cmocka_unit_test_setup_teardown(sites_are_bounded, setup, teardown),
         cmocka_unit_test_setup_teardown(unknown_members_and_orders, setup, teardown),
         cmocka_unit_test_setup_teardown(sockets_are_apart, setup, teardown),

@@ -6,8 +6,9 @@ if(TARGET secenv_member AND TARGET secenv_authority)
     unit_test(member_${part} SOURCES ${CMAKE_CURRENT_SOURCE_DIR}/unit/member_${part}.c ${member_play}
               LIBS secenv_member secenv_authority secenv_secret_note)
   endforeach()
+  unit_test(group_large SOURCES unit/group_large.c unit/member_play.c LIBS test_site secenv_secret_note)
   if(EXISTS /dev/shm) # days of beats, each with an fsync
-    set_tests_properties(unit/member_group unit/member_refresh unit/member_revocation
+    set_tests_properties(unit/group_large unit/member_group unit/member_refresh unit/member_revocation
                          PROPERTIES ENVIRONMENT TMPDIR=/dev/shm)
   endif()
   unit_test(member_many SOURCES ${CMAKE_CURRENT_SOURCE_DIR}/unit/member_many.c

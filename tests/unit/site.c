@@ -23,7 +23,7 @@
 #include "tests/unit/site_pki.h"
 
 #define ARENA_LIMIT ((size_t)4 * 1024 * 1024)
-#define NODES_LIMIT 64u
+#define NODES_LIMIT 320u
 #define STEPS_LIMIT 200000u
 #define MONOTONIC_START_US 1000000000u
 

@@ -1,0 +1,47 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+# ctest: full
+"""A group whose tree has rows below `epoch`, with real processes: 40 devices, an eviction, a device that slept."""
+
+import json
+
+from harness.processes import wait_until
+from harness.site import Device
+
+COUNT = 40
+
+
+def test_forty_devices(make_site):
+    devices = [Device(f"Sdoor{number:02}", "door", "psk") for number in range(COUNT)]
+    site = make_site(devices)
+    site.start_authority()
+    site.add_members()
+    site.create_groups({"doors": "door"})
+    site.start_secenv("mn")
+    site.start_broker()
+    site.start_in_cse()
+    for device in devices:
+        site.start_device(device.stem)
+    site.wait_ready(seconds=120)
+    stems = {device.stem for device in devices}
+    assert site.send("doors", "close", "--wait", "60s", "--valid", "120s") == dict.fromkeys(stems, "done")
+
+    # One sleeps while another is evicted and the key is rotated.
+    site.running["Sdoor07"].popen.kill()
+    site.running["Sdoor07"].popen.wait(5)
+    site.operator("member", "evict", "//sp.example/Sdoor30", "--reason", "stolen")
+    site.operator("group", "rotate", "doors")
+    stems -= {"Sdoor07", "Sdoor30"}
+    newest = json.loads(site.operator("group", "show", "doors").stdout)
+    assert len(newest["roster"]) == COUNT  # with the MN-CSE, without the one that left
+    wait_until(lambda: all(site.groups_of(stem)["doors"]["epoch"] == newest["epoch"] for stem in stems), 60,
+               "all climb", every=0.5)
+    wait_until(lambda: "doors" not in site.groups_of("Sdoor30"), 30, "the evicted one has no group", every=0.5)
+    answered = site.send("doors", "open", "--wait", "5s", "--valid", "120s", check=False)
+    assert {stem for stem, outcome in answered.items() if outcome == "done"} == stems
+    assert "Sdoor30" not in answered
+
+    # Back, it climbs with its old leaf and runs what it missed, once.
+    site.start_device("Sdoor07")
+    wait_until(lambda: site.done("Sdoor07", "open") == 1, 60, "the sleeper runs the command", every=0.5)
+    assert site.groups_of("Sdoor07")["doors"]["epoch"] == newest["epoch"]
+    assert site.done("Sdoor30", "open") == 0

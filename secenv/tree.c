@@ -163,7 +163,7 @@ static enum result wrap_for(const struct slot *child, struct slot *parent, unsig
 static enum result secret_choose(const struct slot *const children[2], bool fresh, struct slot *node)
 {
     for (unsigned side = 0; side < 2 && !fresh; side++) {
-        if (occupied(children[side]) && children[side]->refreshed) {
+        if (children[side] != NULL && occupied(children[side]) && children[side]->refreshed) {
             node->source = side == 0 ? SOURCE_LEFT : SOURCE_RIGHT;
             return kdf_label(&children[side]->secret, "up", &node->secret);
         }

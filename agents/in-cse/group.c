@@ -492,6 +492,7 @@ static const struct argp_option set_options[] = {
     {"authority-only", KEY_AUTHORITY_ONLY, NULL, 0, "They are not: the IN-CSE alone commands", 0},
     {"sign-messages", KEY_SIGN, NULL, 0, "Member messages are signed: rules may act on them", 0},
     {"no-sign-messages", KEY_NO_SIGN, NULL, 0, "They are not signed", 0},
+    {"rotate-every", KEY_ROTATE, "TIME", 0, "The key is changed when it is as old, or \"off\"", 0},
     {0},
 };
 
@@ -509,8 +510,12 @@ static error_t set_parse(int key, char *argument, struct argp_state *state)
         arguments->set.sign_member_messages =
             key == KEY_SIGN ? GROUPSEAL__SECENV__SWITCH__ON : GROUPSEAL__SECENV__SWITCH__OFF;
         return 0;
+    case KEY_ROTATE:
+        arguments->set.rotate_every_s = rotation_take(state, argument);
+        return 0;
     case ARGP_KEY_END:
-        if (arguments->set.mn_cse_commands == GROUPSEAL__SECENV__SWITCH__KEEP &&
+        if (arguments->set.rotate_every_s == 0 &&
+            arguments->set.mn_cse_commands == GROUPSEAL__SECENV__SWITCH__KEEP &&
             arguments->set.sign_member_messages == GROUPSEAL__SECENV__SWITCH__KEEP) {
             argp_error(state, "nothing to change: see --help");
         }

@@ -594,6 +594,21 @@ static bool switched(Groupseal__Secenv__Switch asked, bool before)
     return asked == GROUPSEAL__SECENV__SWITCH__KEEP ? before : asked == GROUPSEAL__SECENV__SWITCH__ON;
 }
 
+/* The key's age goes on. */
+static enum result rotation_set(struct engine *engine, struct group *group, uint32_t every_s,
+                                struct reason *why)
+{
+    uint32_t value = every_s == ROTATE_NEVER ? 0 : every_s;
+    if (every_s == 0) {
+        return RESULT_OK;
+    }
+    GUARD(limit_check("an age of rotation", value, ROTATE_LIMIT_S, why));
+    GUARD(store_run(engine->store, why, "UPDATE key_group SET rotate_every_s = ? WHERE id = ?", "ii",
+                    (int64_t)value, group->id));
+    group->rotate_every_s = value;
+    return RESULT_OK;
+}
+
 /* What says nothing new is OK, and changes nothing. The new policy goes out with the next change, which is
  * made at once: with a new key, so that nobody takes the old policy for it. */
 enum result group_set(struct engine *engine, const Groupseal__Secenv__GroupSet *request, struct reason *why)
@@ -602,6 +617,7 @@ enum result group_set(struct engine *engine, const Groupseal__Secenv__GroupSet *
     if (group == NULL) {
         return result_fail(why, RESULT_UNKNOWN, "there is no group %.64s", request->name);
     }
+    GUARD(rotation_set(engine, group, request->rotate_every_s, why));
     bool authority_only = !switched(request->mn_cse_commands, !group->authority_only);
     bool sign = switched(request->sign_member_messages, group->sign_member_messages);
     if (authority_only == group->authority_only && sign == group->sign_member_messages) {

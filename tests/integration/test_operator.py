@@ -98,6 +98,8 @@ def test_a_groups_life(operator):
     assert again["rotate_every_s"] == 0
     assert again["instance"] != shown["instance"] and again["incarnation"] > shown["incarnation"]
     assert "rotation by age: off" in operator("group", "show", "doors").stdout
+    operator("group", "set", "doors", "--rotate-every", "12h")
+    assert "rotation by age: 12h" in operator("group", "show", "doors").stdout
 
 
 def test_settings(operator):

@@ -144,6 +144,25 @@ static void not_rotated_where_it_is_off(void **state)
     play_free(play);
 }
 
+/* Another age makes no new key by itself, and counts from the last change on. */
+static void age_of_rotation_is_changed(void **state)
+{
+    (void)state;
+    struct play *play = play_new(1);
+    uint64_t epoch = epoch_of(play);
+    assert_int_equal(operator_rotate_every(play->site, PLAY_GROUP, 31536001u), CODE(INVALID));
+    assert_int_equal(operator_rotate_every(play->site, PLAY_GROUP, UINT32_MAX), CODE(OK));
+    site_restart(site_authority(play->site));
+    site_advance(play->site, 2 * DAY_MS);
+    all_at(play, epoch);
+    assert_int_equal(operator_rotate_every(play->site, PLAY_GROUP, 3 * DAY_MS / 1000), CODE(OK));
+    site_advance(play->site, DAY_MS - 60000);
+    all_at(play, epoch);
+    site_advance(play->site, 120000);
+    all_at(play, epoch + 1);
+    play_free(play);
+}
+
 /* ---- deletion ---- */
 
 static void deleted_group_leaves_nothing_behind(void **state)
@@ -303,6 +322,7 @@ int main(void)
         cmocka_unit_test(without_a_key_nothing_is_rotated),
         cmocka_unit_test(rotated_by_age),
         cmocka_unit_test(not_rotated_where_it_is_off),
+        cmocka_unit_test(age_of_rotation_is_changed),
         cmocka_unit_test(deleted_group_leaves_nothing_behind),
         cmocka_unit_test(cleared_again_at_the_next_start),
         cmocka_unit_test(made_again_it_is_another_group),

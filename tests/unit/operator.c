@@ -86,6 +86,17 @@ Groupseal__Secenv__Code operator_set(struct site *site, const char *group, Group
     return code_of(site, &request);
 }
 
+Groupseal__Secenv__Code operator_rotate_every(struct site *site, const char *group, uint32_t seconds)
+{
+    Groupseal__Secenv__GroupSet content = GROUPSEAL__SECENV__GROUP_SET__INIT;
+    Groupseal__Secenv__ToSecenv request = GROUPSEAL__SECENV__TO_SECENV__INIT;
+    content.name = text(group);
+    content.rotate_every_s = seconds;
+    request.request_case = GROUPSEAL__SECENV__TO_SECENV__REQUEST_GROUP_SET;
+    request.group_set = &content;
+    return code_of(site, &request);
+}
+
 Groupseal__Secenv__Code operator_rotate(struct site *site, const char *group)
 {
     Groupseal__Secenv__GroupRotate content = GROUPSEAL__SECENV__GROUP_ROTATE__INIT;

@@ -13,6 +13,7 @@ Groupseal__Secenv__Code operator_reauthenticate(struct site *site, const char *n
 Groupseal__Secenv__Code operator_create(struct site *site, Groupseal__Secenv__GroupCreate *group);
 Groupseal__Secenv__Code operator_set(struct site *site, const char *group, Groupseal__Secenv__Switch commands,
                                      Groupseal__Secenv__Switch sign);
+Groupseal__Secenv__Code operator_rotate_every(struct site *site, const char *group, uint32_t seconds);
 Groupseal__Secenv__Code operator_rotate(struct site *site, const char *group);
 Groupseal__Secenv__Code operator_delete(struct site *site, const char *group);
 Groupseal__Secenv__Code operator_leaf_age(struct site *site, uint32_t seconds);

@@ -42,7 +42,7 @@ def broker(processes, folder, pki, build, plugin):
     made = Existing(processes, folder, pki, build)
     devices = [f"Sdoor{number}" for number in range(DEVICES)]
     made.access = made.passwords("in-cse", *devices)[:1] + ["allow_anonymous true"]
-    made.quiet = True
+    made.log = ["log_type error", "log_type warning"]
     made.plugins = [plugin] if plugin else []
     return made.start()
 

@@ -18,6 +18,14 @@ def accepts(port):
         return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
+def broker_environment():
+    """With a sanitizer's library, where the plugin is built with it and the broker is not."""
+    environment = clean_environment()
+    if "GROUPSEAL_BROKER_PRELOAD" in os.environ:
+        environment["LD_PRELOAD"] = os.environ["GROUPSEAL_BROKER_PRELOAD"]
+    return environment
+
+
 class Broker:
     """Configuration and process of a broker of an MN-CSE. `plugin` holds the plugin_opt_ lines by name."""
 
@@ -66,11 +74,7 @@ class Broker:
 
     def start(self):
         self.write()
-        environment = clean_environment()
-        if "GROUPSEAL_BROKER_PRELOAD" in os.environ:
-            # A sanitizer's library, where the plugin is built with it and the broker is not.
-            environment["LD_PRELOAD"] = os.environ["GROUPSEAL_BROKER_PRELOAD"]
-        self.process = self.processes.start(self.name, [MOSQUITTO, "-c", self.configuration], env=environment)
+        self.process = self.processes.start(self.name, [MOSQUITTO, "-c", self.configuration], env=broker_environment())
         wait_until(lambda: not self.process.running() or (accepts(self.certificate_port) and accepts(self.psk_port)),
                    10, "the broker listens")
         if not self.process.running():

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import paho.mqtt.client as mqtt
 
-from harness.broker import MOSQUITTO, accepts
-from harness.processes import Failure, clean_environment, free_ports, run, wait_until
+from harness.broker import MOSQUITTO, accepts, broker_environment
+from harness.processes import Failure, free_ports, run, wait_until
 
 PASSWORD = "correct horse"
 ADMINISTRATOR = "admin"
@@ -40,7 +40,7 @@ class Existing:
         self.plugins = []
         self.access = []  # password_file, acl_file, allow_anonymous
         self.persistent = False
-        self.quiet = False  # logs what is wrong only
+        self.log = ["log_type all"]
         self.kinds = ["password"]  # of listeners
         self.ports = {}
         self.users = []
@@ -99,8 +99,7 @@ class Existing:
         }[kind]
 
     def write(self):
-        log = ["log_type error", "log_type warning"] if self.quiet else ["log_type all"]
-        lines = [f"per_listener_settings {str(self.each_listener).lower()}", *log, "log_dest stderr",
+        lines = [f"per_listener_settings {str(self.each_listener).lower()}", *self.log, "log_dest stderr",
                  "set_tcp_nodelay true", "sys_interval 0"]
         if os.getuid() == 0:
             lines.append("user root")
@@ -122,10 +121,7 @@ class Existing:
         return path
 
     def start(self):
-        environment = clean_environment()
-        if "GROUPSEAL_BROKER_PRELOAD" in os.environ:
-            environment["LD_PRELOAD"] = os.environ["GROUPSEAL_BROKER_PRELOAD"]
-        self.process = self.processes.start("existing", [MOSQUITTO, "-c", self.write()], env=environment)
+        self.process = self.processes.start("existing", [MOSQUITTO, "-c", self.write()], env=broker_environment())
         wait_until(lambda: not self.process.running() or all(accepts(port) for port in self.ports.values()), 20,
                    "the broker listens")
         if not self.process.running():

@@ -17,7 +17,7 @@ from pathlib import Path
 import paho.mqtt.client as mqtt
 import pytest
 from fake_secenv import FakeSecenv
-from harness.broker import MOSQUITTO, Broker, accepts
+from harness.broker import MOSQUITTO, Broker, accepts, broker_environment
 from harness.processes import REPOSITORY, free_ports, run, wait_until
 
 IN_CSE = "//sp.example/in-cse"
@@ -173,7 +173,7 @@ def start_with(processes, folder, build, plugin, name, before=()):
     else:
         lines.append(f"listener {port} 127.0.0.1")
     configuration.write_text("\n".join(lines) + "\n")
-    process = processes.start(name, [MOSQUITTO, "-c", configuration])
+    process = processes.start(name, [MOSQUITTO, "-c", configuration], env=broker_environment())
     return process, port
 
 

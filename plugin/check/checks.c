@@ -110,6 +110,16 @@ static void plugin_gather(struct check *check, const struct conf_line *line)
     }
 }
 
+/* plugin_load NAME PATH, of Mosquitto 2.1: listeners without a plugin_use are not covered. */
+static void named_plugin_gather(struct check *check, const struct conf_line *line)
+{
+    const char *path = line->value + strcspn(line->value, " \t");
+    tell(check, CHECK_ERROR, line,
+         "listeners without `plugin_use` are not covered: write `global_plugin %s` in its place",
+         path + strspn(path, " \t"));
+    plugin_gather(check, line);
+}
+
 /* The names of lines, and where each is remembered. */
 static void line_gather(struct check *check, const struct conf_line *line)
 {
@@ -125,6 +135,7 @@ static void line_gather(struct check *check, const struct conf_line *line)
         {"use_subject_as_username", &listener->subject},
         {"use_username_as_clientid", &listener->one_client},
         {"allow_anonymous", &listener->anonymous},
+        {"listener_allow_anonymous", &listener->anonymous}, /* of 2.1 */
         {"password_file", &listener->password_file},
         {"port", &listener->port},
         {"bind_address", &listener->port},
@@ -164,6 +175,9 @@ static void gather(struct check *check)
         const struct conf_line *line = &check->conf->lines[i];
         if (strcmp(line->name, "listener") == 0) {
             listener_add(check, line);
+        } else if (strcmp(line->name, "plugin_load") == 0 && is_ours(line->value)) {
+            ours = true;
+            named_plugin_gather(check, line);
         } else if (strcmp(line->name, "plugin") == 0 || strcmp(line->name, "auth_plugin") == 0 ||
                    strcmp(line->name, "global_plugin") == 0) {
             ours = is_ours(line->value);

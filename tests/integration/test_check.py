@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """mn-cse-check: what it says of a good configuration, of wrong ones, of included files; and its exit status."""
 
+import re
+
 import pytest
-from harness.processes import run
+from harness.processes import REPOSITORY, run
 
 GOOD = ["per_listener_settings false", "plugin /usr/lib/groupseal/mn_cse.so", "plugin_opt_cse_id //sp.example/mn-1",
         "plugin_opt_in_cse //sp.example/in-cse", "plugin_opt_identity //sp.example/%u", "plugin_opt_foreign allow",
@@ -44,6 +46,19 @@ def test_included(check, tmp_path):
     assert check([*GOOD, f"include_dir {folder}"]).returncode == 0
     (folder / "more.conf").write_text(f"include_dir {folder}\n")
     assert check([*GOOD, f"include_dir {folder}"]).returncode == 2
+
+
+def test_bridge_of_the_guide(check):
+    """What docs/operations.md shows for many sites; and the same with one line wider."""
+    text = (REPOSITORY / "docs" / "operations.md").read_text()
+    block = re.search(r"^    plugin_opt_in_cse_bridge (?:.*\n)+?(?=\n?\(With)", text, re.MULTILINE).group(0)
+    shown = [line.strip() for line in block.splitlines() if line.strip()]
+    assert len([line for line in shown if line.startswith("topic ")]) == 4
+    lines = [*GOOD[:7], shown[0], *GOOD[7:], *shown[1:]]
+    assert check(lines).stdout == "0 errors, 0 warnings\n"
+    wider = [line.replace("/oneM2M/req/in-cse/mn-1/json in", "/oneM2M/req/+/mn-1/json in") for line in lines]
+    result = check(wider)
+    assert result.returncode == 1 and "this bridge carries more of /oneM2M/" in result.stdout
 
 
 def test_settings_file(check, tmp_path):

@@ -101,6 +101,8 @@ static void test_wrong(void **state)
          "m.conf:2: warning: `mode observe` protects nothing"},
         {SETTINGS "plugin /usr/lib/mosquitto_dynamic_security.so\n" PLUGIN DEFER TLS PROVEN ONE,
          "m.conf:2: error: this plugin comes before mn_cse.so"},
+        {SETTINGS "plugin_load seal /usr/lib/groupseal/mn_cse.so\n" ALLOW TLS PROVEN ONE,
+         "m.conf:2: error: listeners without `plugin_use` are not covered: write `global_plugin /usr/lib"},
         {SETTINGS "auth_plugin /usr/lib/other.so\n" PLUGIN DEFER TLS PROVEN ONE,
          "m.conf:2: warning: this plugin comes before mn_cse.so"},
         {SETTINGS PLUGIN DEFER TLS PROVEN ONE, "m.conf:2: error: with `foreign defer` and neither"},

@@ -12,7 +12,7 @@ from pathlib import Path
 import paho.mqtt.client as mqtt
 import pytest
 from fake_secenv import FakeSecenv
-from harness.broker import accepts
+from harness.broker import MOSQUITTO, accepts
 from harness.processes import free_ports, run, wait_until
 
 DOOR = "/oneM2M/req/+/Sdoor1/#"
@@ -85,7 +85,7 @@ class Hop:
                   "require_certificate true", *listener]
         file = folder / "mosquitto.conf"
         file.write_text("\n".join(lines) + "\n")
-        self.process = processes.start("broker", ["mosquitto", "-c", file])
+        self.process = processes.start("broker", [MOSQUITTO, "-c", file])
         wait_until(lambda: not self.process.running() or accepts(self.port), 10, "the broker listens")
 
     def may(self, leaf, topic=DOOR, user=None):

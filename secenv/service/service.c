@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <poll.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -10,6 +11,7 @@
 
 #include "secenv/audit.h"
 #include "secenv/log.h"
+#include "secenv/moderation.h"
 #include "secenv/service/connection.h"
 #include "secenv/service/outgoing.h"
 
@@ -30,6 +32,7 @@ struct service {
     uint64_t last_connection;
     size_t first; /* who is read first in the next batch */
     struct outgoing outgoing;
+    struct moderation warnings;
     uint64_t next_turn; /* monotonic microseconds */
     int stop_fd;
     bool embedded;
@@ -56,11 +59,26 @@ static const char *socket_word(enum socket_kind socket)
     return socket == SOCKET_OWNER ? "owner" : socket == SOCKET_OPERATOR ? "operator" : "audit";
 }
 
-/* Nothing more is read from it; it is closed after the batch. */
-static void connection_end(struct connection *connection, enum log_level level, const char *why)
+/* In moderation: whoever may connect may do so again and again. */
+static void service_warn(struct service *service, enum log_level level, const char *originator,
+                         const char *text)
 {
-    log_line(level, "connection %llu (%s) ends: %s", (unsigned long long)connection->id,
-             socket_word(connection->state.socket), why);
+    char end[MODERATION_END_SIZE] = "";
+    if (level < LOG_LEVEL_WARNING ||
+        moderation_take(&service->warnings, "", originator, clock_monotonic_us(service->clock), end)) {
+        log_line(level, "%s%s", text, end);
+    }
+}
+
+/* Nothing more is read from it; it is closed after the batch. */
+static void connection_end(struct service *service, struct connection *connection, enum log_level level,
+                           const char *why)
+{
+    char text[320];
+    const char *socket = socket_word(connection->state.socket);
+    (void)snprintf(text, sizeof(text), "connection %llu (%s) ends: %s", (unsigned long long)connection->id,
+                   socket, why);
+    service_warn(service, level, socket, text);
     connection->ended = true;
 }
 
@@ -100,7 +118,7 @@ static void dead_owner_end(struct service *service)
     }
     struct pollfd probe = {owner->fd, 0, 0};
     if (poll(&probe, 1, 0) == 1 && (probe.revents & (POLLHUP | POLLERR)) != 0) {
-        connection_end(owner, LOG_LEVEL_INFO, "the client is gone");
+        connection_end(service, owner, LOG_LEVEL_INFO, "the client is gone");
     }
 }
 
@@ -112,10 +130,13 @@ static void listener_serve(struct service *service, const struct listener *liste
     while ((result = listener_accept(listener, &fd, &why)) != RESULT_NOT_READY) {
         if (result != RESULT_OK) {
             audit_count(AUDIT_REQUESTS_REFUSED);
-            log_line(LOG_LEVEL_WARNING, "%s", why.text);
+            service_warn(service, LOG_LEVEL_WARNING, listener->path, why.text);
         } else if (connection_add(service, fd, listener->socket) != RESULT_OK) {
-            log_line(LOG_LEVEL_WARNING, "%s: refused, %s", listener->path,
-                     listener->socket == SOCKET_OWNER ? "there is an owner already" : "too many connections");
+            char text[320];
+            (void)snprintf(text, sizeof(text), "%s: refused, %s", listener->path,
+                           listener->socket == SOCKET_OWNER ? "there is an owner already"
+                                                            : "too many connections");
+            service_warn(service, LOG_LEVEL_WARNING, listener->path, text);
         }
     }
 }
@@ -238,7 +259,7 @@ static enum result packet_serve(struct service *service, struct connection *conn
         result = request_run(service, connection, request, fatal);
     } else {
         audit_count(AUDIT_REQUESTS_REFUSED);
-        connection_end(connection, LOG_LEVEL_WARNING, why.text);
+        connection_end(service, connection, LOG_LEVEL_WARNING, why.text);
         result = RESULT_OK;
     }
     arena_reset(service->arena);
@@ -267,7 +288,7 @@ static enum result requests_serve(struct service *service, struct reason *fatal)
                 continue;
             }
             if (received == RECEIVED_END) {
-                connection_end(connection, LOG_LEVEL_DEBUG, "the client is gone");
+                connection_end(service, connection, LOG_LEVEL_DEBUG, "the client is gone");
                 continue;
             }
             GUARD(packet_serve(service, connection, (struct bytes){service->packet, length}, fatal));
@@ -331,13 +352,13 @@ static void batch_deliver(struct service *service)
         if (connection == NULL) {
             packet_free(packet);
         } else if (connection_queue(connection, packet) != RESULT_OK) {
-            connection_end(connection, LOG_LEVEL_WARNING, "it does not take what is sent to it");
+            connection_end(service, connection, LOG_LEVEL_WARNING, "it does not take what is sent to it");
         }
     }
     for (size_t i = 0; i < SLOTS; i++) {
         struct connection *connection = service->connections[i];
         if (connection != NULL && !connection->ended && connection_flush(connection) != RESULT_OK) {
-            connection_end(connection, LOG_LEVEL_DEBUG, "the client is gone");
+            connection_end(service, connection, LOG_LEVEL_DEBUG, "the client is gone");
         }
     }
 }
@@ -427,7 +448,7 @@ static bool waiting_serve(struct service *service, const struct waiting *waiting
         struct connection *connection = waiting->connections[i];
         short events = waiting->fds[i].revents;
         if (connection != NULL && (events & POLLOUT) != 0 && connection_flush(connection) != RESULT_OK) {
-            connection_end(connection, LOG_LEVEL_DEBUG, "the client is gone");
+            connection_end(service, connection, LOG_LEVEL_DEBUG, "the client is gone");
         }
         if (connection != NULL) {
             /* One that waits above the high water and is gone shows in POLLHUP. */

@@ -149,7 +149,7 @@ def test_taken_broker_has_the_owners_requests_only(host):
     results = host.attack("more", site.socket("mn"), "member", "doors")
     assert set(results.values()) == {"ended"}, results
     assert site.counter("mn", "requests_refused") == refused + len(results)
-    assert "ORDER_SEND is not for this socket" in site.running["secenv-mn"].text()
+    assert "MEMBER_ADD is not for this socket" in site.running["secenv-mn"].text()
     assert operators_view(site) == before
 
 

@@ -272,6 +272,21 @@ def test_what_is_not_in_the_table_ends_the_connection(secenv):
         assert code(ask(client, ONLINE)[0]) != 0  # permitted, and refused: no such identity
 
 
+def test_refused_connections_do_not_fill_the_log(secenv):
+    secenv.provision_psk("Sdoor1")
+    secenv.start()
+    for _ in range(40):
+        with secenv.connect("owner") as client:
+            client.send(b"garbage")
+            assert client.recv(65536) == b""
+    with secenv.connect("audit") as client:  # another socket's is told
+        client.send(b"garbage")
+        assert client.recv(65536) == b""
+    assert secenv.audit()["counters"]["requests_refused"] == 41
+    told = re.findall(r"connection \d+ \((\w+)\) ends: a packet", secenv.process.text())
+    assert 5 <= told.count("owner") < 20 and told[-1] == "audit"
+
+
 def test_a_member_has_no_operators(secenv):
     secenv.provision_psk("Sdoor1")
     result = run(secenv.arguments("--owner-socket", secenv.path("owner"), "--operator-socket",

@@ -119,7 +119,7 @@ class FakeSecenv:
     def publish(self, kind, payload, group="doors", retained=False):
         self.event(publish=self.pb.Publish(site="mn-1", group=group, kind=kind, retained=retained, payload=payload))
 
-    def requested(self, kind, seconds=5):
+    def requested(self, kind, seconds=20):
         """The next request of this kind; others before it are passed over."""
         while True:
             request = self.requests.get(timeout=seconds)

@@ -725,6 +725,7 @@ def test_in_cse_ferries(bench):
     try:
         assert secenv.connected.wait(10)
         assert "as C::in-cse (p2, c0, k30, u'in-cse')" in bench.broker.process.text()
+        wait_until(lambda: "C::in-cse 1 /oneM2M/req/" in bench.broker.process.text(), 10, "in-cse listens to requests")
         bench.mn.publish("/oneM2M/req/mn-1/in-cse/json", {"op": 5, "to": IN_CSE, "fr": "Cdoor2", "rqi": "r1",
                                                           "pc": seci(b"hello")})
         received = secenv.requested("received")

@@ -580,7 +580,7 @@ static void step_time(void)
 
 static void step_restart(void)
 {
-    rules_restart(node_any());
+    rules_restart(rules, node_any());
 }
 
 static void step_online(void)
@@ -690,7 +690,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     site_settle(site);
     events_look();
     for (size_t i = 0; i < NODES; i++) {
-        rules_restart(nodes[i]);
+        rules_restart(rules, nodes[i]);
     }
     if (!keys_used) {
         recovery_look();

@@ -28,6 +28,6 @@ bool rules_given(const struct rules *rules, const struct site_node *node, Protob
 /* A node's Status without its counters, packed: the caller's. */
 struct buffer rules_status(struct site_node *node);
 /* Restarts the node and compares. */
-void rules_restart(struct site_node *node);
+void rules_restart(const struct rules *rules, struct site_node *node);
 
 #endif

@@ -715,12 +715,14 @@ static bool answers_a_refusal(const Groupseal__Secenv__Reply *reply)
     return refusal;
 }
 
-static void assert_refusal_counted(const Groupseal__Secenv__ToSecenv *request,
+/* An owner that names an identity which is not here is a mistake of its own. */
+static void assert_refusal_counted(const struct site_node *node, const Groupseal__Secenv__ToSecenv *request,
                                    const Groupseal__Secenv__Reply *reply, uint64_t before)
 {
     bool own =
         reply->code == GROUPSEAL__SECENV__CODE__STORE || reply->code == GROUPSEAL__SECENV__CODE__INTERNAL;
     bool heard = request->request_case == GROUPSEAL__SECENV__TO_SECENV__REQUEST_HEARD &&
+                 strcmp(request->heard->identity, node->name) == 0 &&
                  reply->code != GROUPSEAL__SECENV__CODE__OK && !own;
     bool received =
         request->request_case == GROUPSEAL__SECENV__TO_SECENV__REQUEST_RECEIVED && answers_a_refusal(reply);
@@ -759,7 +761,7 @@ Groupseal__Secenv__Reply *site_request(struct site_node *node, enum socket_kind 
     reply.code = (Groupseal__Secenv__Code)result;
     reply.reason = result == RESULT_OK ? (char *)(uintptr_t)protobuf_c_empty_string : reason.text;
     Groupseal__Secenv__Reply *copy = reply_copy(&reply);
-    assert_refusal_counted(parsed, copy, counted);
+    assert_refusal_counted(node, parsed, copy, counted);
     batch_end(node);
     return copy;
 }

@@ -177,6 +177,25 @@ static enum result command_seal(struct relay *relay, const struct dispatch *disp
     return group_seal_message(membership, &context, &command.base, payload);
 }
 
+static void seal_ask(struct relay *relay, struct dispatch *dispatch, uint64_t due_us)
+{
+    uint64_t earliest = dispatch->sealed_us == 0 ? 0 : dispatch->sealed_us + SEAL_GAP_US;
+    due_us = due_us > earliest ? due_us : earliest;
+    dispatch->seal_due_us = due_us < dispatch->seal_due_us ? due_us : dispatch->seal_due_us;
+    due_by(relay, dispatch->seal_due_us);
+}
+
+/* What is sealed before a sync reply does not count for who waits for that: it is below the floor. */
+static void sealed_note(struct relay *relay, struct dispatch *dispatch)
+{
+    dispatch->sealed_us = now_us(relay);
+    dispatch->seal_due_us = NEVER;
+    dispatch->after_reply = dispatch->after_reply && relay->syncs.count > 0;
+    if (dispatch->after_reply) {
+        seal_ask(relay, dispatch, relay->syncs.due_us);
+    }
+}
+
 static enum result dispatch_seal(struct relay *relay, struct dispatch *dispatch, struct arena *arena,
                                  struct reason *why)
 {
@@ -196,18 +215,9 @@ static enum result dispatch_seal(struct relay *relay, struct dispatch *dispatch,
     if (result == RESULT_OK) {
         audit_count(AUDIT_COMMANDS_SEALED);
         audit_add(AUDIT_COMMANDS_SEAL_US, now_us(relay) - begun);
-        dispatch->sealed_us = now_us(relay);
-        dispatch->seal_due_us = NEVER;
+        sealed_note(relay, dispatch);
     }
     return result;
-}
-
-static void seal_ask(struct relay *relay, struct dispatch *dispatch, uint64_t due_us)
-{
-    uint64_t earliest = dispatch->sealed_us == 0 ? 0 : dispatch->sealed_us + SEAL_GAP_US;
-    due_us = due_us > earliest ? due_us : earliest;
-    dispatch->seal_due_us = due_us < dispatch->seal_due_us ? due_us : dispatch->seal_due_us;
-    due_by(relay, dispatch->seal_due_us);
 }
 
 void dispatch_seal_all(struct relay *relay)
@@ -219,13 +229,14 @@ void dispatch_seal_all(struct relay *relay)
 
 void dispatch_member_back(struct relay *relay, const char *name)
 {
-    uint64_t due = relay->syncs.count > 0 ? relay->syncs.due_us : now_us(relay);
+    bool after_reply = relay->syncs.count > 0;
+    uint64_t due = after_reply ? relay->syncs.due_us : now_us(relay);
     for (struct dispatch *dispatch = relay->dispatches.first; dispatch != NULL; dispatch = dispatch->next) {
         const struct dispatch_target *target = target_find(dispatch, name);
         bool open = target == NULL ? dispatch->everyone : !outcome_is_final(target->outcome);
         if (open) {
-            /* Not before the reply: what is sealed earlier is below the floor that it sets. */
-            dispatch->seal_due_us = NEVER;
+            dispatch->after_reply = after_reply;
+            dispatch->seal_due_us = NEVER; /* not before the reply */
             seal_ask(relay, dispatch, due);
         }
     }
@@ -319,6 +330,7 @@ static enum result dispatch_fill(const struct relay *relay, const OrderRequest *
     dispatch->own = order_is_relays(request->order);
     dispatch->expires_ms = request->order->expires_ms;
     dispatch->seal_due_us = NEVER;
+    dispatch->after_reply = relay->syncs.count > 0;
     GUARD(command_clock_ms(relay, &dispatch->sealed_ms, why));
     dispatch->seal_expires_ms = dispatch->sealed_ms + remaining_ms;
     GUARD(targets_list(relay, request->order, dispatch));
@@ -555,11 +567,10 @@ static enum result seal_turn(struct relay *relay, struct dispatch *dispatch, boo
     }
     enum result result = dispatch_seal(relay, dispatch, arena, why);
     arena_reset(arena);
-    if (result == RESULT_STORE || result == RESULT_INTERNAL) {
-        return result;
+    if (result != RESULT_OK) {
+        dispatch->seal_due_us = NEVER; /* it does not fit any more under this policy */
     }
-    dispatch->seal_due_us = NEVER; /* sealed, or it does not fit any more under this policy */
-    return RESULT_OK;
+    return result == RESULT_STORE || result == RESULT_INTERNAL ? result : RESULT_OK;
 }
 
 static uint64_t earlier(uint64_t a, uint64_t b)

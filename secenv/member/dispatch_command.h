@@ -35,6 +35,7 @@ struct dispatch {
     uint32_t revision;        /* of the last report; 0: none */
     bool complete;            /* as last reported */
     uint64_t seal_due_us;     /* monotonic; NEVER */
+    bool after_reply;         /* a member that has asked for a sync waits for it */
     uint64_t sealed_us;       /* monotonic, the last sealing; 0: none since the start */
     uint64_t report_due_us;   /* NEVER */
     struct dispatch_target *targets;

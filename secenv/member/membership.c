@@ -444,12 +444,22 @@ static enum result instance_forget(const struct identity_state *identity, const 
     return replay_forget_others(identity, group, none, why);
 }
 
+/* Evicted, maybe: then the association is gone at the authority, which can never say so if it is let in
+ * again. */
+static void left_alone(struct identity_state *identity)
+{
+    if (identity->membership_count == 0) {
+        authentication_ask_later(identity);
+    }
+}
+
 enum result membership_take_left(struct identity_state *identity, const Groupseal__Envelope__Left *left,
                                  struct reason *why)
 {
     struct membership *membership = membership_find(identity, left->group);
     if (membership == NULL || !bytes_equal(arena_view(left->instance), BYTES_OF(membership->instance))) {
-        return RESULT_OK; /* gone already */
+        left_alone(identity);
+        return RESULT_OK; /* gone already, or never come: its key package may have been on its way */
     }
     bool older = left->incarnation != membership->incarnation ? left->incarnation < membership->incarnation
                                                               : left->epoch < membership->joined_epoch;
@@ -461,9 +471,7 @@ enum result membership_take_left(struct identity_state *identity, const Groupsea
     if (left->deleted) {
         GUARD(instance_forget(identity, left->group, seal_counter.name, why));
     }
-    if (identity->membership_count == 0) {
-        authentication_ask_later(identity);
-    }
+    left_alone(identity);
     GUARD(event_departed(identity, left->group,
                          left->deleted ? "the group was deleted"
                                        : "the authority has taken this member out of the group"));

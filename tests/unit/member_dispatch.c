@@ -11,6 +11,7 @@
 #include "secenv/member/packed.h"
 #include "secenv/member/record.h"
 #include "tests/unit/member_play.h"
+#include "tests/unit/operator.h"
 
 /*
  * Orders at the MN-CSE, and what becomes of them: sealed, executed once, reported; over restarts of either
@@ -209,6 +210,49 @@ static void epoch_change_brings_the_command_again(void **state)
     play->door2 = site_join(play->site, PLAY_DOOR_2, IDENTITY_ADN_AE, CREDENTIALS_PSK, SITE_MN_CSE, "door");
     site_advance(play->site, 2000);
     assert_true(play_membership(play->door, PLAY_GROUP)->current.epoch > epoch);
+    assert_int_equal(play_commands(play->door), 1);
+    play_free(play);
+}
+
+/* The door has started and asked; what is sealed before the reply it drops. */
+static struct play *play_with_a_reply_due(void)
+{
+    struct play *play = play_new(1);
+    site_restart(play->door);
+    site_settle(play->site);
+    assert_int_equal(play_membership(play->mn, PLAY_GROUP)->relay->syncs.count, 1);
+    assert_false(play_membership(play->door, PLAY_GROUP)->sites[0].synchronised);
+    return play;
+}
+
+static void order_before_a_sync_reply_comes_again_after_it(void **state)
+{
+    (void)state;
+    struct play *play = play_with_a_reply_due();
+    uint8_t id[COMMAND_ID_SIZE];
+    play_order(play, "close", NULL, 60000, id);
+    assert_int_equal(play_commands(play->door), 0);
+    site_advance(play->site, 1000);
+    assert_int_equal(play_commands(play->door), 1);
+    play_free(play);
+}
+
+static void epoch_change_before_a_sync_reply_costs_no_command(void **state)
+{
+    (void)state;
+    struct play *play = play_new(1);
+    uint8_t id[COMMAND_ID_SIZE];
+    site_online(play->door, false);
+    play_order(play, "close", NULL, 600000, id);
+    site_restart(play->door);
+    site_advance(play->site, 5000);
+    site_online(play->door, true);
+    site_settle(play->site);
+    assert_int_equal(play_membership(play->mn, PLAY_GROUP)->relay->syncs.count, 1);
+    assert_int_equal(operator_rotate(play->site, PLAY_GROUP), GROUPSEAL__SECENV__CODE__OK);
+    site_settle(play->site);
+    assert_int_equal(play_commands(play->door), 0);
+    site_advance(play->site, 1000);
     assert_int_equal(play_commands(play->door), 1);
     play_free(play);
 }
@@ -482,6 +526,8 @@ int main(void)
         cmocka_unit_test(sleeper_executes_when_it_comes_back),
         cmocka_unit_test(sleeper_does_not_execute_after_expiry),
         cmocka_unit_test(epoch_change_brings_the_command_again),
+        cmocka_unit_test(order_before_a_sync_reply_comes_again_after_it),
+        cmocka_unit_test(epoch_change_before_a_sync_reply_costs_no_command),
         cmocka_unit_test(relay_restart_forgets_nothing),
         cmocka_unit_test(restarts_between_all_steps),
         cmocka_unit_test(late_answer_survives_a_restart),

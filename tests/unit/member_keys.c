@@ -127,6 +127,33 @@ static void member_that_left_has_nothing_left(void **state)
     play_free(play);
 }
 
+static enum site_fate packages_lost(void *context, const struct site_message *message)
+{
+    const bool *lost = context;
+    return *lost && message->what == SITE_OBJECT && strcmp(message->to, PLAY_DOOR_2) == 0 ? SITE_LOSE
+                                                                                          : SITE_DELIVER;
+}
+
+/* Evicted before its key package came, and added again, connected all the time. */
+static void member_that_left_before_it_came_comes_back(void **state)
+{
+    (void)state;
+    struct play *play = play_new(1);
+    bool lost = true;
+    site_carry(play->site, packages_lost, &lost);
+    play->door2 = site_join(play->site, PLAY_DOOR_2, IDENTITY_ADN_AE, CREDENTIALS_PSK, SITE_MN_CSE, "door");
+    const struct identity_state *identity = engine_identity(site_engine(play->door2), PLAY_DOOR_2);
+    assert_true(identity->associated);
+    assert_null(identity->memberships);
+    lost = false;
+    assert_int_equal(operator_evict(play->site, PLAY_DOOR_2), CODE(OK));
+    site_settle(play->site);
+    site_enrol(play->site, PLAY_DOOR_2, IDENTITY_ADN_AE, CREDENTIALS_PSK, SITE_MN_CSE, "door");
+    site_advance(play->site, 600000);
+    same_key(play->mn, play->door2, true);
+    play_free(play);
+}
+
 /* It never hears that it is out, and goes on listening: it cannot climb, and its keys open nothing new. */
 static void evicted_member_cannot_climb(void **state)
 {
@@ -724,6 +751,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(members_reach_the_same_key),
         cmocka_unit_test(member_that_left_has_nothing_left),
+        cmocka_unit_test(member_that_left_before_it_came_comes_back),
         cmocka_unit_test(evicted_member_cannot_climb),
         cmocka_unit_test(absent_member_climbs_from_retained_state),
         cmocka_unit_test(restart_needs_no_handshake),

@@ -4,7 +4,7 @@ if(NOT TARGET secenv_member)
 endif()
 set(site_sources
   ${CMAKE_CURRENT_SOURCE_DIR}/unit/site.c ${CMAKE_CURRENT_SOURCE_DIR}/unit/site_pki.c
-  ${CMAKE_CURRENT_SOURCE_DIR}/unit/operator.c ${CMAKE_CURRENT_SOURCE_DIR}/unit/hand.c)
+  ${CMAKE_CURRENT_SOURCE_DIR}/unit/power.c ${CMAKE_CURRENT_SOURCE_DIR}/unit/operator.c ${CMAKE_CURRENT_SOURCE_DIR}/unit/hand.c)
 add_library(test_site STATIC ${site_sources})
 target_link_libraries(test_site PUBLIC
   secenv_authority secenv_member groupseal_flags PkgConfig::CMOCKA)

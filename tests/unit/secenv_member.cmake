@@ -1,7 +1,8 @@
 # The member's engine against the authority's, in one process.
 if(TARGET secenv_member AND TARGET secenv_authority)
   set(member_play ${CMAKE_CURRENT_SOURCE_DIR}/unit/member_play.c ${CMAKE_CURRENT_SOURCE_DIR}/unit/site.c
-                  ${CMAKE_CURRENT_SOURCE_DIR}/unit/site_pki.c ${CMAKE_CURRENT_SOURCE_DIR}/unit/operator.c)
+                  ${CMAKE_CURRENT_SOURCE_DIR}/unit/site_pki.c ${CMAKE_CURRENT_SOURCE_DIR}/unit/operator.c
+                  ${CMAKE_CURRENT_SOURCE_DIR}/unit/power.c)
   foreach(part command commanding dispatch group keys refresh revocation roster speaking)
     unit_test(member_${part} SOURCES ${CMAKE_CURRENT_SOURCE_DIR}/unit/member_${part}.c ${member_play}
               LIBS secenv_member secenv_authority secenv_secret_note)

@@ -18,7 +18,9 @@
 #include "envelope.pb-c.h"
 #include "secenv/audit.h"
 #include "secenv/crypto/kdf.h"
+#include "secenv/member/command_clock.h"
 #include "tests/unit/operator.h"
+#include "tests/unit/power.h"
 #include "tests/unit/site.h"
 #include "tests/unit/site_pki.h"
 
@@ -67,8 +69,14 @@ struct site_node {
     struct store *store;
     struct engine *engine;
     struct arena *arena;
+    struct power *power;
+    bool down; /* its power went off: closed until site_reopen */
+    struct clock_source clock;
+    int64_t step_us;    /* of its wall clock, beside the site's */
+    uint64_t booted_us; /* the site's time when its machine started … */
+    unsigned boots;     /* … how often it has */
     bool online;
-    uint64_t next_us;
+    uint64_t next_us; /* of the site's time */
     uint64_t last_id;
     bool failing;
     size_t fails_in;
@@ -121,21 +129,28 @@ struct site {
     size_t kept_node_count;
 };
 
-static uint64_t fake_wall(void *context)
+static uint64_t site_wall(void *context)
 {
     const struct site *site = context;
     return site->start_us + site->now_us;
 }
 
-static uint64_t fake_monotonic(void *context)
+static uint64_t site_monotonic(void *context)
 {
     const struct site *site = context;
     return MONOTONIC_START_US + site->now_us;
 }
 
-static uint64_t site_monotonic(const struct site *site)
+static uint64_t node_wall(void *context)
 {
-    return MONOTONIC_START_US + site->now_us;
+    const struct site_node *node = context;
+    return (uint64_t)((int64_t)site_wall(node->site) + node->step_us);
+}
+
+static uint64_t node_monotonic(void *context)
+{
+    const struct site_node *node = context;
+    return site_monotonic(node->site) - node->booted_us;
 }
 
 /* ---- copies ---- */
@@ -182,6 +197,31 @@ static void events_cut(struct events *events, size_t count)
     }
 }
 
+/* ---- what is on its way ---- */
+
+static void carried_free(struct carried *carried)
+{
+    buffer_clear(&carried->payload);
+    if (carried->publish != NULL) {
+        groupseal__secenv__publish__free_unpacked(carried->publish, NULL);
+    }
+    free(carried);
+}
+
+/* `name` NULL: of everybody. */
+static void queue_forget(struct site *site, const char *name)
+{
+    struct carried *carried = TAILQ_FIRST(&site->queue);
+    while (carried != NULL) {
+        struct carried *next = TAILQ_NEXT(carried, queue);
+        if (name == NULL || strcmp(carried->from, name) == 0 || strcmp(carried->to, name) == 0) {
+            TAILQ_REMOVE(&site->queue, carried, queue);
+            carried_free(carried);
+        }
+        carried = next;
+    }
+}
+
 /* ---- nodes ---- */
 
 static enum result node_emit(void *context, uint64_t connection, const Groupseal__Secenv__Event *event)
@@ -217,21 +257,41 @@ bool site_failed(const struct site_node *node)
         }                                                                                                    \
     } while (0)
 
-static void node_open(struct site_node *node)
+static enum result node_store_open(struct site_node *node, struct reason *why)
 {
     bool authority = node->kind == IDENTITY_IN_CSE;
-    struct engine_setup setup = {.clock = &node->site->clock, .events = {.emit = node_emit, .context = node}};
-    ASSERT_OK(store_open(node->directory, authority ? STORE_AUTHORITY : STORE_MEMBER,
-                         root_key_file(node->root_key), authority ? authority_schemas : member_schemas,
-                         authority ? authority_schema_count : member_schema_count, &node->store, &why));
-    setup.store = node->store;
-    node->operations = authority ? &authority_operations : &member_operations;
-    if (authority) {
-        ASSERT_OK(authority_engine_open(&setup, &node->engine, &why));
-    } else {
-        ASSERT_OK(member_engine_open(&setup, &node->engine, &why));
+    return store_open(node->directory, authority ? STORE_AUTHORITY : STORE_MEMBER,
+                      root_key_file(node->root_key), authority ? authority_schemas : member_schemas,
+                      authority ? authority_schema_count : member_schema_count, &node->store, why);
+}
+
+/* Of the node whose engine is being opened. */
+static unsigned opening_boots;
+
+static enum result boot_id_write(char out[BOOT_ID_SIZE])
+{
+    (void)snprintf(out, BOOT_ID_SIZE, "boot %u", opening_boots);
+    return RESULT_OK;
+}
+
+void site_boot(struct site_node *node)
+{
+    node->booted_us = node->site->now_us;
+    node->boots++;
+    command_clock_boot_id(boot_id_write);
+}
+
+static enum result node_engine_open(struct site_node *node, struct reason *why)
+{
+    opening_boots = node->boots;
+    struct engine_setup setup = {
+        .store = node->store, .clock = &node->clock, .events = {.emit = node_emit, .context = node}};
+    if (node->kind == IDENTITY_IN_CSE) {
+        node->operations = &authority_operations;
+        return authority_engine_open(&setup, &node->engine, why);
     }
-    node->next_us = 0;
+    node->operations = &member_operations;
+    return member_engine_open(&setup, &node->engine, why);
 }
 
 static void node_close(struct site_node *node)
@@ -242,6 +302,59 @@ static void node_close(struct site_node *node)
     }
     store_close(node->store);
     node->store = NULL;
+    power_return(node->power);
+}
+
+/* What was on its way from and to its owner is lost too where the whole machine is off. */
+static void node_crash(struct site_node *node)
+{
+    bool machine = power_loss_of(node->power) != POWER_KILL;
+    node->down = true;
+    events_cut(&node->pending, 0);
+    arena_reset(node->arena);
+    node->subscription_count = 0;
+    node_close(node);
+    if (machine) {
+        queue_forget(node->site, node->name);
+        site_boot(node);
+    }
+}
+
+/* With the power off, whatever failed is its consequence: true. Without, a failure fails the test. */
+static bool crashed(struct site_node *node, enum result result, const char *what, const struct reason *why)
+{
+    if (power_is_off(node->power)) {
+        node_crash(node);
+        return true;
+    }
+    if (result != RESULT_OK) {
+        fail_msg("%s of %s: %s (%s)", what, node->name, result_word(result), why->text);
+    }
+    return false;
+}
+
+/* A message between it and its owner is a point where it can end, too. */
+static bool crashed_at_message(struct site_node *node)
+{
+    if (node->down) {
+        return true;
+    }
+    struct reason why = {""};
+    (void)power_point(node->power);
+    return crashed(node, RESULT_OK, "message", &why);
+}
+
+static void node_open(struct site_node *node)
+{
+    struct reason why = {""};
+    enum result result = node_store_open(node, &why);
+    if (result == RESULT_OK) {
+        result = node_engine_open(node, &why);
+    }
+    node->next_us = 0;
+    if (!crashed(node, result, "start", &why)) {
+        node->down = false;
+    }
 }
 
 void site_identity(struct site *site, const char *name, enum identity_kind kind, enum credentials_mode mode,
@@ -270,9 +383,7 @@ static void node_provision(struct site_node *node, enum credentials_mode mode)
     struct identity identity;
     ASSERT_OK(
         store_create(node->directory, authority ? STORE_AUTHORITY : STORE_MEMBER, node->root_key, &why));
-    ASSERT_OK(store_open(node->directory, authority ? STORE_AUTHORITY : STORE_MEMBER,
-                         root_key_file(node->root_key), authority ? authority_schemas : member_schemas,
-                         authority ? authority_schema_count : member_schema_count, &node->store, &why));
+    ASSERT_OK(node_store_open(node, &why));
     site_identity(node->site, node->name, node->kind, mode, &identity);
     ASSERT_OK(store_begin(node->store, &why));
     ASSERT_OK(identity_store(node->store, &identity, false, &why));
@@ -294,6 +405,8 @@ struct site_node *site_provision(struct site *site, const char *name, enum ident
     (void)snprintf(node->directory, sizeof(node->directory), "%s/store-%zu", site->directory,
                    site->node_count);
     (void)snprintf(node->root_key, sizeof(node->root_key), "%s/root.key", node->directory);
+    node->clock = (struct clock_source){node_wall, node_monotonic, node};
+    node->power = power_new(node->directory);
     node->arena = arena_new(ARENA_LIMIT);
     assert_non_null(node->arena);
     site->nodes[site->node_count++] = node;
@@ -343,7 +456,7 @@ struct site *site_new(void)
                    base != NULL ? base : "/tmp");
     assert_non_null(mkdtemp(site->directory));
     TAILQ_INIT(&site->queue);
-    site->clock = (struct clock_source){fake_wall, fake_monotonic, site};
+    site->clock = (struct clock_source){site_wall, site_monotonic, site};
     site->start_us = ((uint64_t)time(NULL) + 60u) * 1000000u;
     site_pki_make(site->directory);
     struct site_node *authority = site_provision(site, SITE_AUTHORITY, IDENTITY_IN_CSE, CREDENTIALS_CERT);
@@ -357,24 +470,6 @@ static int entry_remove(const char *path, const struct stat *status, int type, s
     (void)type;
     (void)walk;
     return remove(path);
-}
-
-static void carried_free(struct carried *carried)
-{
-    buffer_clear(&carried->payload);
-    if (carried->publish != NULL) {
-        groupseal__secenv__publish__free_unpacked(carried->publish, NULL);
-    }
-    free(carried);
-}
-
-static void queue_clear(struct site *site)
-{
-    struct carried *carried;
-    while ((carried = TAILQ_FIRST(&site->queue)) != NULL) {
-        TAILQ_REMOVE(&site->queue, carried, queue);
-        carried_free(carried);
-    }
 }
 
 static void retained_clear(Groupseal__Secenv__Publish ***retained, size_t *count)
@@ -400,10 +495,11 @@ void site_free(struct site *site)
         for (size_t j = 0; j < node->kept.file_count; j++) {
             buffer_clear(&node->kept.files[j].content);
         }
+        power_free(node->power);
         arena_free(node->arena);
         free(node);
     }
-    queue_clear(site);
+    queue_forget(site, NULL);
     retained_clear(&site->retained, &site->retained_count);
     retained_clear(&site->kept_retained, &site->kept_retained_count);
     (void)nftw(site->directory, entry_remove, 16, FTW_DEPTH | FTW_PHYS);
@@ -636,41 +732,73 @@ static void event_take(struct site_node *node, uint64_t connection, Groupseal__S
 
 /* ---- batches ---- */
 
-static void turn(struct site_node *node)
+/* The site's time for a time of the node's. */
+static uint64_t node_due(const struct site_node *node, uint64_t due_us)
+{
+    return due_us > UINT64_MAX - node->booted_us ? UINT64_MAX : due_us + node->booted_us;
+}
+
+static bool turn(struct site_node *node)
 {
     struct reason reason = {""};
     size_t before = node->pending.count;
-    ASSERT_OK(store_savepoint(node->store, &why));
-    enum result result = node->operations->turn(node->engine, node->arena, &node->next_us, &reason);
+    enum result result = store_savepoint(node->store, &reason);
+    if (crashed(node, result, "savepoint", &reason)) {
+        return false;
+    }
+    uint64_t next = UINT64_MAX;
+    result = node->operations->turn(node->engine, node->arena, &next, &reason);
+    node->next_us = node_due(node, next);
+    if (result != RESULT_OK && node->failed) {
+        store_rollback_to_savepoint(node->store);
+        events_cut(&node->pending, before);
+        node->next_us = site_monotonic(node->site) + 1000000u;
+        return true;
+    }
     if (result == RESULT_OK) {
-        ASSERT_OK(store_release(node->store, &why));
-        return;
+        result = store_release(node->store, &reason);
     }
-    if (!node->failed) {
-        fail_msg("turn of %s: %s (%s)", node->name, result_word(result), reason.text);
-    }
-    store_rollback_to_savepoint(node->store);
-    events_cut(&node->pending, before);
-    node->next_us = site_monotonic(node->site) + 1000000u;
+    return !crashed(node, result, "turn", &reason);
 }
 
-static void batch_end(struct site_node *node)
+/* False where its power went off before all was on disk. */
+static bool batch_commit(struct site_node *node)
 {
-    turn(node);
-    ASSERT_OK(store_commit(node->store, &why));
+    struct reason reason = {""};
+    if (!turn(node)) {
+        return false;
+    }
+    if (crashed(node, store_commit(node->store, &reason), "commit", &reason)) {
+        return false;
+    }
     arena_reset(node->arena);
+    return true;
+}
+
+/* What was committed goes out, one after the other. */
+static void batch_deliver(struct site_node *node)
+{
     struct events events = node->pending;
     node->pending = (struct events){NULL, 0};
     for (size_t i = 0; i < events.count; i++) {
-        event_take(node, events.items[i].connection, events.items[i].event);
+        if (crashed_at_message(node)) {
+            groupseal__secenv__event__free_unpacked(events.items[i].event, NULL);
+        } else {
+            event_take(node, events.items[i].connection, events.items[i].event);
+        }
     }
     free(events.items);
 }
 
 static void node_turn(struct site_node *node)
 {
-    ASSERT_OK(store_begin(node->store, &why));
-    batch_end(node);
+    struct reason reason = {""};
+    if (crashed(node, store_begin(node->store, &reason), "turn", &reason)) {
+        return;
+    }
+    if (batch_commit(node)) {
+        batch_deliver(node);
+    }
 }
 
 static Groupseal__Secenv__Reply *reply_copy(const Groupseal__Secenv__Reply *reply)
@@ -731,6 +859,38 @@ static void assert_refusal_counted(const struct site_node *node, const Groupseal
     }
 }
 
+/* The caller hears nothing: its connection has ended. */
+static Groupseal__Secenv__Reply *reply_lost(void)
+{
+    Groupseal__Secenv__Reply reply = GROUPSEAL__SECENV__REPLY__INIT;
+    reply.code = GROUPSEAL__SECENV__CODE__STORE;
+    reply.reason = (char *)(uintptr_t)SITE_LOST;
+    return reply_copy(&reply);
+}
+
+/* Between begin and release or rollback; false where its power went off meanwhile. */
+static bool request_run(struct site_node *node, const struct engine_caller *caller,
+                        const Groupseal__Secenv__ToSecenv *request, Groupseal__Secenv__Reply *reply,
+                        struct reason *why)
+{
+    struct reason fatal = {""};
+    size_t before = node->pending.count;
+    if (crashed(node, store_savepoint(node->store, &fatal), "savepoint", &fatal)) {
+        return false;
+    }
+    enum result result = node->operations->request(node->engine, caller, request, node->arena, reply, why);
+    enum result ended = RESULT_OK;
+    if (result == RESULT_OK) {
+        ended = store_release(node->store, &fatal);
+    } else {
+        store_rollback_to_savepoint(node->store);
+        events_cut(&node->pending, before);
+    }
+    reply->code = (Groupseal__Secenv__Code)result;
+    reply->reason = result == RESULT_OK ? (char *)(uintptr_t)protobuf_c_empty_string : why->text;
+    return !crashed(node, ended, "request", &fatal);
+}
+
 Groupseal__Secenv__Reply *site_request(struct site_node *node, enum socket_kind socket, uint64_t connection,
                                        Groupseal__Secenv__ToSecenv *request)
 {
@@ -739,8 +899,9 @@ Groupseal__Secenv__Reply *site_request(struct site_node *node, enum socket_kind 
     struct reason reason = {""};
     size_t size = groupseal__secenv__to_secenv__get_packed_size(request);
     request->id = ++node->last_id;
-    ASSERT_OK(store_begin(node->store, &why));
-    ASSERT_OK(store_savepoint(node->store, &why));
+    if (crashed_at_message(node) || crashed(node, store_begin(node->store, &reason), "batch", &reason)) {
+        return reply_lost();
+    }
     uint8_t *packed = arena_alloc(node->arena, size + 16);
     assert_non_null(packed);
     size = groupseal__secenv__to_secenv__pack(request, packed);
@@ -748,21 +909,17 @@ Groupseal__Secenv__Reply *site_request(struct site_node *node, enum socket_kind 
         groupseal__secenv__to_secenv__unpack(arena_allocator(node->arena), size, packed);
     assert_non_null(parsed);
     reply.id = parsed->id;
-    size_t before = node->pending.count;
     uint64_t counted = refusals_counted();
-    enum result result =
-        node->operations->request(node->engine, &caller, parsed, node->arena, &reply, &reason);
-    if (result == RESULT_OK) {
-        ASSERT_OK(store_release(node->store, &why));
-    } else {
-        store_rollback_to_savepoint(node->store);
-        events_cut(&node->pending, before);
+    if (!request_run(node, &caller, parsed, &reply, &reason)) {
+        return reply_lost();
     }
-    reply.code = (Groupseal__Secenv__Code)result;
-    reply.reason = result == RESULT_OK ? (char *)(uintptr_t)protobuf_c_empty_string : reason.text;
     Groupseal__Secenv__Reply *copy = reply_copy(&reply);
     assert_refusal_counted(node, parsed, copy, counted);
-    batch_end(node);
+    if (!batch_commit(node) || crashed_at_message(node)) {
+        site_reply_free(copy);
+        return reply_lost();
+    }
+    batch_deliver(node);
     return copy;
 }
 
@@ -788,7 +945,11 @@ void site_online(struct site_node *node, bool online)
     request.request_case = GROUPSEAL__SECENV__TO_SECENV__REQUEST_ONLINE;
     request.online = &content;
     node->online = online;
-    assert_int_equal(owner_request(node, &request), GROUPSEAL__SECENV__CODE__OK);
+    Groupseal__Secenv__Code code = owner_request(node, &request);
+    if (node->down) {
+        return;
+    }
+    assert_int_equal(code, GROUPSEAL__SECENV__CODE__OK);
     for (size_t i = 0; online && i < node->subscription_count; i++) {
         retained_give(node, node->subscriptions[i].group);
     }
@@ -804,7 +965,7 @@ void site_close(struct site_node *node)
 void site_reopen(struct site_node *node)
 {
     node_open(node);
-    if (node->online) {
+    if (!node->down && node->online) {
         site_online(node, true);
     }
 }
@@ -818,9 +979,8 @@ void site_restart(struct site_node *node)
 void site_disconnect(struct site_node *node, enum socket_kind socket, uint64_t connection)
 {
     struct engine_caller caller = {socket, connection};
-    ASSERT_OK(store_begin(node->store, &why));
     node->operations->disconnected(node->engine, &caller);
-    batch_end(node);
+    node_turn(node);
     if (socket == SOCKET_OWNER && connection == 1) {
         node->online = false;
     }
@@ -903,7 +1063,7 @@ void site_keep(struct site *site)
 void site_return(struct site *site)
 {
     assert_int_equal(site->node_count, site->kept_node_count);
-    queue_clear(site);
+    queue_forget(site, NULL);
     retained_clear(&site->retained, &site->retained_count);
     site->now_us = site->kept_now_us;
     for (size_t i = 0; i < site->kept_retained_count; i++) {
@@ -926,6 +1086,45 @@ void site_return(struct site *site)
         }
     }
     site_settle(site);
+}
+
+/* ---- power, owners, brokers, clocks ---- */
+
+void site_cut(struct site_node *node, enum power_loss loss, size_t at, uint64_t seed)
+{
+    power_arm(node->power, loss, at, seed);
+}
+
+bool site_down(const struct site_node *node)
+{
+    return node->down;
+}
+
+struct power *site_power(struct site_node *node)
+{
+    return node->power;
+}
+
+void site_owner_lost(struct site_node *node)
+{
+    struct engine_caller caller = {SOCKET_OWNER, 1};
+    queue_forget(node->site, node->name);
+    node->subscription_count = 0;
+    if (!node->down) {
+        node->operations->disconnected(node->engine, &caller);
+        node_turn(node);
+    }
+}
+
+void site_broker_crash(struct site *site)
+{
+    queue_forget(site, NULL);
+    retained_clear(&site->retained, &site->retained_count);
+}
+
+void site_clock_step(struct site_node *node, int64_t ms)
+{
+    node->step_us += ms * 1000;
 }
 
 /* ---- carrying ---- */
@@ -1010,7 +1209,7 @@ static void object_deliver(struct site *site, const struct carried *carried, boo
         buffer_clear(&taken);
         return;
     }
-    if (node == NULL || !node->online) {
+    if (node == NULL || !node->online || node->down) {
         (void)answer_enqueue(site, carried, none, "not in reach");
         return;
     }
@@ -1022,7 +1221,9 @@ static void object_deliver(struct site *site, const struct carried *carried, boo
         struct carried *enqueued =
             answer_enqueue(site, carried, buffer_bytes(&answer),
                            code == GROUPSEAL__SECENV__CODE__OK ? "" : "secure environment failed");
-        reply_first(site, before, enqueued);
+        if (!node->down) { /* else `before` may be lost with its machine */
+            reply_first(site, before, enqueued);
+        }
     }
     buffer_clear(&answer);
 }
@@ -1032,7 +1233,7 @@ static void answer_deliver(struct site *site, const struct carried *carried, con
     struct site_node *node = node_find(site, carried->to);
     Groupseal__Secenv__Answered content = GROUPSEAL__SECENV__ANSWERED__INIT;
     Groupseal__Secenv__ToSecenv request = GROUPSEAL__SECENV__TO_SECENV__INIT;
-    if (node == NULL || !node->online) {
+    if (node == NULL || !node->online || node->down) {
         return;
     }
     content.identity = node->name;
@@ -1068,7 +1269,7 @@ Groupseal__Secenv__Code site_hear(struct site_node *node, const Groupseal__Secen
 static void publish_deliver(struct site *site, const struct carried *carried)
 {
     struct site_node *node = node_find(site, carried->to);
-    if (node != NULL && node->online) {
+    if (node != NULL && node->online && !node->down) {
         (void)site_hear(node, carried->publish, carried->retained);
     }
 }
@@ -1144,7 +1345,7 @@ void site_settle(struct site *site)
             assert_true(++steps < STEPS_LIMIT); /* it does not come to rest */
         }
         for (size_t i = 0; i < site->node_count; i++) {
-            if (site->nodes[i]->next_us <= site_monotonic(site)) {
+            if (!site->nodes[i]->down && site->nodes[i]->next_us <= site_monotonic(site)) {
                 quiet = false;
                 node_turn(site->nodes[i]);
                 assert_true(++steps < STEPS_LIMIT);
@@ -1157,7 +1358,8 @@ static uint64_t site_next(const struct site *site)
 {
     uint64_t next = UINT64_MAX;
     for (size_t i = 0; i < site->node_count; i++) {
-        next = site->nodes[i]->next_us < next ? site->nodes[i]->next_us : next;
+        const struct site_node *node = site->nodes[i];
+        next = !node->down && node->next_us < next ? node->next_us : next;
     }
     return next;
 }

@@ -4,6 +4,7 @@
 
 #include "secenv/credentials.h"
 #include "secenv/engine.h"
+#include "tests/unit/power.h"
 
 /*
  * A fleet in one process, for tests: one authority's engine, any number of members' engines, each with a
@@ -57,6 +58,26 @@ void site_disconnect(struct site_node *node, enum socket_kind socket, uint64_t c
  * nodes, online as they were. For programs that try many things on one site. */
 void site_keep(struct site *site);
 void site_return(struct site *site);
+
+/*
+ * The power of a node goes off at the `at`-th point from now: at the writes of its store (where the test has
+ * called power_install before site_new), and where a request comes or a reply or event leaves. Then it is
+ * down, what it had to say is lost, and a request to it has a reply with the code STORE and SITE_LOST. With
+ * POWER_OFF and POWER_TORN its owner's machine is off too: what is on its way from and to it is lost, and its
+ * monotonic clock starts anew. site_reopen starts it; it is down again where the power goes off meanwhile.
+ */
+#define SITE_LOST "its power went off"
+void site_cut(struct site_node *node, enum power_loss loss, size_t at, uint64_t seed);
+bool site_down(const struct site_node *node);
+struct power *site_power(struct site_node *node);
+/* Its owner is killed, with what was on its way from and to it. site_online(true): there is a new one. */
+void site_owner_lost(struct site_node *node);
+/* What is on its way is lost, and all that is retained. Its clients come back by site_online. */
+void site_broker_crash(struct site *site);
+/* The wall clock of a node's machine is set by so much; other nodes' is as it was. */
+void site_clock_step(struct site_node *node, int64_t ms);
+/* Between site_close and site_reopen: the machine was off, its monotonic clock starts anew. */
+void site_boot(struct site_node *node);
 
 /* The node's `at`-th event from now on (0: the next) cannot be taken: its request or turn fails and is
  * undone, as in the service; a turn is tried again a second later. True from site_failed once that has

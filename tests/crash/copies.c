@@ -1,0 +1,142 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include <cmocka.h>
+
+#include "secenv/log.h"
+#include "tests/crash/fleet.h"
+#include "tests/crash/sealed.h"
+#include "tests/unit/operator.h"
+
+/*
+ * A store put back to an older copy, a device's and the MN-CSE's, and the wall clock of their machines set by
+ * ten years: the fleet recovers by itself, no key and nonce is used twice (sealed.h), no command is run
+ * twice.
+ */
+#define TEN_YEARS_MS ((int64_t)3652 * 86400000)
+
+static void folder_copy(const char *from, const char *to)
+{
+    char command[1200];
+    (void)snprintf(command, sizeof(command), "rm -rf '%s' && cp -a '%s' '%s'", to, from, to);
+    assert_int_equal(system(command), 0);
+}
+
+static void copy_path(const struct site_node *node, char out[300])
+{
+    (void)snprintf(out, 300, "%s.copy", site_directory(node));
+}
+
+static void copy_keep(struct site_node *node)
+{
+    char copy[300];
+    copy_path(node, copy);
+    site_close(node);
+    folder_copy(site_directory(node), copy);
+    site_reopen(node);
+}
+
+static void copy_put_back(struct site_node *node)
+{
+    char copy[300];
+    copy_path(node, copy);
+    site_close(node);
+    folder_copy(copy, site_directory(node));
+    site_reopen(node);
+}
+
+/* Before: a command, a new key, an eviction, an authentication. After: a command again. */
+static void put_back(struct site_node *(*which)(struct fleet *fleet))
+{
+    struct fleet *fleet = fleet_new(1);
+    fleet->tardiness = 0;
+    copy_keep(which(fleet));
+    fleet_advance(fleet, 2000);
+    fleet_order(fleet);
+    fleet_speak(fleet, 0);
+    fleet_advance(fleet, 3000);
+    assert_int_equal(fleet->doors[0].run_count, 1);
+    assert_int_equal(operator_rotate(fleet->site, FLEET_GROUP), GROUPSEAL__SECENV__CODE__OK);
+    fleet_advance(fleet, 3000);
+    fleet_enrol(fleet, false);
+    fleet_advance(fleet, 10000);
+    assert_int_equal(operator_reauthenticate(fleet->site, site_name(fleet->doors[0].node)),
+                     GROUPSEAL__SECENV__CODE__OK);
+    fleet_advance(fleet, 10000);
+    copy_put_back(which(fleet));
+    fleet_advance(fleet, 60000);
+    fleet_order(fleet);
+    fleet_rest(fleet);
+    assert_true(sealed_count() > 0);
+    fleet_free(fleet);
+}
+
+static struct site_node *door_of(struct fleet *fleet)
+{
+    return fleet->doors[0].node;
+}
+
+static struct site_node *mn_of(struct fleet *fleet)
+{
+    return fleet->mn;
+}
+
+static void older_store_of_a_device(void **state)
+{
+    (void)state;
+    put_back(door_of);
+}
+
+static void older_store_of_the_mn_cse(void **state)
+{
+    (void)state;
+    put_back(mn_of);
+}
+
+static void clock_of_a_device(int64_t step_ms, bool off)
+{
+    struct fleet *fleet = fleet_new(1);
+    fleet->tardiness = 0;
+    if (off) {
+        site_close(fleet->doors[0].node);
+        site_boot(fleet->doors[0].node);
+    }
+    site_clock_step(fleet->doors[0].node, step_ms);
+    if (off) {
+        site_reopen(fleet->doors[0].node);
+    }
+    fleet_advance(fleet, 2000);
+    fleet_order(fleet);
+    fleet_advance(fleet, 3000);
+    assert_int_equal(fleet->doors[0].run_count, 1);
+    site_clock_step(fleet->doors[0].node, -step_ms);
+    fleet_rest(fleet);
+    assert_true(sealed_count() > 0);
+    fleet_free(fleet);
+}
+
+/* Commands go by the MN-CSE's clock and the device's monotonic one. */
+static void device_obeys_whatever_its_clock_says(void **state)
+{
+    (void)state;
+    clock_of_a_device(TEN_YEARS_MS, false);
+    clock_of_a_device(-TEN_YEARS_MS, false);
+    clock_of_a_device(TEN_YEARS_MS, true);
+    clock_of_a_device(-TEN_YEARS_MS, true);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(older_store_of_a_device),
+        cmocka_unit_test(older_store_of_the_mn_cse),
+        cmocka_unit_test(device_obeys_whatever_its_clock_says),
+    };
+    log_threshold(LOG_LEVEL_ALARM);
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

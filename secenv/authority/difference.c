@@ -124,8 +124,11 @@ enum result difference_load(struct engine *engine, struct group *group, struct a
 void difference_done(const struct difference *difference, struct group *group)
 {
     group->look_at_all = group->look_at_all && difference->more;
-    group->marked_count -= difference->looked;
-    memmove(group->marked, group->marked + difference->looked, group->marked_count * sizeof(*group->marked));
+    if (difference->looked > 0) {
+        group->marked_count -= difference->looked;
+        memmove(group->marked, group->marked + difference->looked,
+                group->marked_count * sizeof(*group->marked));
+    }
     group->due = difference->more;
 }
 

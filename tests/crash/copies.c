@@ -5,6 +5,7 @@
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include <cmocka.h>
 
@@ -98,18 +99,23 @@ static void older_store_of_the_mn_cse(void **state)
     put_back(mn_of);
 }
 
+static void clock_set(struct site_node *node, int64_t step_ms, bool off)
+{
+    if (off) {
+        site_close(node);
+        site_boot(node);
+    }
+    site_clock_step(node, step_ms);
+    if (off) {
+        site_reopen(node);
+    }
+}
+
 static void clock_of_a_device(int64_t step_ms, bool off)
 {
     struct fleet *fleet = fleet_new(1);
     fleet->tardiness = 0;
-    if (off) {
-        site_close(fleet->doors[0].node);
-        site_boot(fleet->doors[0].node);
-    }
-    site_clock_step(fleet->doors[0].node, step_ms);
-    if (off) {
-        site_reopen(fleet->doors[0].node);
-    }
+    clock_set(fleet->doors[0].node, step_ms, off);
     fleet_advance(fleet, 2000);
     fleet_order(fleet);
     fleet_advance(fleet, 3000);
@@ -130,12 +136,43 @@ static void device_obeys_whatever_its_clock_says(void **state)
     clock_of_a_device(-TEN_YEARS_MS, true);
 }
 
+static void order_is_refused_for_its_time(struct fleet *fleet)
+{
+    fleet_order(fleet);
+    fleet_advance(fleet, 3000);
+    Groupseal__Secenv__Reply *reply =
+        operator_order_show(fleet->site, (struct bytes){fleet->orders[0].id, COMMAND_ID_SIZE});
+    assert_non_null(strstr(reply->report->refused, "has expired by the clock of this MN-CSE"));
+    site_reply_free(reply);
+    assert_int_equal(fleet->doors[0].run_count, 0);
+}
+
+/* An MN-CSE that is ahead takes no order, and says why; one that is behind extends none, and takes them. */
+static void mn_cse_ahead_says_why(void **state)
+{
+    (void)state;
+    for (int off = 0; off < 2; off++) {
+        struct fleet *fleet = fleet_new(1);
+        fleet->tardiness = 0;
+        clock_set(fleet->mn, TEN_YEARS_MS, off != 0);
+        fleet_advance(fleet, 2000);
+        order_is_refused_for_its_time(fleet);
+        clock_set(fleet->mn, -2 * TEN_YEARS_MS, off != 0); /* now ten years behind */
+        fleet_advance(fleet, 2000);
+        fleet_order(fleet);
+        fleet_advance(fleet, 3000);
+        assert_int_equal(fleet->doors[0].run_count, 1);
+        fleet_free(fleet);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(older_store_of_a_device),
         cmocka_unit_test(older_store_of_the_mn_cse),
         cmocka_unit_test(device_obeys_whatever_its_clock_says),
+        cmocka_unit_test(mn_cse_ahead_says_why),
     };
     log_threshold(LOG_LEVEL_ALARM);
     return cmocka_run_group_tests(tests, NULL, NULL);

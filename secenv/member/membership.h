@@ -70,7 +70,7 @@ struct membership {
     struct known_policy candidate;   /* newer; waits for the announcement that names it */
     struct announced waiting;        /* an announcement, verified, not climbed to yet … */
     struct buffer waiting_news;      /* … packed */
-    uint64_t waiting_since_us;
+    uint64_t waiting_until_us;       /* then a new key package is asked for; 0: nothing waits */
     struct path_block blocks[BLOCK_ROWS];
     uint64_t package_asked_us; /* 0: never */
     uint64_t resubscribe_us;   /* when it is due; NEVER */

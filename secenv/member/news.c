@@ -12,6 +12,7 @@
 
 #define OVERLAP_DEFAULT_MS 30000u
 #define CLIMB_WAIT_US 2000000u       /* for blocks, before a new key package is asked for */
+#define CLIMB_SPREAD_US 10000000u    /* so that those who lack the same block do not ask at once */
 #define PACKAGE_ASK_GAP_US 30000000u /* between two asks */
 #define RESUBSCRIBE_JITTER_US 1000000u
 #define RESUBSCRIBE_GAP_US 10000000u
@@ -283,7 +284,7 @@ static void waiting_clear(struct membership *membership)
 {
     buffer_clear(&membership->waiting_news);
     membership->waiting = (struct announced){.present = false};
-    membership->waiting_since_us = 0;
+    membership->waiting_until_us = 0;
 }
 
 /* An announcement lists who was evicted within its overlap: who climbs past others has not seen their lists.
@@ -353,8 +354,9 @@ static enum result announcement_wait(struct membership *membership, const Announ
     buffer_clear(&membership->waiting_news);
     membership->waiting_news = packed;
     announced_of(announcement, &membership->waiting);
-    if (membership->waiting_since_us == 0) {
-        membership->waiting_since_us = engine_now_us(membership->identity->engine);
+    if (membership->waiting_until_us == 0) {
+        membership->waiting_until_us =
+            engine_now_us(membership->identity->engine) + CLIMB_WAIT_US + engine_draw(CLIMB_SPREAD_US);
     }
     news_are_missed(membership);
     return RESULT_OK;
@@ -592,7 +594,7 @@ static enum result climb_turn(struct membership *membership, uint64_t now, uint6
     if (!membership->waiting.present) {
         return RESULT_OK;
     }
-    uint64_t due = membership->waiting_since_us + CLIMB_WAIT_US;
+    uint64_t due = membership->waiting_until_us;
     if (membership->package_asked_us != 0 && membership->package_asked_us + PACKAGE_ASK_GAP_US > due) {
         due = membership->package_asked_us + PACKAGE_ASK_GAP_US;
     }

@@ -23,8 +23,8 @@ struct fleet {
     struct site_node *mn;
     struct site_node *devices[DEVICES];
     bool gone[DEVICES];
-    uint32_t seed; /* 0: all publishes arrive, in order */
-    const char *lost_to;
+    uint32_t seed;       /* 0: all publishes arrive, in order */
+    const char *lost_to; /* "": to everybody */
     Groupseal__Secenv__TopicKind lost_kind;
 };
 
@@ -34,8 +34,9 @@ static enum site_fate carry(void *context, const struct site_message *message)
     if (message->what != SITE_PUBLISH) {
         return SITE_DELIVER;
     }
-    if (fleet->lost_to != NULL && strcmp(fleet->lost_to, message->to) == 0 &&
-        message->publish->kind == fleet->lost_kind) {
+    bool lost_here =
+        fleet->lost_to != NULL && (fleet->lost_to[0] == '\0' || strcmp(fleet->lost_to, message->to) == 0);
+    if (lost_here && message->publish->kind == fleet->lost_kind) {
         return SITE_DROP;
     }
     if (fleet->seed == 0) {
@@ -131,6 +132,36 @@ static void lost_block_is_had_again(void **state)
     all_are_current(fleet);
 }
 
+/* Who lacks a block for good asks for a key package: not before 2 s, and not together. */
+static void asks_are_spread(void **state)
+{
+    struct fleet *fleet = *state;
+    uint64_t start = clock_monotonic_us(site_clock(fleet->site));
+    uint64_t first = UINT64_MAX;
+    uint64_t last = 0;
+    size_t asked = 0;
+    fleet->lost_to = "";
+    fleet->lost_kind = TOPIC(TREE);
+    evict(fleet, 6);
+    site_advance(fleet->site, 20000);
+    for (size_t i = 0; i < DEVICES; i++) {
+        const struct membership *membership =
+            fleet->gone[i] ? NULL : play_membership(fleet->devices[i], PLAY_GROUP);
+        uint64_t at = membership == NULL ? 0 : membership->package_asked_us;
+        if (at >= start) {
+            asked++;
+            first = at < first ? at : first;
+            last = at > last ? at : last;
+        }
+    }
+    assert_in_range(asked, 8, 15); /* those of its block, and nobody else */
+    assert_true(first >= start + 2000000u);
+    assert_true(last >= first + 1000000u);
+    fleet->lost_to = NULL;
+    site_advance(fleet->site, 60000);
+    all_are_current(fleet);
+}
+
 static uint32_t draw(uint32_t *seed, uint32_t below)
 {
     *seed = *seed * 1664525u + 1013904223u;
@@ -191,6 +222,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(lost_block_is_had_again, setup, teardown),
+        cmocka_unit_test_setup_teardown(asks_are_spread, setup, teardown),
         cmocka_unit_test_setup_teardown(bad_ways_lead_there_too, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -279,6 +279,7 @@ static int detail_json(const Groupseal__Secenv__GroupDetail *group)
     cJSON_AddBoolToObject(object, "refuse_when_overdue", group->refuse_when_overdue);
     cJSON_AddBoolToObject(object, "sign_member_messages", group->sign_member_messages);
     cJSON_AddBoolToObject(object, "authority_only", group->authority_only);
+    cJSON_AddBoolToObject(object, "held", group->held);
     cJSON_AddNumberToObject(object, "rotate_every_s", group->rotate_every_s);
     json_line_time(object, "changed", group->changed_ms);
     cJSON *members = cJSON_AddArrayToObject(object, "roster");
@@ -308,6 +309,12 @@ static void facts_print(const Groupseal__Secenv__GroupDetail *group)
            " s; three missing: %s\n",
            group->overlap_ms / 1000.0, group->response_window_ms, group->beat_interval_s,
            group->refuse_when_overdue ? "commands are refused" : "alarm");
+    if (group->held) {
+        printf("held             not changed, nor announced, until one of its MN-CSEs has said what it "
+               "holds: this "
+               "store may be a backup; `in-cse group release %s` does not wait\n",
+               row->name);
+    }
     char age[WORDS_AGE_SIZE];
     char every[WORDS_AGE_SIZE] = "off";
     words_age(group->time_ms, group->changed_ms, age);
@@ -575,6 +582,35 @@ enum exit_code command_group_rotate(int argc, char **argv)
         request.request_case = GROUPSEAL__SECENV__TO_SECENV__REQUEST_GROUP_ROTATE;
         request.group_rotate = &rotate;
         code = group_call(session, &arguments, &request, "rotated");
+    }
+    operator_close(session);
+    return code;
+}
+
+enum exit_code command_group_release(int argc, char **argv)
+{
+    static const struct argp parser = {
+        NULL,
+        one_argument_parse,
+        "NAME",
+        "Lets a held group be changed, though none of its MN-CSEs has said since the start what it holds. "
+        "Only "
+        "where you know that this store is no backup, and no MN-CSE will answer.",
+        common_children,
+        NULL,
+        NULL};
+    struct one_argument arguments = {.takes_one = true};
+    argp_parse(&parser, argc, argv, 0, NULL, &arguments);
+
+    struct operator_session *session = NULL;
+    enum exit_code code = operator_open(&arguments.common, &session);
+    if (code == EXIT_DONE) {
+        Groupseal__Secenv__GroupRelease release = GROUPSEAL__SECENV__GROUP_RELEASE__INIT;
+        Groupseal__Secenv__ToSecenv request = GROUPSEAL__SECENV__TO_SECENV__INIT;
+        release.name = (char *)(uintptr_t)arguments.argument;
+        request.request_case = GROUPSEAL__SECENV__TO_SECENV__REQUEST_GROUP_RELEASE;
+        request.group_release = &release;
+        code = group_call(session, &arguments, &request, "released");
     }
     operator_close(session);
     return code;

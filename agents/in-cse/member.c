@@ -200,3 +200,102 @@ enum exit_code command_member_reauthenticate(int argc, char **argv)
     operator_close(session);
     return code;
 }
+
+/* ---- member confirm ---- */
+
+#define CONFIRM_LIMIT 64u
+#define KEY_ALL 0x200
+
+struct confirm_arguments {
+    struct operator_options common;
+    bool all;
+    const char *names[CONFIRM_LIMIT];
+    size_t count;
+};
+
+static error_t confirm_parse(int key, char *argument, struct argp_state *state)
+{
+    struct confirm_arguments *arguments = state->input;
+    switch (key) {
+    case ARGP_KEY_INIT:
+        state->child_inputs[0] = &arguments->common;
+        return 0;
+    case KEY_ALL:
+        arguments->all = true;
+        return 0;
+    case ARGP_KEY_ARG:
+        if (arguments->count == CONFIRM_LIMIT) {
+            argp_error(state, "at most %u members at a time", CONFIRM_LIMIT);
+        }
+        arguments->names[arguments->count++] = argument;
+        return 0;
+    case ARGP_KEY_END:
+        if (arguments->all == (arguments->count != 0)) {
+            argp_error(state, "name members, or say --all");
+        }
+        return 0;
+    default:
+        return ARGP_ERR_UNKNOWN;
+    }
+}
+
+static enum exit_code member_confirm(struct operator_session *session,
+                                     const struct confirm_arguments *arguments)
+{
+    char ids[CONFIRM_LIMIT][ONEM2M_ID_LIMIT + 1];
+    char *names[CONFIRM_LIMIT];
+    Groupseal__Secenv__MemberConfirm confirm = GROUPSEAL__SECENV__MEMBER_CONFIRM__INIT;
+    Groupseal__Secenv__ToSecenv request = GROUPSEAL__SECENV__TO_SECENV__INIT;
+    Groupseal__Secenv__FromSecenv *message = NULL;
+    for (size_t i = 0; i < arguments->count; i++) {
+        if (!operator_resolve(session, arguments->names[i], ids[i])) {
+            return EXIT_USAGE;
+        }
+        names[i] = ids[i];
+    }
+    confirm.names = names;
+    confirm.n_names = arguments->count;
+    confirm.all = arguments->all;
+    request.request_case = GROUPSEAL__SECENV__TO_SECENV__REQUEST_MEMBER_CONFIRM;
+    request.member_confirm = &confirm;
+    enum exit_code code = operator_change(session, &request, &message);
+    secenv_client_free(message);
+    for (size_t i = 0; code == EXIT_DONE && !arguments->common.json && i < arguments->count; i++) {
+        printf("%s: confirmed\n", ids[i]);
+    }
+    if (code == EXIT_DONE && arguments->common.json) {
+        cJSON *object = cJSON_CreateObject();
+        json_line_texts(object, "names", names, arguments->count);
+        cJSON_AddBoolToObject(object, "all", arguments->all);
+        json_line_text(object, "state", "confirmed");
+        json_line_put(object);
+    } else if (code == EXIT_DONE && arguments->all) {
+        printf("all that waited: confirmed\n");
+    }
+    return code;
+}
+
+enum exit_code command_member_confirm(int argc, char **argv)
+{
+    static const struct argp_option options[] = {
+        {"all", KEY_ALL, NULL, 0, "All that wait (`in-cse member list` shows them as unconfirmed)", 0}, {0}};
+    static const struct argp parser = {
+        options,
+        confirm_parse,
+        "NAME...",
+        "After a new incarnation (a store that was restored from a backup) lets members authenticate again. "
+        "Who was evicted stays out.",
+        common_children,
+        NULL,
+        NULL};
+    struct confirm_arguments arguments = {.all = false};
+    argp_parse(&parser, argc, argv, 0, NULL, &arguments);
+
+    struct operator_session *session = NULL;
+    enum exit_code code = operator_open(&arguments.common, &session);
+    if (code == EXIT_DONE) {
+        code = member_confirm(session, &arguments);
+    }
+    operator_close(session);
+    return code;
+}

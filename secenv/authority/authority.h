@@ -6,6 +6,7 @@
 #include "secenv/authority/arrears.h"
 #include "secenv/authority/ferry.h"
 #include "secenv/authority/group.h"
+#include "secenv/authority/incarnation.h"
 #include "secenv/authority/keys.h"
 #include "secenv/authority/member.h"
 #include "secenv/authority/notices.h"
@@ -39,6 +40,9 @@ struct engine {
     struct peers peers;
     struct admission admission;
     struct groups groups;
+    uint8_t start[INCARNATION_START_SIZE]; /* random, of this start */
+    uint64_t incarnation;                  /* the last that was taken; 0: none */
+    uint64_t newer; /* incarnation of news that this store does not know; 0: none came */
     struct refresh refresh;
     struct revocations revocations;
     struct watches watches;

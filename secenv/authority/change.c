@@ -324,6 +324,7 @@ enum result package_put(struct engine *engine, const struct group *group, const 
     package.leaf_secret = arena_field(secret_bytes(&secret));
     package.serial = leaf->serial;
     package.authority_key = arena_field(BYTES_OF(engine->keys.authority.public_key));
+    package.floor = engine->incarnation;
     package.sites = sites;
     package.n_sites = 1;
     body.content_case = GROUPSEAL__ENVELOPE__RECORD_BODY__CONTENT_PACKAGE;
@@ -524,14 +525,14 @@ enum result group_beat(struct engine *engine, struct group *group, struct arena 
 /* When the group's next beat is due; never for one without a key or that must not be published. */
 static uint64_t beat_due_us(const struct group *group)
 {
-    return group_has_key(group) && !group->frozen ? group->announced_us + group->beat_interval_s * 1000000ull
-                                                  : UINT64_MAX;
+    return group_has_key(group) && !group->held ? group->announced_us + group->beat_interval_s * 1000000ull
+                                                : UINT64_MAX;
 }
 
 /* The same for its next rotation by age. */
 static uint64_t rotation_due_us(const struct group *group)
 {
-    return group->rotate_every_s != 0 && group_has_key(group) && !group->frozen
+    return group->rotate_every_s != 0 && group_has_key(group) && !group->held
                ? group->changed_us + group->rotate_every_s * 1000000ull
                : UINT64_MAX;
 }
@@ -549,7 +550,10 @@ enum result changes_turn(struct engine *engine, uint64_t *next, struct reason *w
             group->due = true;
             group->later_us = 0;
         }
-        if (group->due && !group->frozen) {
+        if (group->due) {
+            GUARD(incarnation_hold_review(engine, group, why));
+        }
+        if (group->due && !group->held) {
             GUARD(group_change(engine, group, engine->scratch, why));
             arena_reset(engine->scratch);
             *next = group->due ? 0 : *next; /* more than one change could have */

@@ -20,10 +20,23 @@
 #define ONLINES_INTERVAL_US 2000000u
 
 const char *const authority_schemas[] = {
-    counter_schema, identity_schema, limit_schema,       association_schema,
-    outbox_schema,  keys_schema,     member_schema,      group_schema,
-    change_schema,  feed_schema,     roster_feed_schema, arrears_schema,
-    order_schema,   settings_schema, revocation_schema,  member_revocation_schema,
+    counter_schema,
+    identity_schema,
+    limit_schema,
+    association_schema,
+    outbox_schema,
+    keys_schema,
+    member_schema,
+    group_schema,
+    change_schema,
+    feed_schema,
+    roster_feed_schema,
+    arrears_schema,
+    incarnation_schema,
+    order_schema,
+    settings_schema,
+    revocation_schema,
+    member_revocation_schema,
 };
 const size_t authority_schema_count = sizeof(authority_schemas) / sizeof(authority_schemas[0]);
 
@@ -137,8 +150,10 @@ static enum result memory_open(struct engine *engine, struct reason *why)
     GUARD(keys_open(engine->store, &engine->keys, why));
     GUARD(settings_load(engine->store, &engine->settings, why));
     GUARD(outbox_open(engine->store, engine->clock, &engine->outbox, why));
+    GUARD(incarnation_load(engine, why));
     GUARD(memory_load(engine, why));
     GUARD(member_evictions_apply(engine, why));
+    GUARD(incarnation_ask_all(engine, why));
     return revocations_open(engine, why);
 }
 
@@ -150,6 +165,7 @@ static enum result engine_fill(struct engine *engine, struct reason *why)
     if (engine->scratch == NULL) {
         return result_fail(why, RESULT_INTERNAL, "no memory for the authority");
     }
+    GUARD(random_bytes(engine->start, sizeof(engine->start)));
     GUARD(evictions_open(engine->store, &engine->evictions, why));
     GUARD(store_begin(engine->store, why));
     enum result result = memory_open(engine, why);
@@ -319,6 +335,10 @@ static enum result operator_request(struct engine *engine, const struct engine_c
     case GROUPSEAL__SECENV__TO_SECENV__REQUEST_GROUP_SHOW:
         reply->content_case = GROUPSEAL__SECENV__REPLY__CONTENT_GROUP;
         return group_show(engine, request->group_show, arena, &reply->group, why);
+    case GROUPSEAL__SECENV__TO_SECENV__REQUEST_MEMBER_CONFIRM:
+        return incarnation_confirm(engine, request->member_confirm, why);
+    case GROUPSEAL__SECENV__TO_SECENV__REQUEST_GROUP_RELEASE:
+        return incarnation_release_asked(engine, request->group_release, why);
     case GROUPSEAL__SECENV__TO_SECENV__REQUEST_GROUP_ROTATE:
         return group_rotate(engine, request->group_rotate, why);
     case GROUPSEAL__SECENV__TO_SECENV__REQUEST_GROUP_SET:
@@ -382,6 +402,7 @@ static enum result engine_request(struct engine *engine, const struct engine_cal
 static enum result turn_steps(struct engine *engine, struct arena *arena, uint64_t *next, struct reason *why)
 {
     *next = UINT64_MAX;
+    GUARD(incarnation_turn(engine, why));
     GUARD(admission_turn(engine, next, why));
     GUARD(refresh_turn(engine, next, why));
     GUARD(revocation_turn(engine, next, why));

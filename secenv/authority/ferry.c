@@ -20,6 +20,11 @@ static enum result roster_check(struct engine *engine, const char *from, struct 
     if (result == RESULT_OK && out->state == MEMBER_EVICTED) {
         result = result_fail(why, RESULT_REFUSED, "%s was evicted", from);
     }
+    if (result == RESULT_OK && out->unconfirmed) {
+        result = result_fail(
+            why, RESULT_REFUSED,
+            "%s waits for the operator's word (in-cse member confirm) since the last incarnation", from);
+    }
     return result;
 }
 

@@ -32,7 +32,6 @@ const char group_schema[] = "CREATE TABLE IF NOT EXISTS key_group ("
                             "  refuse_when_overdue INTEGER NOT NULL,"
                             "  sign_member_messages INTEGER NOT NULL,"
                             "  authority_only INTEGER NOT NULL,"
-                            "  frozen INTEGER NOT NULL DEFAULT 0,"
                             "  announced_ms INTEGER NOT NULL DEFAULT 0,"
                             "  rotate_every_s INTEGER NOT NULL,"
                             "  changed_ms INTEGER NOT NULL DEFAULT 0," /* 0: a rotation is due */
@@ -223,7 +222,7 @@ static enum result group_read(void *context, const struct store_row *row, struct
     group->refuse_when_overdue = row_int(row, 14) != 0;
     group->sign_member_messages = row_int(row, 15) != 0;
     group->authority_only = row_int(row, 16) != 0;
-    group->frozen = row_int(row, 17) != 0;
+    group->held = row_int(row, 17) != 0;
     group->due = group->look_at_all = true;
     group->announced_us = interval_start(engine, row_u64(row, 18), group->beat_interval_s);
     group->rotate_every_s = (uint32_t)row_int(row, 19);
@@ -244,10 +243,11 @@ enum result groups_load(struct engine *engine, struct reason *why)
     return store_query(engine->store, why, group_read, engine,
                        "SELECT id, name, function, instance, incarnation, epoch, beat, height, policy_number,"
                        " roster_number, aead, overlap_ms, response_window_ms, beat_interval_s,"
-                       " refuse_when_overdue, sign_member_messages, authority_only, frozen, announced_ms,"
+                       " refuse_when_overdue, sign_member_messages, authority_only, " INCARNATION_HELD
+                       ", announced_ms,"
                        " rotate_every_s, changed_ms"
                        " FROM key_group ORDER BY name",
-                       "");
+                       "b", BYTES_OF(engine->start));
 }
 
 void groups_remove(struct groups *groups, struct group *group)
@@ -507,7 +507,7 @@ static enum result create_store(struct engine *engine, struct group *group, stru
         GUARD(store_run(engine->store, why, "INSERT INTO group_site (group_id, site) VALUES (?, ?)", "it",
                         group->id, group->sites[i]));
     }
-    return RESULT_OK;
+    return incarnation_release(engine, group, why);
 }
 
 _Static_assert(MEMBERSHIPS_LIMIT == 64u, "create_sites_check's SQL has the number in it");
@@ -749,6 +749,7 @@ enum result group_show(struct engine *engine, const Groupseal__Secenv__GroupShow
     detail->sign_member_messages = group->sign_member_messages;
     detail->authority_only = group->authority_only;
     detail->rotate_every_s = group->rotate_every_s;
+    detail->held = group->held;
     detail->time_ms = clock_wall_ms(engine->clock);
     GUARD(store_query(engine->store, why, changed_read, &detail->changed_ms,
                       "SELECT changed_ms FROM key_group WHERE id = ?", "i", group->id));
@@ -770,6 +771,7 @@ enum result group_statuses(struct engine *engine, struct arena *arena, Groupseal
     for (size_t i = 0; i < list->n_groups; i++) {
         groupseal__secenv__group_status__init(&rows[i]);
         rows[i].group = list->groups[i]->name;
+        rows[i].held = engine->groups.items[i]->held;
         rows[i].instance = authority_hex(arena, BYTES_OF(engine->groups.items[i]->instance));
         rows[i].incarnation = list->groups[i]->incarnation;
         rows[i].epoch = list->groups[i]->epoch;

@@ -29,7 +29,7 @@ struct group {
     bool refuse_when_overdue;
     bool sign_member_messages;
     bool authority_only;
-    bool frozen; /* an MN-CSE knows a newer announcement: this store is a backup */
+    bool held; /* since the start no MN-CSE has said what it holds: incarnation.h */
     size_t site_count;
     char sites[GROUP_SITES_LIMIT][NAME_LIMIT + 1]; /* absolute CSE-IDs */
     struct tree *tree;

@@ -63,12 +63,18 @@ static enum result number_read(void *context, const struct store_row *row, struc
     return RESULT_OK;
 }
 
+enum result number_last(struct store *store, const char *name, uint64_t *out, struct reason *why)
+{
+    *out = 0;
+    return store_query(store, why, number_read, out, "SELECT value FROM authority_number WHERE name = ?", "t",
+                       name);
+}
+
 enum result number_next(struct store *store, const char *name, uint64_t least, uint64_t *out,
                         struct reason *why)
 {
     uint64_t last = 0;
-    GUARD(store_query(store, why, number_read, &last, "SELECT value FROM authority_number WHERE name = ?",
-                      "t", name));
+    GUARD(number_last(store, name, &last, why));
     uint64_t next = last + 1 > least ? last + 1 : least;
     GUARD(store_run(store, why, "INSERT OR REPLACE INTO authority_number (name, value) VALUES (?, ?)", "tu",
                     name, next));

@@ -19,6 +19,8 @@ extern const char keys_schema[];
 enum result keys_open(struct store *store, struct authority_keys *keys, struct reason *why) MUST_USE;
 void keys_wipe(struct authority_keys *keys);
 
+/* The last value of a named number; 0: there is none. */
+enum result number_last(struct store *store, const char *name, uint64_t *out, struct reason *why) MUST_USE;
 /* The next value of a named number: above every one before it, and at least `least`. */
 enum result number_next(struct store *store, const char *name, uint64_t least, uint64_t *out,
                         struct reason *why) MUST_USE;

@@ -43,7 +43,9 @@ const char member_schema[] =
     ") WITHOUT ROWID;"
     "CREATE INDEX IF NOT EXISTS member_function_name ON member_function (function, member_id);";
 
-#define MEMBER_COLUMNS "id, token, name, kind, mode, psk_identity, site, state, serial, evicted_ms"
+#define MEMBER_COLUMNS                                                                                       \
+    "id, token, name, kind, mode, psk_identity, site, state, serial, evicted_ms,"                            \
+    " EXISTS (SELECT 1 FROM unconfirmed u WHERE u.member_id = member.id)"
 
 static enum result member_read(void *context, const struct store_row *row, struct reason *why)
 {
@@ -62,6 +64,7 @@ static enum result member_read(void *context, const struct store_row *row, struc
     member->state = (enum member_state)row_int(row, 7);
     member->serial = row_u64(row, 8);
     member->evicted_ms = row_u64(row, 9);
+    member->unconfirmed = row_int(row, 10) != 0;
     return RESULT_OK;
 }
 
@@ -417,7 +420,8 @@ static enum result words_split(struct arena *arena, const char *text, char ***ou
 static enum result list_row(struct arena *arena, const struct store_row *row,
                             Groupseal__Secenv__MemberRow **out, struct reason *why)
 {
-    static const char *const states[] = {"", "added", "associated", "evicted", "revoked", "", "", ""};
+    static const char *const states[] = {"",        "added",       "associated", "evicted",
+                                         "revoked", "unconfirmed", "",           ""};
     Groupseal__Secenv__MemberRow *member = arena_alloc(arena, sizeof(*member));
     if (member == NULL) {
         return result_fail(why, RESULT_FULL, "the list is too long for one reply");
@@ -477,7 +481,8 @@ enum result member_list(struct engine *engine, const Groupseal__Secenv__MemberLi
     }
     GUARD(store_query(
         engine->store, why, member_list_row, &listing,
-        "SELECT name, kind, mode, site, state, associated_ms,"
+        "SELECT name, kind, mode, site, CASE WHEN state <> 3 AND EXISTS (SELECT 1 FROM unconfirmed u"
+        " WHERE u.member_id = m.id) THEN 5 ELSE state END, associated_ms,"
         " (SELECT group_concat(function, ' ') FROM member_function f WHERE f.member_id = m.id),"
         " (SELECT group_concat(name, ' ') FROM (SELECT g.name AS name FROM leaf l JOIN key_group g"
         "   ON g.id = l.group_id WHERE l.member_id = m.id ORDER BY g.name LIMIT 64)),"

@@ -28,6 +28,7 @@ struct member {
     enum member_state state;
     uint64_t serial;     /* of the signing key it has now; 0: none yet */
     uint64_t evicted_ms; /* wall clock; 0: not evicted */
+    bool unconfirmed;    /* waits for the operator's word: incarnation.h */
 };
 
 extern const char member_schema[];

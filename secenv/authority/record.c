@@ -159,35 +159,49 @@ static enum result roster_ask_take(struct engine *engine, const struct member *m
 
 /* ---- NEWEST ---- */
 
-static enum result group_freeze(struct engine *engine, struct group *group, const struct member *member,
-                                const Groupseal__Envelope__Announcement *announcement, struct reason *why)
-{
-    if (group->frozen) {
-        return RESULT_OK;
-    }
-    GUARD(store_run(engine->store, why, "UPDATE key_group SET frozen = 1 WHERE id = ?", "i", group->id));
-    group->frozen = true;
-    return authority_notice(
-        engine, GROUPSEAL__SECENV__SEVERITY__ALARM,
-        "%s holds epoch %llu of group %s, this store only %llu: it was restored from a backup; "
-        "the group is not changed any more",
-        member->name, (unsigned long long)announcement->epoch, group->name, (unsigned long long)group->epoch);
-}
-
-static enum result newest_compare(struct engine *engine, const struct member *member, struct group *group,
-                                  const Groupseal__Envelope__Announcement *announcement, struct arena *arena,
-                                  struct reason *why)
+static int newest_order(const struct group *group, const Groupseal__Envelope__Announcement *announcement)
 {
     Groupseal__Envelope__Announcement own = GROUPSEAL__ENVELOPE__ANNOUNCEMENT__INIT;
     own.incarnation = group->incarnation;
     own.epoch = group->epoch;
     own.beat = group->beat;
-    GUARD(announcement_check(announcement, BYTES_OF(engine->keys.authority.public_key), why));
-    int order = announcement_compare(announcement, &own);
-    if (order > 0) {
-        return group_freeze(engine, group, member, announcement, why);
+    return announcement_compare(announcement, &own);
+}
+
+/* Signed here, and this store does not know it. Of a group that it does not have, only the incarnation tells:
+ * the group may have been deleted. */
+static bool newest_is_newer(struct engine *engine, const Groupseal__Envelope__Announcement *announcement,
+                            uint64_t last_incarnation)
+{
+    const struct group *group = groups_find_instance(&engine->groups, arena_view(announcement->instance));
+    return group != NULL ? newest_order(group, announcement) > 0
+                         : announcement->incarnation > last_incarnation;
+}
+
+/* `*newer`: one of them shows that this store is older than the world. */
+static enum result newest_check(struct engine *engine, const struct member *member,
+                                const Groupseal__Envelope__Newest *newest, bool *newer, struct reason *why)
+{
+    uint64_t last = 0;
+    GUARD(number_last(engine->store, "incarnation", &last, why));
+    for (size_t i = 0; i < newest->n_announcements; i++) {
+        const Groupseal__Envelope__Announcement *announcement = newest->announcements[i];
+        if (newest_is_newer(engine, announcement, last)) {
+            GUARD(announcement_check(announcement, BYTES_OF(engine->keys.authority.public_key), why));
+            *newer = true;
+            GUARD(incarnation_seen(engine, member, announcement, why));
+        }
     }
-    if (order == 0) {
+    return RESULT_OK;
+}
+
+/* The group of one of them, which is not newer than this store's. */
+static enum result newest_compare(struct engine *engine, const struct member *member, struct group *group,
+                                  const Groupseal__Envelope__Announcement *announcement, struct arena *arena,
+                                  struct reason *why)
+{
+    GUARD(announcement_check(announcement, BYTES_OF(engine->keys.authority.public_key), why));
+    if (newest_order(group, announcement) == 0) {
         return RESULT_OK;
     }
     /* Of another incarnation it has nothing that is of use. */
@@ -233,13 +247,20 @@ static enum result newest_group(struct engine *engine, const struct member *memb
     if (announcement == NULL && newest_roster_number(newest, group) == 0) {
         GUARD(feed_forget(engine, group, member->id, why)); /* it has nothing of the group */
     }
+    bool answers = bytes_equal(arena_view(newest->nonce), BYTES_OF(engine->start));
     enum result result = announcement != NULL
                              ? newest_compare(engine, member, group, announcement, arena, why)
                              : feed_change(engine, group, member->id, member->name, arena, why);
     if (result == RESULT_OK && newest_roster_number(newest, group) < group->roster_number) {
         result = roster_feed_pages(engine, group, member->id, member->name, why);
     }
-    return arrears_take(engine, group, &leaf, result, why);
+    GUARD(arrears_take(engine, group, &leaf, result, why));
+    if (!group->held) {
+        return RESULT_OK;
+    }
+    /* Anyone on the way may repeat what it said before this start. */
+    return answers && (announcement != NULL || !newest->partial) ? incarnation_release(engine, group, why)
+                                                                 : incarnation_ask(engine, member->name, why);
 }
 
 static enum result newest_take(struct engine *engine, const struct member *member,
@@ -249,7 +270,9 @@ static enum result newest_take(struct engine *engine, const struct member *membe
     if (member->kind != IDENTITY_MN_CSE) {
         return result_fail(why, RESULT_REFUSED, "%s sends announcements, but is no MN-CSE", member->name);
     }
-    for (size_t i = 0; i < engine->groups.count; i++) {
+    bool newer = false;
+    GUARD(newest_check(engine, member, newest, &newer, why));
+    for (size_t i = 0; !newer && i < engine->groups.count; i++) {
         GUARD(newest_group(engine, member, engine->groups.items[i], newest, arena, why));
     }
     return RESULT_OK;

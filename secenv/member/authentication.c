@@ -326,7 +326,8 @@ static enum result flight2_taken(struct identity_state *identity, const Groupsea
 /* ---- flight 4 ---- */
 
 /* The new association takes the old one's place: its keys are wiped here and in the store. */
-static enum result association_install(struct identity_state *identity, uint64_t time_ms, struct reason *why)
+static enum result association_install(struct identity_state *identity, uint64_t time_ms, uint64_t floor,
+                                       struct reason *why)
 {
     struct authentication *authentication = &identity->authentication;
     struct store *store = identity->engine->setup.store;
@@ -337,6 +338,7 @@ static enum result association_install(struct identity_state *identity, uint64_t
     GUARD(store_run(store, why, "DELETE FROM authentication_order WHERE identity = ?", "t",
                     identity->identity.name));
     GUARD(identity_state_time(identity, time_ms, why));
+    GUARD(memberships_end_before(identity, floor, why));
     association_wipe(&identity->association);
     identity->association = authentication->association;
     identity->associated = true;
@@ -385,7 +387,7 @@ static enum result flight4_taken(struct identity_state *identity, const Groupsea
         audit_count(AUDIT_REFUSED_HELLO);
         return attempt_failed(identity, local.text);
     }
-    GUARD(association_install(identity, body->confirm->time_ms, why));
+    GUARD(association_install(identity, body->confirm->time_ms, body->confirm->floor, why));
     return association_announce(identity, why);
 }
 
@@ -402,7 +404,7 @@ enum result authentication_overtaken(struct identity_state *identity,
 {
     GUARD(association_open(&identity->authentication.association, identity->engine->setup.store, record,
                            arena, out, why));
-    GUARD(association_install(identity, 0, why));
+    GUARD(association_install(identity, 0, 0, why));
     return association_announce(identity, why);
 }
 

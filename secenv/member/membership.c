@@ -409,6 +409,7 @@ enum result membership_take_package(struct identity_state *identity,
                                     const Groupseal__Envelope__KeyPackage *package, struct reason *why)
 {
     GUARD(package_check(identity, package, why));
+    GUARD(memberships_end_before(identity, package->floor, why));
     struct membership *membership = membership_find(identity, package->group);
     bool same_instance =
         membership != NULL && bytes_equal(arena_view(package->instance), BYTES_OF(membership->instance));
@@ -429,6 +430,29 @@ enum result membership_take_package(struct identity_state *identity,
     GUARD(news_climb_again(membership, why));
     identity_state_touch(identity);
     return event_joined(membership);
+}
+
+/* ---- incarnation ---- */
+
+static struct membership *membership_before(const struct identity_state *identity, uint64_t incarnation)
+{
+    struct membership *membership = identity->memberships;
+    while (membership != NULL && membership->incarnation >= incarnation) {
+        membership = membership->next;
+    }
+    return membership;
+}
+
+enum result memberships_end_before(struct identity_state *identity, uint64_t incarnation, struct reason *why)
+{
+    struct membership *membership;
+    while ((membership = membership_before(identity, incarnation)) != NULL) {
+        char group[GROUP_NAME_LIMIT + 1];
+        memcpy(group, membership->group, sizeof(group));
+        GUARD(membership_drop(membership, why));
+        GUARD(event_departed(identity, group, "the authority has begun anew (a new incarnation)"));
+    }
+    return RESULT_OK;
 }
 
 /* ---- left ---- */

@@ -120,6 +120,10 @@ enum result membership_take_package(struct identity_state *identity,
 enum result membership_take_left(struct identity_state *identity, const Groupseal__Envelope__Left *left,
                                  struct reason *why) MUST_USE;
 
+/* The authority has taken an incarnation: what is of a lower one is over, all of it. */
+enum result memberships_end_before(struct identity_state *identity, uint64_t incarnation,
+                                   struct reason *why) MUST_USE;
+
 /* The connection came up: subscribe and sync. */
 enum result membership_online(struct membership *membership, struct reason *why) MUST_USE;
 enum result membership_turn(struct membership *membership, uint64_t *next, struct reason *why) MUST_USE;

@@ -101,6 +101,8 @@ static enum result relay_content_take(struct identity_state *identity,
         return result_fail(why, RESULT_REFUSED, "%s is no MN-CSE", identity->identity.name);
     }
     switch (body->content_case) {
+    case GROUPSEAL__ENVELOPE__RECORD_BODY__CONTENT_NEWEST_ASK:
+        return relay_take_newest_ask(identity, body->newest_ask, why);
     case GROUPSEAL__ENVELOPE__RECORD_BODY__CONTENT_CHANGE:
         return relay_take_change(identity, body->change, why);
     case GROUPSEAL__ENVELOPE__RECORD_BODY__CONTENT_ROSTER_DELTA:
@@ -124,6 +126,7 @@ static enum result content_take(struct identity_state *identity, const Groupseal
         return authentication_order(identity, why);
     case GROUPSEAL__ENVELOPE__RECORD_BODY__CONTENT_REVOCATION:
         return revoking_take(identity, body->revocation, why);
+    case GROUPSEAL__ENVELOPE__RECORD_BODY__CONTENT_NEWEST_ASK:
     case GROUPSEAL__ENVELOPE__RECORD_BODY__CONTENT_CHANGE:
     case GROUPSEAL__ENVELOPE__RECORD_BODY__CONTENT_ROSTER_DELTA:
     case GROUPSEAL__ENVELOPE__RECORD_BODY__CONTENT_ROSTER_PAGE:

@@ -24,6 +24,7 @@ const char relay_schema[] =
 #define NEWEST_LIMIT                                                                                         \
     ((size_t)40 * 1024) /* bytes of one NEWEST: what it leaves out is sent again, no more                    \
                          */
+#define NEWEST_NONCE_SIZE 8u
 #define NEWS_GAP_US 5000000u
 
 typedef Groupseal__Envelope__Announcement Announcement;
@@ -473,7 +474,8 @@ static enum result newest_add(struct newest_list *list, const struct relay *rela
 {
     struct stored_news stored;
     enum result result = stored_news_read(relay, &stored, why);
-    if (result == RESULT_OK && stored.found && list->size + stored.announcement.length <= NEWEST_LIMIT) {
+    bool fits = list->size + stored.announcement.length <= NEWEST_LIMIT;
+    if (result == RESULT_OK && stored.found && fits) {
         Announcement *announcement = groupseal__envelope__announcement__unpack(
             arena_allocator(list->arena), stored.announcement.length, stored.announcement.data);
         result = announcement == NULL ? RESULT_FULL : RESULT_OK;
@@ -482,6 +484,7 @@ static enum result newest_add(struct newest_list *list, const struct relay *rela
             list->size += stored.announcement.length;
         }
     }
+    list->newest.partial = list->newest.partial || (stored.found && !fits);
     stored_news_clear(&stored);
     if (result == RESULT_OK && relay->roster.present) {
         result = newest_roster(list, relay);
@@ -490,10 +493,11 @@ static enum result newest_add(struct newest_list *list, const struct relay *rela
 }
 
 /* Empty: it says what is stored when it is sent, for a change may be taken before it is answered. */
-enum result relay_report_newest(struct identity_state *identity, struct reason *why)
+static enum result newest_put(struct identity_state *identity, struct bytes nonce, struct reason *why)
 {
     Groupseal__Envelope__Newest newest = GROUPSEAL__ENVELOPE__NEWEST__INIT;
     Groupseal__Envelope__RecordBody body = GROUPSEAL__ENVELOPE__RECORD_BODY__INIT;
+    newest.nonce = arena_field(nonce);
     body.content_case = GROUPSEAL__ENVELOPE__RECORD_BODY__CONTENT_NEWEST;
     body.newest = &newest;
     enum result result = record_put(identity, "newest", &body, why);
@@ -504,6 +508,19 @@ enum result relay_report_newest(struct identity_state *identity, struct reason *
     return result;
 }
 
+enum result relay_report_newest(struct identity_state *identity, struct reason *why)
+{
+    return newest_put(identity, (struct bytes){NULL, 0}, why);
+}
+
+enum result relay_take_newest_ask(struct identity_state *identity, const Groupseal__Envelope__NewestAsk *ask,
+                                  struct reason *why)
+{
+    return ask->nonce.len == NEWEST_NONCE_SIZE
+               ? newest_put(identity, arena_view(ask->nonce), why)
+               : result_fail(why, RESULT_INVALID, "a question for the newest news has no nonce");
+}
+
 enum result relay_newest_fill(const struct identity_state *identity, struct arena *arena,
                               Groupseal__Envelope__Newest *out, struct reason *why)
 {
@@ -512,6 +529,7 @@ enum result relay_newest_fill(const struct identity_state *identity, struct aren
         return result_fail(why, RESULT_FULL, "no room for a record");
     }
     *list = (struct newest_list){.arena = arena, .newest = GROUPSEAL__ENVELOPE__NEWEST__INIT};
+    list->newest.nonce = out->nonce;
     list->newest.announcements = list->announcements;
     list->newest.rosters = list->rosters;
     for (const struct membership *membership = identity->memberships; membership != NULL;

@@ -45,6 +45,9 @@ void relay_news_wanted(struct relay *relay);
 
 /* NEWEST to the authority: what is stored of all groups, as it is when it is sent. */
 enum result relay_report_newest(struct identity_state *identity, struct reason *why) MUST_USE;
+/* The authority has started, and asks for it. */
+enum result relay_take_newest_ask(struct identity_state *identity, const Groupseal__Envelope__NewestAsk *ask,
+                                  struct reason *why) MUST_USE;
 enum result relay_newest_fill(const struct identity_state *identity, struct arena *arena,
                               Groupseal__Envelope__Newest *out, struct reason *why) MUST_USE;
 

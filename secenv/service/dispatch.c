@@ -44,6 +44,8 @@ static const struct row table[] = {
     OPERATOR(SETTINGS),
     OPERATOR(REVOCATION_SET),
     OPERATOR(REVOCATION_SHOW),
+    OPERATOR(MEMBER_CONFIRM),
+    OPERATOR(GROUP_RELEASE),
 };
 
 enum result dispatch_parse(struct bytes packet, struct arena *arena, Groupseal__Secenv__ToSecenv **out,

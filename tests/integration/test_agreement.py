@@ -41,4 +41,6 @@ def test_disagreement_is_seen(build):
     turned = [(not taken, found) for taken, found in answers]
     assert len(compare(0, cases, turned)[1]) == len(cases)
     bent = [(taken, found[:-1] + bytes([found[-1] ^ 1])) if found else (taken, b"?") for taken, found in answers]
-    assert len(compare(0, cases, bent)[1]) == len(cases)
+    # A change of a tree may end in a fresh secret: any is as good there.
+    fresh = sum(question == "change" and taken for (question, *_), (taken, _) in zip(cases, answers))
+    assert len(compare(0, cases, bent)[1]) >= len(cases) - fresh

@@ -25,6 +25,7 @@
 #define OK GROUPSEAL__SECENV__CODE__OK
 #define LEFT GROUPSEAL__ENVELOPE__RECORD_BODY__CONTENT_LEFT
 #define PACKAGE GROUPSEAL__ENVELOPE__RECORD_BODY__CONTENT_PACKAGE
+#define ASK GROUPSEAL__ENVELOPE__RECORD_BODY__CONTENT_NEWEST_ASK
 #define CHANGE GROUPSEAL__ENVELOPE__RECORD_BODY__CONTENT_CHANGE
 #define DELTA GROUPSEAL__ENVELOPE__RECORD_BODY__CONTENT_ROSTER_DELTA
 #define PAGE GROUPSEAL__ENVELOPE__RECORD_BODY__CONTENT_ROSTER_PAGE
@@ -372,11 +373,7 @@ static void package_of_a_stopped_group(void **state)
     world->door_1->accept = HAND_SILENT;
     assert_true(hand_authenticate(world->door_1));
     site_settle(world->site);
-    assert_int_equal(store_begin(site_store(authority), NULL), RESULT_OK);
-    assert_int_equal(store_run(site_store(authority), NULL, "UPDATE key_group SET frozen = 1", ""),
-                     RESULT_OK);
-    assert_int_equal(store_commit(site_store(authority), NULL), RESULT_OK);
-    site_restart(authority);
+    site_restart(authority); /* its MN-CSE does not say what it holds */
     struct association old = world->door_1->association;
     assert_true(hand_authenticate(world->door_1));
     struct association fresh = world->door_1->association;
@@ -409,15 +406,39 @@ static void keys_come_first(void **state)
 
 /* ---- NEWEST ---- */
 
-static uint32_t newest(struct hand *hand, Groupseal__Envelope__Announcement *announcement)
+static uint32_t newest_say(struct hand *hand, Groupseal__Envelope__Announcement *announcement,
+                           ProtobufCBinaryData nonce)
 {
     Groupseal__Envelope__RecordBody body = GROUPSEAL__ENVELOPE__RECORD_BODY__INIT;
     Groupseal__Envelope__Newest content = GROUPSEAL__ENVELOPE__NEWEST__INIT;
     content.announcements = &announcement;
     content.n_announcements = announcement != NULL ? 1 : 0;
+    content.nonce = nonce;
     body.content_case = GROUPSEAL__ENVELOPE__RECORD_BODY__CONTENT_NEWEST;
     body.newest = &content;
     return hand_say(hand, &body);
+}
+
+static uint32_t newest(struct hand *hand, Groupseal__Envelope__Announcement *announcement)
+{
+    return newest_say(hand, announcement, arena_field((struct bytes){NULL, 0}));
+}
+
+/* The answer to what the authority asked last. */
+static uint32_t newest_answer(struct hand *hand, Groupseal__Envelope__Announcement *announcement)
+{
+    const Groupseal__Envelope__RecordBody *asked = hand_last(hand, ASK);
+    assert_non_null(asked);
+    return newest_say(hand, announcement, asked->newest_ask->nonce);
+}
+
+static bool held(struct site *site)
+{
+    Groupseal__Secenv__Reply *reply = operator_show(site, "doors");
+    assert_int_equal(reply->code, OK);
+    bool held = reply->group->held;
+    site_reply_free(reply);
+    return held;
 }
 
 static uint64_t epoch_of(struct site *site)
@@ -448,41 +469,142 @@ static void older_news_are_mended(void **state)
     assert_int_equal(hand_count(world->mn, PAGE), 3); /* no roster was named in any of them */
 }
 
-/* The store comes back from a backup: an MN-CSE's newer announcement stops the group, a forged one does not.
- */
-static void newer_news_freeze(void **state)
+/* After a start nothing is published before the MN-CSE has answered this start's question. */
+static void held_until_an_mn_cse_answers(void **state)
 {
     struct world *world = *state;
+    struct site_node *authority = site_authority(world->site);
+    Groupseal__Envelope__Announcement *announcement = change_of(world->mn)->announcement;
+    site_restart(authority);
+    site_settle(world->site);
+    ProtobufCBinaryData before = hand_last(world->mn, ASK)->newest_ask->nonce;
+    site_restart(authority);
+    site_settle(world->site);
+    assert_true(held(world->site));
+    assert_true(hand_authenticate(world->door_1));
+    site_advance(world->site, 1000000); /* a beat would be due, too */
+    assert_ptr_equal(change_of(world->mn)->announcement, announcement);
+    assert_null(package_of(world->door_1));
+    /* What it said unasked, or to an earlier start, may be a repeat of old. */
+    assert_int_equal(newest(world->mn, announcement), 0);
+    assert_int_equal(newest_say(world->mn, announcement, before), 0);
+    site_settle(world->site);
+    assert_true(held(world->site));
+    assert_int_equal(newest_answer(world->mn, announcement), 0);
+    site_settle(world->site);
+    assert_false(held(world->site));
+    assert_int_equal(epoch_of(world->site), 2);
+    assert_non_null(package_of(world->door_1));
+}
+
+static void operator_releases(void **state)
+{
+    struct world *world = *state;
+    struct site_node *authority = site_authority(world->site);
+    assert_int_equal(operator_release(world->site, "doors"), GROUPSEAL__SECENV__CODE__EXISTS);
+    world->mn->accept = HAND_SILENT;
+    site_restart(authority);
+    assert_true(held(world->site));
+    assert_int_equal(operator_release(world->site, "gates"), GROUPSEAL__SECENV__CODE__UNKNOWN);
+    assert_int_equal(operator_release(world->site, "doors"), OK);
+    assert_false(held(world->site));
+    assert_true(hand_authenticate(world->door_1));
+    site_settle(world->site);
+    assert_int_equal(epoch_of(world->site), 2);
+    /* Each start asks anew; a group without MN-CSE has nobody to ask. */
+    site_restart(authority);
+    assert_true(held(world->site));
+    assert_int_equal(operator_evict(world->site, SITE_MN_CSE), OK);
+    site_settle(world->site);
+    assert_false(held(world->site));
+    assert_int_equal(epoch_of(world->site), 3);
+}
+
+static void backup_restore(struct world *world, uint64_t epoch)
+{
+    struct site_node *authority = site_authority(world->site);
+    assert_int_equal(store_begin(site_store(authority), NULL), RESULT_OK);
+    assert_int_equal(store_run(site_store(authority), NULL, "UPDATE key_group SET epoch = ?, beat = ?", "uu",
+                               epoch, epoch),
+                     RESULT_OK);
+    assert_int_equal(store_commit(site_store(authority), NULL), RESULT_OK);
+    site_restart(authority);
+    site_settle(world->site);
+}
+
+static const char *state_of(struct site *site, const char *name, char out[32])
+{
+    Groupseal__Secenv__Reply *reply = operator_list(site, "");
+    assert_int_equal(reply->code, OK);
+    out[0] = '\0';
+    for (size_t i = 0; i < reply->members->n_members; i++) {
+        if (strcmp(reply->members->members[i]->name, name) == 0) {
+            (void)snprintf(out, 32, "%s", reply->members->members[i]->state);
+        }
+    }
+    site_reply_free(reply);
+    return out;
+}
+
+/* The store comes back from a backup: an MN-CSE's newer announcement begins a new incarnation, a forged one
+ * does not. */
+static void newer_news_begin_anew(void **state)
+{
+    struct world *world = *state;
+    char word[32];
     Groupseal__Envelope__Announcement *announcement = change_of(world->mn)->announcement;
     announcement->epoch += 5; /* and its signature no longer fits */
     assert_int_equal(newest(world->mn, announcement), 2);
     announcement->epoch -= 5;
     assert_true(hand_authenticate(world->door_1));
     site_settle(world->site);
-    uint64_t epoch = epoch_of(world->site);
-    assert_int_equal(epoch, 2);
+    announcement = change_of(world->mn)->announcement;
+    assert_int_equal(announcement->epoch, 2);
+    uint64_t serial = package_of(world->door_1)->serial;
 
-    /* The same authority with a store of before: its key signs an announcement of the future. */
-    struct site_node *authority = site_authority(world->site);
-    assert_int_equal(store_begin(site_store(authority), NULL), RESULT_OK);
-    assert_int_equal(store_run(site_store(authority), NULL, "UPDATE key_group SET epoch = 1, beat = 1", ""),
-                     RESULT_OK);
-    assert_int_equal(store_commit(site_store(authority), NULL), RESULT_OK);
-    site_restart(authority);
-    site_settle(world->site);
-    site_events_clear(authority);
-    assert_int_equal(newest(world->mn, change_of(world->mn)->announcement), 0);
+    /* The same authority with a store of before. */
+    backup_restore(world, 1);
+    site_events_clear(site_authority(world->site));
+    assert_int_equal(newest(world->mn, announcement), 0);
     const Groupseal__Secenv__Event *event =
-        site_last_event(authority, GROUPSEAL__SECENV__EVENT__CONTENT_NOTICE);
+        site_last_event(site_authority(world->site), GROUPSEAL__SECENV__EVENT__CONTENT_NOTICE);
     assert_non_null(event);
     assert_int_equal(event->notice->severity, GROUPSEAL__SECENV__SEVERITY__ALARM);
+    assert_non_null(strstr(event->notice->text, "in-cse member confirm"));
+    assert_int_equal(newest(world->mn, announcement), HAND_REFUSED); /* its association has ended */
+    hand_forget(world->door_1);
     for (int round = 0; round < 2; round++) { /* after a restart too */
-        assert_true(hand_authenticate(world->door_2));
-        site_advance(world->site, 10000);
-        assert_int_equal(epoch_of(world->site), 1);
-        assert_null(package_of(world->door_2));
-        site_restart(authority);
+        assert_false(hand_authenticate(world->mn));
+        assert_false(hand_authenticate(world->door_1));
+        assert_string_equal(state_of(world->site, DOOR_1, word), "unconfirmed");
+        site_restart(site_authority(world->site));
     }
+
+    /* Only who is confirmed comes in again; who is evicted never. */
+    assert_int_equal(operator_confirm(world->site, NULL), GROUPSEAL__SECENV__CODE__INVALID);
+    assert_int_equal(operator_confirm(world->site, SITE_MN_CSE), OK);
+    assert_int_equal(operator_confirm(world->site, SITE_MN_CSE), GROUPSEAL__SECENV__CODE__EXISTS);
+    assert_int_equal(operator_evict(world->site, DOOR_2), OK);
+    assert_int_equal(operator_confirm(world->site, DOOR_2), GROUPSEAL__SECENV__CODE__REFUSED);
+    assert_true(hand_authenticate(world->mn));
+    assert_false(hand_authenticate(world->door_1));
+    site_settle(world->site);
+    const Groupseal__Envelope__Announcement *fresh = change_of(world->mn)->announcement;
+    assert_true(fresh->incarnation > announcement->incarnation);
+    assert_true(fresh->incarnation >= site_now_ms(world->site) / 1000 - 1);
+    assert_int_equal(change_of(world->mn)->policy->incarnation, fresh->incarnation);
+    assert_int_equal(package_of(world->mn)->floor, fresh->incarnation);
+    assert_int_equal(operator_confirm(world->site, "--all"), OK);
+    assert_true(hand_authenticate(world->door_1));
+    assert_false(hand_authenticate(world->door_2));
+    site_settle(world->site);
+    assert_true(opens(package_of(world->door_1), change_of(world->mn)->announcement));
+    assert_int_equal(package_of(world->door_1)->incarnation, fresh->incarnation);
+    assert_true(package_of(world->door_1)->serial > serial);
+    /* News of the old one begin nothing again. */
+    assert_int_equal(newest(world->mn, announcement), 0);
+    site_settle(world->site);
+    assert_string_equal(state_of(world->site, DOOR_1, word), "associated");
 }
 
 /* ---- the evictions file ---- */
@@ -534,6 +656,8 @@ static void beats(void **state)
     site_advance(world->site, 899000);
     assert_ptr_equal(change_of(world->mn)->announcement, first);
     site_restart(site_authority(world->site)); /* the interval goes on */
+    site_settle(world->site);
+    assert_int_equal(newest_answer(world->mn, change_of(world->mn)->announcement), 0);
     site_advance(world->site, 2000);
     const Groupseal__Envelope__Announcement *second = change_of(world->mn)->announcement;
     assert_change_is_whole(change_of(world->mn), arena_view(package_of(world->mn)->authority_key));
@@ -737,7 +861,9 @@ int main(void)
         cmocka_unit_test_setup_teardown(package_of_a_stopped_group, setup, teardown),
         cmocka_unit_test_setup_teardown(keys_come_first, setup, teardown),
         cmocka_unit_test_setup_teardown(older_news_are_mended, setup, teardown),
-        cmocka_unit_test_setup_teardown(newer_news_freeze, setup, teardown),
+        cmocka_unit_test_setup_teardown(held_until_an_mn_cse_answers, setup, teardown),
+        cmocka_unit_test_setup_teardown(operator_releases, setup, teardown),
+        cmocka_unit_test_setup_teardown(newer_news_begin_anew, setup, teardown),
         cmocka_unit_test_setup_teardown(backup_knows_who_was_evicted, setup, teardown),
         cmocka_unit_test_setup_teardown(beats, setup, teardown),
         cmocka_unit_test_setup_teardown(offline_and_back, setup, teardown),

@@ -97,6 +97,29 @@ Groupseal__Secenv__Code operator_rotate_every(struct site *site, const char *gro
     return code_of(site, &request);
 }
 
+Groupseal__Secenv__Code operator_confirm(struct site *site, const char *name)
+{
+    Groupseal__Secenv__MemberConfirm content = GROUPSEAL__SECENV__MEMBER_CONFIRM__INIT;
+    Groupseal__Secenv__ToSecenv request = GROUPSEAL__SECENV__TO_SECENV__INIT;
+    char *names[] = {text(name)};
+    content.all = name != NULL && strcmp(name, "--all") == 0;
+    content.names = names;
+    content.n_names = name != NULL && !content.all ? 1 : 0;
+    request.request_case = GROUPSEAL__SECENV__TO_SECENV__REQUEST_MEMBER_CONFIRM;
+    request.member_confirm = &content;
+    return code_of(site, &request);
+}
+
+Groupseal__Secenv__Code operator_release(struct site *site, const char *group)
+{
+    Groupseal__Secenv__GroupRelease content = GROUPSEAL__SECENV__GROUP_RELEASE__INIT;
+    Groupseal__Secenv__ToSecenv request = GROUPSEAL__SECENV__TO_SECENV__INIT;
+    content.name = text(group);
+    request.request_case = GROUPSEAL__SECENV__TO_SECENV__REQUEST_GROUP_RELEASE;
+    request.group_release = &content;
+    return code_of(site, &request);
+}
+
 Groupseal__Secenv__Code operator_rotate(struct site *site, const char *group)
 {
     Groupseal__Secenv__GroupRotate content = GROUPSEAL__SECENV__GROUP_ROTATE__INIT;

@@ -14,6 +14,9 @@ Groupseal__Secenv__Code operator_create(struct site *site, Groupseal__Secenv__Gr
 Groupseal__Secenv__Code operator_set(struct site *site, const char *group, Groupseal__Secenv__Switch commands,
                                      Groupseal__Secenv__Switch sign);
 Groupseal__Secenv__Code operator_rotate_every(struct site *site, const char *group, uint32_t seconds);
+/* NULL: nobody, which is refused; "--all": all that wait. */
+Groupseal__Secenv__Code operator_confirm(struct site *site, const char *name);
+Groupseal__Secenv__Code operator_release(struct site *site, const char *group);
 Groupseal__Secenv__Code operator_rotate(struct site *site, const char *group);
 Groupseal__Secenv__Code operator_delete(struct site *site, const char *group);
 Groupseal__Secenv__Code operator_leaf_age(struct site *site, uint32_t seconds);

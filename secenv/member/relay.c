@@ -560,6 +560,7 @@ enum result relay_turn(struct membership *membership, uint64_t *next, struct rea
 {
     struct relay *relay = membership->relay;
     GUARD(news_again_turn(relay, next, why));
+    GUARD(roster_turn(relay, next, why));
     if (!membership->identity->online) {
         return RESULT_OK;
     }

@@ -18,9 +18,11 @@ struct relay {
     struct roster roster;
     struct sync_replies syncs;
     struct dispatches dispatches;
-    uint64_t epoch_sealed;  /* open commands have been sealed in this epoch */
-    bool news_wanted;       /* a member still speaks in the previous epoch */
-    uint64_t news_given_us; /* when announcement and policy were published last */
+    uint64_t epoch_sealed;    /* open commands have been sealed in this epoch */
+    bool news_wanted;         /* a member still speaks in the previous epoch */
+    uint64_t roster_asked_us; /* when the whole roster was asked for last; 0: never */
+    bool roster_ask_due;      /* it is to be asked for again, when it is time */
+    uint64_t news_given_us;   /* when announcement and policy were published last */
 };
 
 extern const char relay_schema[];

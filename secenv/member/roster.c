@@ -318,7 +318,7 @@ static int roster_compare(const struct roster *roster, uint64_t incarnation, uin
     return (number > roster->number) - (number < roster->number);
 }
 
-static enum result roster_ask(const struct relay *relay, struct reason *why)
+static enum result roster_ask_put(struct relay *relay, struct reason *why)
 {
     Groupseal__Envelope__RosterAsk ask = GROUPSEAL__ENVELOPE__ROSTER_ASK__INIT;
     ask.group = relay->membership->group;
@@ -328,7 +328,34 @@ static enum result roster_ask(const struct relay *relay, struct reason *why)
     body.roster_ask = &ask;
     char slot[GROUP_NAME_LIMIT + 16];
     (void)snprintf(slot, sizeof(slot), "roster %s", relay->membership->group);
+    relay->roster_asked_us = engine_now_us(relay->membership->identity->engine);
+    relay->roster_ask_due = false;
     return record_put(relay->membership->identity, slot, &body, why);
+}
+
+/* At once, but not again and again: the whole roster is long, and may be no better than the last one. */
+static enum result roster_ask(struct relay *relay, struct reason *why)
+{
+    uint64_t now_us = engine_now_us(relay->membership->identity->engine);
+    if (relay->roster_asked_us == 0 || now_us - relay->roster_asked_us >= ROSTER_ASK_INTERVAL_US) {
+        return roster_ask_put(relay, why);
+    }
+    relay->roster_ask_due = true;
+    identity_state_touch(relay->membership->identity);
+    return RESULT_OK;
+}
+
+enum result roster_turn(struct relay *relay, uint64_t *next, struct reason *why)
+{
+    uint64_t due_us = relay->roster_asked_us + ROSTER_ASK_INTERVAL_US;
+    if (!relay->roster_ask_due) {
+        return RESULT_OK;
+    }
+    if (engine_now_us(relay->membership->identity->engine) >= due_us) {
+        return roster_ask_put(relay, why);
+    }
+    *next = due_us < *next ? due_us : *next;
+    return RESULT_OK;
 }
 
 /* ---- deltas ---- */

@@ -59,6 +59,10 @@ enum result roster_take_delta(struct identity_state *identity, const Groupseal__
 enum result roster_take_page(struct identity_state *identity, const Groupseal__Envelope__RosterPage *page,
                              struct reason *why) MUST_USE;
 
+/* Asks for the whole roster again where that had to wait. */
+#define ROSTER_ASK_INTERVAL_US 10000000u
+enum result roster_turn(struct relay *relay, uint64_t *next, struct reason *why) MUST_USE;
+
 /* The whole list, to the plugin. `deleted`: the group has none any more. */
 enum result roster_publish(const struct relay *relay, bool deleted) MUST_USE;
 

@@ -196,6 +196,28 @@ static void gap_asks_for_the_whole(void **state)
     play_free(r->play);
 }
 
+/* An authority that is wrong about its own roster is asked once in ten seconds, not without end. */
+static void wrong_roster_is_asked_for_in_moderation(void **state)
+{
+    (void)state;
+    struct rostering *r = rostering_new();
+    struct relay *relay = r->membership->relay;
+    uint8_t hash[HASH_SIZE];
+    assert_int_equal(roster_hash(r->entries, 10, hash), RESULT_OK);
+    hash[0] ^= 1u;
+    assert_int_equal(page_give(r, r->number + 1, 0, 10, hash, false), RESULT_OK);
+    uint64_t asked_us = relay->roster_asked_us;
+    assert_true(asked_us != 0 && !relay->roster_ask_due);
+    for (unsigned i = 0; i < 5; i++) {
+        assert_int_equal(page_give(r, r->number + 1, 0, 10, hash, false), RESULT_OK);
+        assert_int_equal(relay->roster_asked_us, asked_us);
+        assert_true(relay->roster_ask_due);
+    }
+    site_advance(r->play->site, 11000);
+    assert_true(relay->roster_asked_us >= asked_us + ROSTER_ASK_INTERVAL_US);
+    play_free(r->play);
+}
+
 static void delta_with_another_result_is_not_taken(void **state)
 {
     (void)state;
@@ -212,6 +234,7 @@ static void delta_with_another_result_is_not_taken(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(wrong_roster_is_asked_for_in_moderation),
         cmocka_unit_test(whole_roster_comes_in_pages),
         cmocka_unit_test(pages_that_do_not_hash_are_no_roster),
         cmocka_unit_test(gap_asks_for_the_whole),

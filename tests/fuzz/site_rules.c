@@ -208,6 +208,7 @@ static void status_trim(Groupseal__Secenv__StatusReply *status)
         for (size_t j = 0; j < status->identities[i]->n_groups; j++) {
             status->identities[i]->groups[j]->synchronised = 0;
             status->identities[i]->groups[j]->overdue = 0;
+            status->identities[i]->groups[j]->held = 0; /* after a start, until an MN-CSE has answered */
         }
     }
 }

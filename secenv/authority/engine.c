@@ -142,12 +142,18 @@ static enum result memory_refresh(struct engine *engine, struct reason *why)
     return RESULT_OK;
 }
 
-static enum result memory_open(struct engine *engine, struct reason *why)
+/* Who it is, and its keys. */
+static enum result self_open(struct engine *engine, struct reason *why)
 {
     GUARD(identity_open(engine, why));
     GUARD(limits_load(engine->store, engine->identity.name, IDENTITY_IN_CSE, &engine->limits, why));
     GUARD(handshake_context_new(&engine->identity, engine->clock, &engine->tls, why));
-    GUARD(keys_open(engine->store, &engine->keys, why));
+    return keys_open(engine->store, &engine->keys, why);
+}
+
+static enum result memory_open(struct engine *engine, struct reason *why)
+{
+    GUARD(self_open(engine, why));
     GUARD(settings_load(engine->store, &engine->settings, why));
     GUARD(outbox_open(engine->store, engine->clock, &engine->outbox, why));
     GUARD(incarnation_load(engine, why));

@@ -213,6 +213,10 @@ static void wrong_roster_is_asked_for_in_moderation(void **state)
         assert_int_equal(relay->roster_asked_us, asked_us);
         assert_true(relay->roster_ask_due);
     }
+    /* The next batch, whatever it is, looks at what is due. */
+    assert_int_equal(
+        play_hear(r->play->mn, GROUPSEAL__SECENV__TOPIC_KIND__TOPIC_NONE, "", (struct bytes){NULL, 0}, false),
+        GROUPSEAL__SECENV__CODE__INVALID);
     site_advance(r->play->site, 11000);
     assert_true(relay->roster_asked_us >= asked_us + ROSTER_ASK_INTERVAL_US);
     play_free(r->play);

@@ -137,17 +137,22 @@ static enum result each_block(const struct relay *relay, store_each each, void *
                        "tt", owner_of(relay), group_of(relay));
 }
 
+static enum result one_block(const struct relay *relay, struct tree_place place, store_each each,
+                             void *context, struct reason *why)
+{
+    return store_query(store_of(relay), why, each, context,
+                       "SELECT tree_row, tree_column, block FROM relay_block WHERE identity = ? AND grp = ?"
+                       " AND tree_row = ? AND tree_column = ?",
+                       "ttuu", owner_of(relay), group_of(relay), (uint64_t)place.row, (uint64_t)place.column);
+}
+
 /* The blocks on the leaf's path. */
 static enum result path_blocks_take(struct membership *membership, struct reason *why)
 {
     const struct relay *relay = membership->relay;
     for (uint32_t row = 0; row < BLOCK_ROWS; row++) {
         struct tree_place place = tree_path(membership->leaf_index, TREE_HEIGHT_MAX, row);
-        GUARD(
-            store_query(store_of(relay), why, stored_block_row, membership,
-                        "SELECT tree_row, tree_column, block FROM relay_block WHERE identity = ? AND grp = ?"
-                        " AND tree_row = ? AND tree_column = ?",
-                        "ttuu", owner_of(relay), group_of(relay), (uint64_t)row, (uint64_t)place.column));
+        GUARD(one_block(relay, place, stored_block_row, membership, why));
     }
     return RESULT_OK;
 }
@@ -396,12 +401,8 @@ static enum result blocks_publish(const struct relay *relay, const Change *chang
 {
     struct block_publishing publishing = {relay, false};
     for (size_t i = 0; i < change->n_blocks; i++) {
-        GUARD(
-            store_query(store_of(relay), why, block_publish_row, &publishing,
-                        "SELECT tree_row, tree_column, block FROM relay_block WHERE identity = ? AND grp = ?"
-                        " AND tree_row = ? AND tree_column = ?",
-                        "ttuu", owner_of(relay), group_of(relay), (uint64_t)change->blocks[i]->row,
-                        (uint64_t)change->blocks[i]->column));
+        struct tree_place place = {change->blocks[i]->row, change->blocks[i]->column};
+        GUARD(one_block(relay, place, block_publish_row, &publishing, why));
     }
     return RESULT_OK;
 }

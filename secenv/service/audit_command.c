@@ -40,6 +40,7 @@ static cJSON *group_object(const Groupseal__Secenv__GroupStatus *group)
         put(object, "members", cJSON_CreateNumber((double)group->members)) &&
         put(object, "synchronised", cJSON_CreateBool(group->synchronised)) &&
         put(object, "overdue", cJSON_CreateBool(group->overdue)) &&
+        put(object, "commander", cJSON_CreateBool(group->commander)) &&
         put(object, "sites", text_list(group->sites, group->n_sites))) {
         return object;
     }

@@ -227,6 +227,13 @@ class Site:
         for stem in stems or self.devices:
             wait_until(lambda stem=stem: self.synchronised(stem), seconds, f"{stem} is synchronised", every=0.2)
 
+    def wait_relay(self, *groups, name="mn", seconds=40):
+        """Waits until the MN-CSE holds the key of each of these groups."""
+        def holds():
+            known = self.groups_of(name)
+            return all(group in known and known[group]["epoch"] > 0 for group in groups)
+        wait_until(holds, seconds, f"{name} holds the keys of {', '.join(groups)}", every=0.2)
+
     def done(self, stem, payload):
         """How often the device's program ran for this payload."""
         file = self.done_file(stem)

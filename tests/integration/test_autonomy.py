@@ -35,6 +35,7 @@ def test_fire_without_the_in_cse(make_site, tmp_path):
     for stem in site.devices:
         site.start_device(stem)
     site.wait_ready()
+    site.wait_relay("sensors", "doors", "extinguishers")
 
     for name in ("in-cse", "secenv-authority"):
         site.running[name].stop()
@@ -72,6 +73,7 @@ def test_rules_and_authority_only_exclude_each_other(make_site, tmp_path):
     for stem in site.devices:
         site.start_device(stem)
     site.wait_ready()
+    site.wait_relay("sensors", "doors")
     site.say("Ssensor1", "sensors", '{"smoke": 80}')
     log = site.broker.process.text
     wait_until(lambda: "rule fire: its command to doors is refused" in log(), 20, "it is refused")
@@ -80,7 +82,11 @@ def test_rules_and_authority_only_exclude_each_other(make_site, tmp_path):
     # One change of the policy later the same rule closes it.
     site.operator("group", "set", "doors", "--mn-cse-commands")
     assert json.loads(site.operator("group", "show", "doors").stdout)["authority_only"] is False
-    wait_until(lambda: site.counter("mn", "epochs_climbed") >= 4 and site.synchronised("Sdoor1"), 30, "all have heard of it")
+
+    def heard():
+        relay, door = site.groups_of("mn")["doors"], site.groups_of("Sdoor1")["doors"]
+        return relay["commander"] and relay["epoch"] == door["epoch"] and door["synchronised"]
+    wait_until(heard, 30, "all have heard of it")
     site.say("Ssensor1", "sensors", '{"smoke": 0}')
 
     def closed():

@@ -9,13 +9,13 @@
  */
 #include "tests/bench/bare.h"
 #include "tests/bench/ferry.h"
+#include "tests/bench/roster.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#define WINDOW 256u     /* peers that authenticate at the same time: a fleet that comes back */
-#define ADD_AT_ONCE 64u /* members in a request of the operator */
+#define WINDOW 256u /* peers that authenticate at the same time: a fleet that comes back */
 #define STALL_S 20
 
 struct bench {
@@ -88,57 +88,11 @@ static void environments_start(struct bench *bench, const char *mode)
     environment_start(&bench->member, bench->program, store, prefix, false);
 }
 
-static void roster_add(struct bench *bench, struct secenv_client *client, unsigned first, unsigned count)
-{
-    Groupseal__Secenv__ToSecenv request = GROUPSEAL__SECENV__TO_SECENV__INIT;
-    Groupseal__Secenv__MemberAdd add = GROUPSEAL__SECENV__MEMBER_ADD__INIT;
-    Groupseal__Secenv__NewMember members[ADD_AT_ONCE];
-    Groupseal__Secenv__NewMember *list[ADD_AT_ONCE];
-    char names[ADD_AT_ONCE][64];
-    for (unsigned i = 0; i < count; i++) {
-        groupseal__secenv__new_member__init(&members[i]);
-        bench_device_name(first + i, names[i], sizeof(names[i]));
-        members[i].name = names[i];
-        members[i].kind = GROUPSEAL__SECENV__MEMBER_KIND__MEMBER_ADN_AE;
-        members[i].mode = GROUPSEAL__SECENV__MODE__MODE_CERT;
-        members[i].site = (char *)(uintptr_t)BENCH_MN_CSE;
-        if (bench->psks != NULL) {
-            members[i].mode = GROUPSEAL__SECENV__MODE__MODE_PSK;
-            members[i].psk = (ProtobufCBinaryData){.len = SECRET_SIZE, .data = bench->psks[first + i].data};
-        }
-        list[i] = &members[i];
-    }
-    add.n_members = count;
-    add.members = list;
-    request.request_case = GROUPSEAL__SECENV__TO_SECENV__REQUEST_MEMBER_ADD;
-    request.member_add = &add;
-    secenv_client_free(environment_call(client, &request));
-}
-
-static void mn_cse_add(struct secenv_client *client)
-{
-    Groupseal__Secenv__ToSecenv request = GROUPSEAL__SECENV__TO_SECENV__INIT;
-    Groupseal__Secenv__MemberAdd add = GROUPSEAL__SECENV__MEMBER_ADD__INIT;
-    Groupseal__Secenv__NewMember member = GROUPSEAL__SECENV__NEW_MEMBER__INIT;
-    Groupseal__Secenv__NewMember *list[] = {&member};
-    member.name = (char *)(uintptr_t)BENCH_MN_CSE;
-    member.kind = GROUPSEAL__SECENV__MEMBER_KIND__MEMBER_MN_CSE;
-    member.mode = GROUPSEAL__SECENV__MODE__MODE_CERT;
-    add.n_members = 1;
-    add.members = list;
-    request.request_case = GROUPSEAL__SECENV__TO_SECENV__REQUEST_MEMBER_ADD;
-    request.member_add = &add;
-    secenv_client_free(environment_call(client, &request));
-}
-
 static void roster_fill(struct bench *bench)
 {
     struct secenv_client *client = environment_connect(bench->authority.operator_socket);
-    mn_cse_add(client);
-    for (unsigned first = 0; first < device_count(bench); first += ADD_AT_ONCE) {
-        unsigned left = device_count(bench) - first;
-        roster_add(bench, client, first, left < ADD_AT_ONCE ? left : ADD_AT_ONCE);
-    }
+    roster_add_mn_cse(client);
+    roster_add_devices(client, 0, device_count(bench), bench->psks, NULL, 0);
     secenv_client_close(client);
 }
 

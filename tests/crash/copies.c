@@ -99,6 +99,31 @@ static void older_store_of_the_mn_cse(void **state)
     put_back(mn_of);
 }
 
+/* The copy is of when a door had not answered; all have, and the IN-CSE has commanded again, when it is put
+ * back. */
+static void older_store_with_open_commands(void **state)
+{
+    (void)state;
+    struct fleet *fleet = fleet_new(1);
+    fleet->tardiness = 0;
+    site_online(fleet->doors[0].node, false);
+    fleet_order(fleet);
+    fleet_command(fleet);
+    fleet_advance(fleet, 3000);
+    assert_int_equal(fleet->doors[0].run_count, 0);
+    assert_int_equal(fleet->doors[1].run_count, 2);
+    copy_keep(fleet->mn);
+    site_online(fleet->doors[0].node, true);
+    fleet_advance(fleet, 10000);
+    assert_int_equal(fleet->doors[0].run_count, 2);
+    fleet_order(fleet);
+    fleet_advance(fleet, 3000);
+    assert_int_equal(fleet->doors[0].run_count, 3);
+    copy_put_back(fleet->mn);
+    fleet_rest(fleet);
+    fleet_free(fleet);
+}
+
 static void clock_set(struct site_node *node, int64_t step_ms, bool off)
 {
     if (off) {
@@ -171,6 +196,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(older_store_of_a_device),
         cmocka_unit_test(older_store_of_the_mn_cse),
+        cmocka_unit_test(older_store_with_open_commands),
         cmocka_unit_test(device_obeys_whatever_its_clock_says),
         cmocka_unit_test(mn_cse_ahead_says_why),
     };

@@ -9,6 +9,15 @@ if(TARGET secenv AND NOT GROUPSEAL_FUZZ)
   endforeach()
 endif()
 
+# Groups of many members: engines of the authority, an MN-CSE and some devices in one process.
+if(TARGET test_site AND NOT GROUPSEAL_FUZZ)
+  add_library(bench_large STATIC ${CMAKE_CURRENT_LIST_DIR}/large_group.c ${CMAKE_CURRENT_LIST_DIR}/large_key.c)
+  target_link_libraries(bench_large PUBLIC test_site)
+  add_executable(bench_rekey ${CMAKE_CURRENT_LIST_DIR}/rekey.c)
+  target_link_libraries(bench_rekey PRIVATE bench_large secenv_secret_note)
+  add_test(NAME bench/rekey COMMAND bench_rekey 300 3) # that it works, not how fast
+endif()
+
 # What the plugin costs a broker (overhead.py): traffic, and the plugin with a clock around its callbacks.
 if(TARGET mn_cse AND NOT GROUPSEAL_FUZZ)
   add_executable(bench_traffic ${CMAKE_CURRENT_LIST_DIR}/traffic.c)

@@ -19,6 +19,7 @@
 #include "secenv/audit.h"
 #include "secenv/crypto/kdf.h"
 #include "secenv/member/command_clock.h"
+#include "secenv/tree.h"
 #include "tests/unit/operator.h"
 #include "tests/unit/power.h"
 #include "tests/unit/site.h"
@@ -45,6 +46,7 @@ struct events {
 struct subscription {
     char group[65];
     char site[65];
+    uint32_t leaf_index; /* of the blocks of the tree only those above it are heard */
 };
 
 /* A file of a store as site_keep found it. */
@@ -86,6 +88,7 @@ struct site_node {
     struct subscription subscriptions[64];
     size_t subscription_count;
     struct kept_node kept;
+    uint64_t cpu_us; /* of its engine and store */
 };
 
 struct carried {
@@ -121,6 +124,11 @@ struct site {
     struct carried_queue queue;
     Groupseal__Secenv__Publish **retained;
     size_t retained_count;
+    size_t
+        *retained_places; /* by topic: 1 and the place in `retained`; 0: none, RETAINED_GONE: none any more */
+    size_t retained_room; /* a power of two */
+    size_t retained_used; /* places that are not 0 */
+    struct site_traffic traffic;
     site_hook hook;
     void *hook_context;
     Groupseal__Secenv__Publish **kept_retained;
@@ -482,6 +490,13 @@ static void retained_clear(Groupseal__Secenv__Publish ***retained, size_t *count
     *count = 0;
 }
 
+static void retained_places_clear(struct site *site)
+{
+    free(site->retained_places);
+    site->retained_places = NULL;
+    site->retained_room = site->retained_used = 0;
+}
+
 void site_free(struct site *site)
 {
     if (site == NULL) {
@@ -501,6 +516,7 @@ void site_free(struct site *site)
     }
     queue_forget(site, NULL);
     retained_clear(&site->retained, &site->retained_count);
+    retained_places_clear(site);
     retained_clear(&site->kept_retained, &site->kept_retained_count);
     (void)nftw(site->directory, entry_remove, 16, FTW_DEPTH | FTW_PHYS);
     free(site);
@@ -575,26 +591,31 @@ static bool is_relay_of(const struct site_node *node, const char *mn_site)
     return strcmp(level, mn_site) == 0;
 }
 
-static bool is_subscribed(const struct site_node *node, const char *mn_site, const char *group)
+static struct subscription *subscription_find(struct site_node *node, const char *mn_site, const char *group)
 {
     for (size_t i = 0; i < node->subscription_count; i++) {
         if (strcmp(node->subscriptions[i].site, mn_site) == 0 &&
             strcmp(node->subscriptions[i].group, group) == 0) {
-            return true;
+            return &node->subscriptions[i];
         }
     }
-    return false;
+    return NULL;
 }
 
-static bool hears(const struct site_node *node, const Groupseal__Secenv__Publish *publish)
+static bool hears(struct site_node *node, const Groupseal__Secenv__Publish *publish)
 {
     bool up = publish->kind == GROUPSEAL__SECENV__TOPIC_KIND__TOPIC_MESSAGE ||
               publish->kind == GROUPSEAL__SECENV__TOPIC_KIND__TOPIC_ACK;
     if (is_relay_of(node, publish->site)) {
         return up;
     }
-    return node->kind == IDENTITY_ADN_AE && publish->kind != GROUPSEAL__SECENV__TOPIC_KIND__TOPIC_ACK &&
-           is_subscribed(node, publish->site, publish->group);
+    if (node->kind != IDENTITY_ADN_AE || publish->kind == GROUPSEAL__SECENV__TOPIC_KIND__TOPIC_ACK) {
+        return false;
+    }
+    const struct subscription *subscription = subscription_find(node, publish->site, publish->group);
+    return subscription != NULL &&
+           (publish->kind != GROUPSEAL__SECENV__TOPIC_KIND__TOPIC_TREE ||
+            publish->column == tree_path(subscription->leaf_index, TREE_HEIGHT_MAX, publish->row).column);
 }
 
 static void publish_enqueue(struct site *site, const char *from, const char *to,
@@ -612,20 +633,87 @@ static bool same_topic(const Groupseal__Secenv__Publish *a, const Groupseal__Sec
            strcmp(a->sender, b->sender) == 0 && a->row == b->row && a->column == b->column;
 }
 
+/* ---- what is retained, by its topic ---- */
+
+#define RETAINED_GONE SIZE_MAX
+
+static size_t topic_hash(const Groupseal__Secenv__Publish *publish)
+{
+    const char *const texts[] = {publish->site, publish->group, publish->sender};
+    uint64_t hash = 1469598103934665603u ^ (uint64_t)publish->kind << 32 ^ (uint64_t)publish->row << 28;
+    for (size_t i = 0; i < 3; i++) {
+        for (const char *c = texts[i]; *c != '\0'; c++) {
+            hash = (hash ^ (unsigned char)*c) * 1099511628211u;
+        }
+    }
+    hash = (hash ^ publish->column) * 0x9e3779b97f4a7c15u;
+    return (size_t)(hash >> 24);
+}
+
+/* The slot of the topic's place, or the first that never was one. */
+static size_t *retained_slot(const struct site *site, const Groupseal__Secenv__Publish *publish)
+{
+    size_t at = topic_hash(publish) & (site->retained_room - 1);
+    for (size_t place = site->retained_places[at]; place != 0; place = site->retained_places[at]) {
+        if (place != RETAINED_GONE && same_topic(site->retained[place - 1], publish)) {
+            break;
+        }
+        at = (at + 1) & (site->retained_room - 1);
+    }
+    return &site->retained_places[at];
+}
+
+/* At most half of the slots are in use. */
+static void retained_places_make(struct site *site)
+{
+    if (2 * (site->retained_used + 1) <= site->retained_room) {
+        return;
+    }
+    size_t room = 64;
+    while (room < 4 * (site->retained_count + 1)) {
+        room *= 2;
+    }
+    retained_places_clear(site);
+    site->retained_places = calloc(room, sizeof(*site->retained_places));
+    assert_non_null(site->retained_places);
+    site->retained_room = room;
+    site->retained_used = site->retained_count;
+    for (size_t i = 0; i < site->retained_count; i++) {
+        *retained_slot(site, site->retained[i]) = i + 1;
+    }
+}
+
+static void retained_add(struct site *site, const Groupseal__Secenv__Publish *publish, size_t *slot)
+{
+    site->retained_used += *slot == 0 ? 1 : 0;
+    site->retained = realloc(site->retained, (site->retained_count + 1) * sizeof(*site->retained));
+    assert_non_null(site->retained);
+    site->retained[site->retained_count++] = publish_copy(publish);
+    *slot = site->retained_count;
+}
+
+/* The last one takes its place. */
+static void retained_remove(struct site *site, size_t *slot)
+{
+    size_t place = *slot;
+    size_t *last = retained_slot(site, site->retained[site->retained_count - 1]);
+    groupseal__secenv__publish__free_unpacked(site->retained[place - 1], NULL);
+    site->retained[place - 1] = site->retained[--site->retained_count];
+    *last = place;
+    *slot = RETAINED_GONE;
+}
+
 static void retain(struct site *site, const Groupseal__Secenv__Publish *publish)
 {
-    size_t place = 0;
-    while (place < site->retained_count && !same_topic(site->retained[place], publish)) {
-        place++;
-    }
-    if (place < site->retained_count) {
-        groupseal__secenv__publish__free_unpacked(site->retained[place], NULL);
-        site->retained[place] = site->retained[--site->retained_count];
-    }
-    if (publish->payload.len != 0) {
-        site->retained = realloc(site->retained, (site->retained_count + 1) * sizeof(*site->retained));
-        assert_non_null(site->retained);
-        site->retained[site->retained_count++] = publish_copy(publish);
+    retained_places_make(site);
+    size_t *slot = retained_slot(site, publish);
+    if (*slot != 0 && publish->payload.len != 0) {
+        groupseal__secenv__publish__free_unpacked(site->retained[*slot - 1], NULL);
+        site->retained[*slot - 1] = publish_copy(publish);
+    } else if (*slot != 0) {
+        retained_remove(site, slot);
+    } else if (publish->payload.len != 0) {
+        retained_add(site, publish, slot);
     }
 }
 
@@ -661,12 +749,14 @@ static void retained_give(struct site_node *node, const char *group)
 static void subscribe(struct site_node *node, const Groupseal__Secenv__Joined *joined)
 {
     for (size_t i = 0; i < joined->n_sites; i++) {
-        if (!is_subscribed(node, joined->sites[i], joined->group)) {
+        struct subscription *added = subscription_find(node, joined->sites[i], joined->group);
+        if (added == NULL) {
             assert_true(node->subscription_count < 64u);
-            struct subscription *added = &node->subscriptions[node->subscription_count++];
+            added = &node->subscriptions[node->subscription_count++];
             (void)snprintf(added->site, sizeof(added->site), "%s", joined->sites[i]);
             (void)snprintf(added->group, sizeof(added->group), "%s", joined->group);
         }
+        added->leaf_index = joined->leaf_index;
     }
     retained_give(node, joined->group);
 }
@@ -682,12 +772,35 @@ static void unsubscribe(struct site_node *node, const char *group)
     node->subscription_count = kept;
 }
 
+static void traffic_note(struct site_traffic *traffic, const Groupseal__Secenv__Publish *publish)
+{
+    size_t bytes = publish->payload.len;
+    traffic->publishes++;
+    traffic->largest = bytes > traffic->largest ? bytes : traffic->largest;
+    if (publish->kind == GROUPSEAL__SECENV__TOPIC_KIND__TOPIC_TREE && publish->row < 5) {
+        traffic->row_bytes[publish->row] += bytes;
+    } else {
+        traffic->everybodys_bytes += bytes;
+    }
+}
+
+struct site_traffic site_traffic(const struct site *site)
+{
+    return site->traffic;
+}
+
+void site_traffic_clear(struct site *site)
+{
+    site->traffic = (struct site_traffic){0};
+}
+
 static void publish_spread(struct site_node *node, const Groupseal__Secenv__Publish *publish)
 {
     struct site *site = node->site;
     if (!node->online) {
         return;
     }
+    traffic_note(&site->traffic, publish);
     if (publish->retained) {
         retain(site, publish);
     }
@@ -738,6 +851,18 @@ static uint64_t node_due(const struct site_node *node, uint64_t due_us)
     return due_us > UINT64_MAX - node->booted_us ? UINT64_MAX : due_us + node->booted_us;
 }
 
+static uint64_t cpu_now_us(void)
+{
+    struct timespec now;
+    assert_int_equal(clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now), 0);
+    return (uint64_t)now.tv_sec * 1000000u + (uint64_t)now.tv_nsec / 1000u;
+}
+
+uint64_t site_cpu_us(const struct site_node *node)
+{
+    return node->cpu_us;
+}
+
 static bool turn(struct site_node *node)
 {
     struct reason reason = {""};
@@ -765,6 +890,7 @@ static bool turn(struct site_node *node)
 static bool batch_commit(struct site_node *node)
 {
     struct reason reason = {""};
+    uint64_t start_us = cpu_now_us();
     if (!turn(node)) {
         return false;
     }
@@ -772,6 +898,7 @@ static bool batch_commit(struct site_node *node)
         return false;
     }
     arena_reset(node->arena);
+    node->cpu_us += cpu_now_us() - start_us;
     return true;
 }
 
@@ -875,6 +1002,7 @@ static bool request_run(struct site_node *node, const struct engine_caller *call
 {
     struct reason fatal = {""};
     size_t before = node->pending.count;
+    uint64_t start_us = cpu_now_us();
     if (crashed(node, store_savepoint(node->store, &fatal), "savepoint", &fatal)) {
         return false;
     }
@@ -886,6 +1014,7 @@ static bool request_run(struct site_node *node, const struct engine_caller *call
         store_rollback_to_savepoint(node->store);
         events_cut(&node->pending, before);
     }
+    node->cpu_us += cpu_now_us() - start_us;
     reply->code = (Groupseal__Secenv__Code)result;
     reply->reason = result == RESULT_OK ? (char *)(uintptr_t)protobuf_c_empty_string : why->text;
     return !crashed(node, ended, "request", &fatal);
@@ -1065,6 +1194,7 @@ void site_return(struct site *site)
     assert_int_equal(site->node_count, site->kept_node_count);
     queue_forget(site, NULL);
     retained_clear(&site->retained, &site->retained_count);
+    retained_places_clear(site);
     site->now_us = site->kept_now_us;
     for (size_t i = 0; i < site->kept_retained_count; i++) {
         retain(site, site->kept_retained[i]);
@@ -1120,6 +1250,7 @@ void site_broker_crash(struct site *site)
 {
     queue_forget(site, NULL);
     retained_clear(&site->retained, &site->retained_count);
+    retained_places_clear(site);
 }
 
 void site_clock_step(struct site_node *node, int64_t ms)

@@ -149,6 +149,20 @@ void site_retain(struct site *site, const Groupseal__Secenv__Publish *publish);
 Groupseal__Secenv__Code site_hear(struct site_node *node, const Groupseal__Secenv__Publish *publish,
                                   bool retained);
 
+/* What has been published since site_traffic_clear. Blocks of the tree are for those whose path they are on.
+ */
+struct site_traffic {
+    size_t publishes;
+    size_t largest; /* bytes of a payload */
+    size_t everybodys_bytes;
+    size_t row_bytes[5]; /* of a row's blocks */
+};
+struct site_traffic site_traffic(const struct site *site);
+void site_traffic_clear(struct site *site);
+
+/* CPU time of a node's engine and store, commits included, in its requests and turns so far. */
+uint64_t site_cpu_us(const struct site_node *node);
+
 /* Events of a node since the last site_events_clear, Send and Publish left out; `connection` 0: the owner's.
  */
 size_t site_event_count(const struct site_node *node);

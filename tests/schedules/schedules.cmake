@@ -1,6 +1,15 @@
 # Random schedules: see schedules/README.md.
 if(TARGET secenv_foundation)
-  add_executable(tree_step ${CMAKE_CURRENT_LIST_DIR}/tree_step.c)
+  set(here ${CMAKE_CURRENT_LIST_DIR})
+  add_executable(tree_step ${here}/tree_step.c)
   target_link_libraries(tree_step PRIVATE groupseal_flags secenv_foundation secenv_secret_note)
   target_link_options(tree_step PRIVATE -Wl,--wrap=random_bytes,--wrap=kdf_label,--wrap=keywrap_wrap)
+
+  add_executable(tree_lives ${here}/tree_lives.c ${here}/life.c ${here}/closure.c)
+  target_link_libraries(tree_lives PRIVATE groupseal_flags secenv_foundation secenv_secret_note PkgConfig::CMOCKA)
+  target_link_options(tree_lives PRIVATE -Wl,--wrap=random_bytes)
+  add_dependencies(unit_tests tree_lives)
+  add_test(NAME unit/tree_lives COMMAND tree_lives)
+  add_test(NAME schedules/tree_lives COMMAND tree_lives --count 6000)
+  set_tests_properties(schedules/tree_lives PROPERTIES LABELS full)
 endif()

@@ -26,6 +26,7 @@ struct image {
     char path[PATH_SIZE];
     uint8_t *durable;
     size_t size;
+    size_t capacity;
     STAILQ_HEAD(, change) changes;
 };
 
@@ -83,11 +84,14 @@ static void image_free(struct image *image)
 
 static void image_resize(struct image *image, size_t size)
 {
-    if (size > image->size) {
-        image->durable = realloc(image->durable, size);
+    if (size > image->capacity) {
+        image->capacity = 2 * size; /* files grow by sectors */
+        image->durable = realloc(image->durable, image->capacity);
         if (image->durable == NULL) {
             abort();
         }
+    }
+    if (size > image->size) {
         memset(image->durable + image->size, 0, size - image->size);
     }
     image->size = size;

@@ -5,6 +5,7 @@
 
 #include "secenv/audit.h"
 #include "secenv/member/allowance.h"
+#include "secenv/member/dispatch_seal.h"
 #include "secenv/member/event.h"
 #include "secenv/member/group_seal.h"
 #include "secenv/member/relay.h"

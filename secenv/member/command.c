@@ -102,8 +102,7 @@ static enum result seal_signature_check(struct reception *reception, struct reas
     const struct membership *membership = reception->membership;
     const Groupseal__Envelope__Command *command = reception->command;
     uint8_t hash[HASH_SIZE];
-    enum result result = order_hash(command->order, membership->instance, membership->incarnation,
-                                    arena_view(command->body), hash);
+    enum result result = command_hash(command, membership->instance, membership->incarnation, hash);
     if (result == RESULT_OK) {
         result = (order_is_relays(command->order) ? seal_order_check : seal_check)(
             &reception->opening.context, command->seal_expires_ms, hash, arena_view(reception->relay->key),
@@ -274,7 +273,8 @@ static enum result command_decide(struct reception *reception, struct reason *wh
     if (commander != NULL) {
         GUARD(order_signature_check(reception, commander, why));
     }
-    if (!order_targets(order, membership->identity->identity.name)) {
+    if (!order_targets(order, membership->identity->identity.name) ||
+        !command_wants(reception->command, membership->serial)) {
         return replay_move(reception, why);
     }
     if (known) {

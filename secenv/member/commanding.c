@@ -94,9 +94,9 @@ static void row_fill(const struct relay *relay, const struct dispatch_target *ta
                      Groupseal__Secenv__OrderRow *row)
 {
     groupseal__secenv__order_row__init(row);
-    row->name = (char *)target->name;
+    row->name = target->name;
     row->outcome = outcomes[target->outcome];
-    row->detail = (char *)target->detail;
+    row->detail = target->detail == NULL ? (char *)"" : target->detail;
     row->late = target->late;
     row->site = (char *)relay->site;
 }
@@ -105,7 +105,7 @@ static enum result page_fill(const struct relay *relay, const struct dispatch *d
                              struct arena *arena, OrderReport *report, struct reason *why)
 {
     size_t first = (size_t)page * COMMANDING_ROWS_LIMIT;
-    size_t left = first < dispatch->target_count ? dispatch->target_count - first : 0;
+    size_t left = first < dispatch->targets.count ? dispatch->targets.count - first : 0;
     size_t count = left < COMMANDING_ROWS_LIMIT ? left : COMMANDING_ROWS_LIMIT;
     Groupseal__Secenv__OrderRow *rows = arena_alloc(arena, (count + 1) * sizeof(*rows));
     report->rows = arena_alloc(arena, (count + 1) * sizeof(*report->rows));
@@ -113,7 +113,7 @@ static enum result page_fill(const struct relay *relay, const struct dispatch *d
         return result_fail(why, RESULT_INTERNAL, "no room for a command's report");
     }
     for (size_t i = 0; i < count; i++) {
-        row_fill(relay, &dispatch->targets[first + i], &rows[i]);
+        row_fill(relay, &dispatch->targets.items[first + i], &rows[i]);
         report->rows[report->n_rows++] = &rows[i];
     }
     return RESULT_OK;
@@ -127,7 +127,7 @@ static enum result report_make(const struct relay *relay, const struct dispatch 
     report->group = relay->membership->group;
     report->complete = dispatch->complete;
     report->page = page;
-    report->pages = (uint32_t)((dispatch->target_count + COMMANDING_ROWS_LIMIT - 1) / COMMANDING_ROWS_LIMIT);
+    report->pages = (uint32_t)((dispatch->targets.count + COMMANDING_ROWS_LIMIT - 1) / COMMANDING_ROWS_LIMIT);
     report->pages = report->pages == 0 ? 1 : report->pages;
     if (page >= report->pages) {
         return result_fail(why, RESULT_INVALID, "this command's report has %u pages", report->pages);

@@ -8,6 +8,7 @@
 #include "secenv/audit.h"
 #include "secenv/member/allowance.h"
 #include "secenv/member/commanding.h"
+#include "secenv/member/dispatch_seal.h"
 #include "secenv/member/dispatch_store.h"
 #include "secenv/member/event.h"
 #include "secenv/member/group_seal.h"
@@ -19,7 +20,6 @@
 #define DAY_MS 86400000u
 #define KEPT_MS 3600000u      /* after expiry, for answers that come late */
 #define ANSWER_GRACE_MS 2000u /* after the response window, before the first report */
-#define SEAL_GAP_US 200000u   /* between two sealings of one command */
 #define COLLECT_US 200000u    /* changes of a report */
 #define REPORT_RETRY_US 60000000u
 
@@ -45,8 +45,7 @@ static enum result command_clock_ms(const struct relay *relay, uint64_t *out, st
 
 static uint64_t answer_window_ms(const struct relay *relay)
 {
-    const Groupseal__Envelope__Policy *policy = membership_policy(relay->membership);
-    return (policy == NULL ? 0u : policy->response_window_ms) + (uint64_t)ANSWER_GRACE_MS;
+    return membership_response_window_us(relay->membership) / 1000u + ANSWER_GRACE_MS;
 }
 
 /* ---- the list ---- */
@@ -60,8 +59,7 @@ static struct dispatch *dispatch_find(const struct relay *relay, struct bytes id
     return dispatch;
 }
 
-/* Something of one of them may be due by then. */
-static void due_by(struct relay *relay, uint64_t due_us)
+void dispatch_due_by(struct relay *relay, uint64_t due_us)
 {
     relay->dispatches.due_us = due_us < relay->dispatches.due_us ? due_us : relay->dispatches.due_us;
     identity_state_touch(relay->membership->identity);
@@ -70,7 +68,7 @@ static void due_by(struct relay *relay, uint64_t due_us)
 static void dispatch_free(struct dispatch *dispatch)
 {
     if (dispatch != NULL) {
-        free(dispatch->targets);
+        dispatch_targets_clear(&dispatch->targets);
         free(dispatch);
     }
 }
@@ -84,31 +82,6 @@ void dispatch_clear(struct dispatches *dispatches)
     }
     dispatches->count = 0;
     dispatches->due_us = NEVER;
-}
-
-static struct dispatch_target *target_find(const struct dispatch *dispatch, const char *name)
-{
-    for (size_t i = 0; i < dispatch->target_count; i++) {
-        if (strcmp(dispatch->targets[i].name, name) == 0) {
-            return &dispatch->targets[i];
-        }
-    }
-    return NULL;
-}
-
-static bool outcome_is_final(Groupseal__Envelope__Outcome outcome)
-{
-    return outcome != OUTCOME_NONE && outcome != OUTCOME_ACCEPTED;
-}
-
-static bool all_have_answered(const struct dispatch *dispatch)
-{
-    for (size_t i = 0; i < dispatch->target_count; i++) {
-        if (!outcome_is_final(dispatch->targets[i].outcome)) {
-            return false;
-        }
-    }
-    return true;
 }
 
 /* Both clocks must allow it: the command clock stands still while the machine is off. */
@@ -138,108 +111,6 @@ enum result dispatch_drop(struct relay *relay, struct reason *why)
     GUARD(dispatch_store_drop(relay, why));
     dispatch_clear(&relay->dispatches);
     return RESULT_OK;
-}
-
-/* ---- sealing ---- */
-
-static enum result command_sign(const struct seal_context *context, const struct dispatch *dispatch,
-                                const OrderRequest *request, const struct signing_key *signing,
-                                uint8_t signature[SIGNATURE_SIZE])
-{
-    uint8_t hash[HASH_SIZE];
-    GUARD(
-        order_hash(request->order, context->instance, context->incarnation, arena_view(request->body), hash));
-    return (dispatch->own ? seal_order_sign : seal_sign)(context, dispatch->seal_expires_ms, hash, signing,
-                                                         signature);
-}
-
-/* The commander's name is left out where the policy has only one: it is not part of what is signed. */
-static enum result command_seal(struct relay *relay, const struct dispatch *dispatch, OrderRequest *request,
-                                struct buffer *payload, struct reason *why)
-{
-    struct membership *membership = relay->membership;
-    struct seal_context context;
-    uint8_t signature[SIGNATURE_SIZE];
-    Groupseal__Envelope__Command command = GROUPSEAL__ENVELOPE__COMMAND__INIT;
-    GUARD(group_seal_begin(membership, relay->site, GROUPSEAL__ENVELOPE__KIND__KIND_COMMAND, &context, why));
-    if (dispatch->own && !dispatch_may_command(relay)) {
-        return result_fail(why, RESULT_REFUSED, "%s may no longer command in %s",
-                           membership->identity->identity.name, membership->group);
-    }
-    if (membership_policy(membership)->n_commanders == 1) {
-        request->order->commander = (char *)"";
-    }
-    command.order = request->order;
-    command.body = request->body;
-    command.seal_expires_ms = dispatch->seal_expires_ms;
-    GUARD(command_sign(&context, dispatch, request, &membership->identity->signing, signature));
-    command.seal_signature = arena_field(BYTES_OF(signature));
-    return group_seal_message(membership, &context, &command.base, payload);
-}
-
-static void seal_ask(struct relay *relay, struct dispatch *dispatch, uint64_t due_us)
-{
-    uint64_t earliest = dispatch->sealed_us == 0 ? 0 : dispatch->sealed_us + SEAL_GAP_US;
-    due_us = due_us > earliest ? due_us : earliest;
-    dispatch->seal_due_us = due_us < dispatch->seal_due_us ? due_us : dispatch->seal_due_us;
-    due_by(relay, dispatch->seal_due_us);
-}
-
-/* What is sealed before a sync reply does not count for who waits for that: it is below the floor. */
-static void sealed_note(struct relay *relay, struct dispatch *dispatch)
-{
-    dispatch->sealed_us = now_us(relay);
-    dispatch->seal_due_us = NEVER;
-    dispatch->after_reply = dispatch->after_reply && relay->syncs.count > 0;
-    if (dispatch->after_reply) {
-        seal_ask(relay, dispatch, relay->syncs.due_us);
-    }
-}
-
-static enum result dispatch_seal(struct relay *relay, struct dispatch *dispatch, struct arena *arena,
-                                 struct reason *why)
-{
-    OrderRequest *request = NULL;
-    struct buffer payload = BUFFER_EMPTY(OBJECT_LIMIT);
-    uint64_t begun = now_us(relay);
-    GUARD(dispatch_store_request(relay, dispatch->id, arena, &request, why));
-    enum result result = command_seal(relay, dispatch, request, &payload, why);
-    if (result == RESULT_OK) {
-        struct publication publication = {.site = relay->site,
-                                          .kind = GROUPSEAL__SECENV__TOPIC_KIND__TOPIC_COMMAND,
-                                          .sender = "",
-                                          .payload = buffer_bytes(&payload)};
-        result = event_publish(relay->membership, &publication);
-    }
-    buffer_clear(&payload);
-    if (result == RESULT_OK) {
-        audit_count(AUDIT_COMMANDS_SEALED);
-        audit_add(AUDIT_COMMANDS_SEAL_US, now_us(relay) - begun);
-        sealed_note(relay, dispatch);
-    }
-    return result;
-}
-
-void dispatch_seal_all(struct relay *relay)
-{
-    for (struct dispatch *dispatch = relay->dispatches.first; dispatch != NULL; dispatch = dispatch->next) {
-        seal_ask(relay, dispatch, now_us(relay));
-    }
-}
-
-void dispatch_member_back(struct relay *relay, const char *name)
-{
-    bool after_reply = relay->syncs.count > 0;
-    uint64_t due = after_reply ? relay->syncs.due_us : now_us(relay);
-    for (struct dispatch *dispatch = relay->dispatches.first; dispatch != NULL; dispatch = dispatch->next) {
-        const struct dispatch_target *target = target_find(dispatch, name);
-        bool open = target == NULL ? dispatch->everyone : !outcome_is_final(target->outcome);
-        if (open) {
-            dispatch->after_reply = after_reply;
-            dispatch->seal_due_us = NEVER; /* not before the reply */
-            seal_ask(relay, dispatch, due);
-        }
-    }
 }
 
 /* ---- an order comes ---- */
@@ -292,31 +163,15 @@ static enum result order_remaining(const struct relay *relay, const Order *order
     return RESULT_OK;
 }
 
-static bool member_is_relay(const struct relay *relay, const struct roster_member *member)
-{
-    const Groupseal__Envelope__Policy *policy = membership_policy(relay->membership);
-    for (size_t i = 0; i < policy->n_relays; i++) {
-        if (strcmp(policy->relays[i]->name, member->name) == 0) {
-            return true;
-        }
-    }
-    return false;
-}
-
 /* Who should answer here: the members of this site that the order names. */
 static enum result targets_list(const struct relay *relay, const Order *order, struct dispatch *dispatch)
 {
     const struct roster *roster = &relay->roster;
-    dispatch->targets = calloc(roster->count + 1, sizeof(dispatch->targets[0]));
-    if (dispatch->targets == NULL) {
-        return RESULT_INTERNAL;
-    }
     for (size_t i = 0; i < roster->count; i++) {
         const struct roster_member *member = roster->members[i];
-        if (strcmp(member->site, relay->site) == 0 && !member_is_relay(relay, member) &&
-            order_targets(order, member->name)) {
-            struct dispatch_target *target = &dispatch->targets[dispatch->target_count++];
-            (void)snprintf(target->name, sizeof(target->name), "%s", member->name);
+        struct dispatch_target *target = NULL;
+        if (relay_has_device(relay, member) && order_targets(order, member->name)) {
+            GUARD(dispatch_target_add(&dispatch->targets, member->name, &target));
         }
     }
     return RESULT_OK;
@@ -335,7 +190,7 @@ static enum result dispatch_fill(const struct relay *relay, const OrderRequest *
     dispatch->seal_expires_ms = dispatch->sealed_ms + remaining_ms;
     GUARD(targets_list(relay, request->order, dispatch));
     dispatch->report_due_us =
-        dispatch->target_count == 0 ? now_us(relay) : now_us(relay) + 1000u * answer_window_ms(relay);
+        dispatch->targets.count == 0 ? now_us(relay) : now_us(relay) + 1000u * answer_window_ms(relay);
     return RESULT_OK;
 }
 
@@ -377,7 +232,7 @@ static enum result dispatch_begin(struct relay *relay, const OrderRequest *reque
     dispatch->next = relay->dispatches.first;
     relay->dispatches.first = dispatch;
     relay->dispatches.count++;
-    due_by(relay, 0); /* the first look finds out when */
+    dispatch_due_by(relay, 0); /* the first look finds out when */
     return RESULT_OK;
 }
 
@@ -459,40 +314,34 @@ static bool outcome_may_follow(Groupseal__Envelope__Outcome before, Groupseal__E
     return before != OUTCOME_UNKNOWN || ran;
 }
 
+/* Who joined after the order came may answer, too, where it is for everyone. */
 static enum result target_take(struct relay *relay, struct dispatch *dispatch, const char *name,
                                struct dispatch_target **out, struct reason *why)
 {
-    *out = target_find(dispatch, name);
+    *out = dispatch_target_find(&dispatch->targets, name);
     if (*out != NULL) {
         return RESULT_OK;
     }
     if (!dispatch->everyone) {
         return result_fail(why, RESULT_REFUSED, "a receipt of %.128s for a command that is not for it", name);
     }
-    struct dispatch_target *targets =
-        realloc(dispatch->targets, (dispatch->target_count + 1) * sizeof(*targets));
-    if (targets == NULL) {
+    const struct dispatch_target target = {.name = (char *)(uintptr_t)name};
+    GUARD(dispatch_store_target(relay, dispatch->id, &target, why));
+    if (dispatch_target_add(&dispatch->targets, name, out) != RESULT_OK) {
         return result_fail(why, RESULT_INTERNAL, "no memory for a receipt");
     }
-    dispatch->targets = targets;
-    struct dispatch_target *target = &targets[dispatch->target_count];
-    *target = (struct dispatch_target){.outcome = OUTCOME_NONE};
-    (void)snprintf(target->name, sizeof(target->name), "%s", name);
-    GUARD(dispatch_store_target(relay, dispatch->id, target, why));
-    dispatch->target_count++;
-    *out = target;
     return RESULT_OK;
 }
 
 static void report_ask(struct relay *relay, struct dispatch *dispatch)
 {
     uint64_t now = now_us(relay);
-    if (all_have_answered(dispatch)) {
+    if (dispatch->targets.open == 0) {
         dispatch->report_due_us = now;
     } else if (dispatch->revision > 0 && dispatch->report_due_us == NEVER) {
         dispatch->report_due_us = now + COLLECT_US;
     }
-    due_by(relay, dispatch->report_due_us);
+    dispatch_due_by(relay, dispatch->report_due_us);
 }
 
 enum result dispatch_receipt(struct relay *relay, const struct roster_member *member,
@@ -511,16 +360,19 @@ enum result dispatch_receipt(struct relay *relay, const struct roster_member *me
         return RESULT_OK;
     }
     GUARD(command_clock_ms(relay, &clock_ms, why));
-    struct dispatch_target changed = *target;
-    changed.late = target->outcome == OUTCOME_NONE ? clock_ms > dispatch->sealed_ms + answer_window_ms(relay)
-                                                   : target->late;
-    changed.outcome = receipt->outcome;
-    (void)snprintf(changed.detail, sizeof(changed.detail), "%s", receipt->detail);
+    const struct dispatch_target changed = {
+        .name = target->name,
+        .detail = receipt->detail,
+        .outcome = receipt->outcome,
+        .late = target->outcome == OUTCOME_NONE ? clock_ms > dispatch->sealed_ms + answer_window_ms(relay)
+                                                : target->late};
     GUARD(dispatch_store_target(relay, dispatch->id, &changed, why));
     if (changed.late && !target->late) {
         audit_count(AUDIT_RECEIPTS_LATE);
     }
-    *target = changed;
+    if (dispatch_target_answer(&dispatch->targets, target, &changed) != RESULT_OK) {
+        return result_fail(why, RESULT_INTERNAL, "no memory for a receipt");
+    }
     report_ask(relay, dispatch);
     return RESULT_OK;
 }
@@ -530,12 +382,15 @@ enum result dispatch_receipt(struct relay *relay, const struct roster_member *me
 static enum result report_turn(struct relay *relay, struct dispatch *dispatch, bool expired,
                                struct reason *why)
 {
-    bool complete = expired || all_have_answered(dispatch);
+    bool complete = expired || dispatch->targets.open == 0;
     if (expired && !dispatch->complete) {
         dispatch->report_due_us = 0;
     }
     if (dispatch->report_due_us > now_us(relay)) {
         return RESULT_OK;
+    }
+    if (complete && !dispatch->complete) {
+        dispatch_targets_untold(&dispatch->targets); /* the last word, of each page */
     }
     GUARD(dispatch_store_reported(relay, dispatch->id, dispatch->revision + 1, complete, why));
     dispatch->revision++;
@@ -550,27 +405,6 @@ static enum result report_turn(struct relay *relay, struct dispatch *dispatch, b
         return RESULT_OK;
     }
     return result;
-}
-
-static enum result seal_turn(struct relay *relay, struct dispatch *dispatch, bool expired, struct reason *why)
-{
-    struct arena *arena = relay->membership->identity->engine->scratch;
-    if (dispatch->seal_due_us > now_us(relay) || !membership_ready(relay->membership)) {
-        return RESULT_OK;
-    }
-    if (expired || (all_have_answered(dispatch) && dispatch->target_count > 0 && !dispatch->everyone)) {
-        dispatch->seal_due_us = NEVER;
-        return RESULT_OK;
-    }
-    if (allowance_puts_off(relay->membership, &dispatch->seal_due_us)) {
-        return RESULT_OK;
-    }
-    enum result result = dispatch_seal(relay, dispatch, arena, why);
-    arena_reset(arena);
-    if (result != RESULT_OK) {
-        dispatch->seal_due_us = NEVER; /* it does not fit any more under this policy */
-    }
-    return result == RESULT_STORE || result == RESULT_INTERNAL ? result : RESULT_OK;
 }
 
 static uint64_t earlier(uint64_t a, uint64_t b)
@@ -597,7 +431,7 @@ static enum result dispatch_step(struct relay *relay, struct dispatch *dispatch,
                                  uint64_t *due, struct reason *why)
 {
     bool expired = is_expired(relay, dispatch, clock_ms);
-    GUARD(seal_turn(relay, dispatch, expired, why));
+    GUARD(dispatch_seal_turn(relay, dispatch, expired, why));
     GUARD(report_turn(relay, dispatch, expired, why));
     *due = earlier(*due, membership_ready(relay->membership) ? dispatch->seal_due_us : NEVER);
     *due = earlier(*due, dispatch->report_due_us);
@@ -632,7 +466,7 @@ static void epoch_watch(struct relay *relay)
             dispatch_seal_all(relay);
         }
         relay->epoch_sealed = epoch;
-        due_by(relay, 0);
+        dispatch_due_by(relay, 0);
     }
 }
 

@@ -2,7 +2,7 @@
 #ifndef GROUPSEAL_SECENV_MEMBER_DISPATCH_COMMAND_H
 #define GROUPSEAL_SECENV_MEMBER_DISPATCH_COMMAND_H
 
-#include "secenv/objects/object.h"
+#include "secenv/member/dispatch_target.h"
 
 struct identity_state;
 struct relay;
@@ -16,13 +16,6 @@ struct roster_member;
  * nothing extends it.
  */
 #define DISPATCHES_LIMIT 256u /* of one group */
-
-struct dispatch_target {
-    char name[NAME_LIMIT + 1];
-    Groupseal__Envelope__Outcome outcome;
-    char detail[DETAIL_LIMIT + 1];
-    bool late; /* its first answer came after the response window */
-};
 
 struct dispatch {
     struct dispatch *next;
@@ -38,8 +31,7 @@ struct dispatch {
     bool after_reply;         /* a member that has asked for a sync waits for it */
     uint64_t sealed_us;       /* monotonic, the last sealing; 0: none since the start */
     uint64_t report_due_us;   /* NEVER */
-    struct dispatch_target *targets;
-    size_t target_count;
+    struct dispatch_targets targets;
 };
 
 struct dispatches {
@@ -72,11 +64,8 @@ const struct dispatch *dispatch_show(const struct relay *relay, struct bytes id)
 /* A receipt whose signature is that member's. */
 enum result dispatch_receipt(struct relay *relay, const struct roster_member *member,
                              const Groupseal__Envelope__Receipt *receipt, struct reason *why) MUST_USE;
-/* The member has asked for a sync: what it did not answer is sealed again, after the reply. */
-void dispatch_member_back(struct relay *relay, const char *name);
-/* Everything that is open is sealed again. */
-void dispatch_seal_all(struct relay *relay);
-
+/* Something of one of them may be due by then, on the monotonic clock. */
+void dispatch_due_by(struct relay *relay, uint64_t due_us);
 enum result dispatch_turn(struct relay *relay, uint64_t *next, struct reason *why) MUST_USE;
 
 #endif

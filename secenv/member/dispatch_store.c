@@ -82,17 +82,14 @@ static enum result dispatch_row(void *context, const struct store_row *row, stru
 static enum result target_row(void *context, const struct store_row *row, struct reason *why)
 {
     struct dispatch *dispatch = context;
-    struct dispatch_target *targets =
-        realloc(dispatch->targets, (dispatch->target_count + 1) * sizeof(*targets));
-    if (targets == NULL) {
+    struct dispatch_target *target = NULL;
+    const struct dispatch_target answer = {.detail = (char *)(uintptr_t)row_text(row, 2),
+                                           .outcome = (Groupseal__Envelope__Outcome)row_int(row, 1),
+                                           .late = row_int(row, 3) != 0};
+    if (dispatch_target_add(&dispatch->targets, row_text(row, 0), &target) != RESULT_OK ||
+        dispatch_target_answer(&dispatch->targets, target, &answer) != RESULT_OK) {
         return result_fail(why, RESULT_INTERNAL, "no memory for a command's targets");
     }
-    dispatch->targets = targets;
-    struct dispatch_target *target = &targets[dispatch->target_count++];
-    *target = (struct dispatch_target){.outcome = (Groupseal__Envelope__Outcome)row_int(row, 1),
-                                       .late = row_int(row, 3) != 0};
-    (void)snprintf(target->name, sizeof(target->name), "%s", row_text(row, 0));
-    (void)snprintf(target->detail, sizeof(target->detail), "%s", row_text(row, 2));
     return RESULT_OK;
 }
 
@@ -149,8 +146,8 @@ enum result dispatch_store_add(const struct relay *relay, const struct dispatch 
             store_run(store_of(relay), why, "INSERT INTO dispatch_own (identity, grp, id) VALUES (?, ?, ?)",
                       "ttb", owner_of(relay), group_of(relay), BYTES_OF(dispatch->id));
     }
-    for (size_t i = 0; result == RESULT_OK && i < dispatch->target_count; i++) {
-        result = dispatch_store_target(relay, dispatch->id, &dispatch->targets[i], why);
+    for (size_t i = 0; result == RESULT_OK && i < dispatch->targets.count; i++) {
+        result = dispatch_store_target(relay, dispatch->id, &dispatch->targets.items[i], why);
     }
     return result;
 }
@@ -174,7 +171,8 @@ enum result dispatch_store_target(const struct relay *relay, const uint8_t id[CO
                      " ON CONFLICT (identity, grp, id, name) DO UPDATE SET outcome = excluded.outcome,"
                      " detail = excluded.detail, late = excluded.late",
                      "ttbtiti", owner_of(relay), group_of(relay), id_of(id), target->name,
-                     (int64_t)target->outcome, target->detail, (int64_t)target->late);
+                     (int64_t)target->outcome, target->detail == NULL ? "" : target->detail,
+                     (int64_t)target->late);
 }
 
 enum result dispatch_store_reported(const struct relay *relay, const uint8_t id[COMMAND_ID_SIZE],

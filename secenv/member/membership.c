@@ -28,6 +28,8 @@ const char membership_schema[] =
     " PRIMARY KEY (identity, grp, age)) WITHOUT ROWID;";
 
 #define PURPOSE_SIZE 256u
+#define WINDOW_DEFAULT_MS 500u
+#define WINDOW_PLACE_US 500u
 #define SITES_TEXT_SIZE ((size_t)MEMBERSHIP_SITES_LIMIT * (SITE_LIMIT + 1u))
 
 static void leaf_purpose(const char *identity, const char *group, char out[PURPOSE_SIZE])
@@ -67,6 +69,14 @@ const Groupseal__Envelope__Policy *membership_policy(const struct membership *me
 bool membership_ready(const struct membership *membership)
 {
     return membership->current.present && membership_policy(membership) != NULL;
+}
+
+uint64_t membership_response_window_us(const struct membership *membership)
+{
+    const Groupseal__Envelope__Policy *policy = membership_policy(membership);
+    uint64_t window_us = 1000u * (uint64_t)(policy == NULL ? WINDOW_DEFAULT_MS : policy->response_window_ms);
+    uint64_t least_us = (uint64_t)WINDOW_PLACE_US << membership->announced.height;
+    return window_us > least_us ? window_us : least_us;
 }
 
 enum epoch_age membership_epoch_age(const struct membership *membership, uint64_t epoch)

@@ -23,6 +23,7 @@ struct announced {
     uint64_t incarnation;
     uint64_t epoch;
     uint64_t beat;
+    uint32_t height; /* of the tree */
     uint8_t confirmation[HASH_SIZE];
     uint8_t policy_hash[HASH_SIZE];
 };
@@ -104,6 +105,10 @@ struct site_sync *membership_site(struct membership *membership, const char *sit
 bool membership_ready(const struct membership *membership);
 /* The policy that the current announcement names, or NULL. */
 const Groupseal__Envelope__Policy *membership_policy(const struct membership *membership);
+
+/* Over this time members spread what they all have to say: the policy's window, and at least half a
+ * millisecond for each place of the tree, so that a large group is no storm. */
+uint64_t membership_response_window_us(const struct membership *membership);
 
 /* Which key a header's epoch asks for. */
 enum epoch_age { EPOCH_CURRENT, EPOCH_PREVIOUS, EPOCH_NEWER, EPOCH_GONE };

@@ -88,7 +88,8 @@ static void announced_of(const Announcement *announcement, struct announced *out
     *out = (struct announced){.present = true,
                               .incarnation = announcement->incarnation,
                               .epoch = announcement->epoch,
-                              .beat = announcement->beat};
+                              .beat = announcement->beat,
+                              .height = announcement->height};
     memcpy(out->confirmation, announcement->confirmation.data, HASH_SIZE);
     memcpy(out->policy_hash, announcement->policy_hash.data, HASH_SIZE);
 }

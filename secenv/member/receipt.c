@@ -9,16 +9,9 @@
 #include "secenv/member/command_table.h"
 #include "secenv/member/said.h"
 
-#define WINDOW_DEFAULT_MS 500u
 #define CAPACITY_FIRST 8u
 
 _Static_assert(RECEIPTS_LIMIT >= COMMAND_TABLE_LIMIT, "every command of the table has room for its receipt");
-
-static uint64_t window_us(const struct membership *membership)
-{
-    const Groupseal__Envelope__Policy *policy = membership_policy(membership);
-    return 1000u * (uint64_t)(policy == NULL ? WINDOW_DEFAULT_MS : policy->response_window_ms);
-}
 
 /* ---- the queue ---- */
 
@@ -98,7 +91,7 @@ static void receipt_put(struct membership *membership, size_t site, const uint8_
 void receipt_schedule(struct membership *membership, size_t site, const uint8_t id[COMMAND_ID_SIZE],
                       const char *refusal)
 {
-    receipt_put(membership, site, id, refusal, engine_draw(window_us(membership)));
+    receipt_put(membership, site, id, refusal, engine_draw(membership_response_window_us(membership)));
 }
 
 void receipt_finished(struct membership *membership, size_t site, const uint8_t id[COMMAND_ID_SIZE])

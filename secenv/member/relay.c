@@ -7,6 +7,7 @@
 
 #include "secenv/log.h"
 #include "secenv/member/clearing.h"
+#include "secenv/member/dispatch_seal.h"
 #include "secenv/member/event.h"
 #include "secenv/member/news.h"
 #include "secenv/member/packed.h"
@@ -84,7 +85,8 @@ static void newest_of(const Announcement *announcement, struct announced *out)
     *out = (struct announced){.present = true,
                               .incarnation = announcement->incarnation,
                               .epoch = announcement->epoch,
-                              .beat = announcement->beat};
+                              .beat = announcement->beat,
+                              .height = announcement->height};
     memcpy(out->confirmation, announcement->confirmation.data, HASH_SIZE);
     memcpy(out->policy_hash, announcement->policy_hash.data, HASH_SIZE);
 }
@@ -539,6 +541,24 @@ enum result relay_newest_fill(const struct identity_state *identity, struct aren
     }
     *out = list->newest;
     return RESULT_OK;
+}
+
+/* ---- devices ---- */
+
+static bool member_is_relay(const struct relay *relay, const char *name)
+{
+    const Policy *policy = membership_policy(relay->membership);
+    for (size_t i = 0; policy != NULL && i < policy->n_relays; i++) {
+        if (strcmp(policy->relays[i]->name, name) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+bool relay_has_device(const struct relay *relay, const struct roster_member *member)
+{
+    return strcmp(member->site, relay->site) == 0 && !member_is_relay(relay, member->name);
 }
 
 /* ---- turn ---- */

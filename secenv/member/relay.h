@@ -53,6 +53,9 @@ enum result relay_take_newest_ask(struct identity_state *identity, const Groupse
 enum result relay_newest_fill(const struct identity_state *identity, struct arena *arena,
                               Groupseal__Envelope__Newest *out, struct reason *why) MUST_USE;
 
+/* A device that is expected at this site: not one of the group's relays. */
+bool relay_has_device(const struct relay *relay, const struct roster_member *member);
+
 enum result relay_turn(struct membership *membership, uint64_t *next, struct reason *why) MUST_USE;
 
 #endif

@@ -4,8 +4,8 @@
 
 #include "secenv/member/relay.h"
 
-/* REPORT: who executed a command, who failed, who did not answer; in pages, into the outbox. */
-enum result report_put(const struct relay *relay, const struct dispatch *dispatch,
-                       struct reason *why) MUST_USE;
+/* REPORT: who executed a command, who failed, who did not answer; in pages, into the outbox: those with a row
+ * that has changed since it was told. RESULT_FULL: not all of them had room; what was put is told. */
+enum result report_put(const struct relay *relay, struct dispatch *dispatch, struct reason *why) MUST_USE;
 
 #endif

@@ -31,6 +31,8 @@
 #define RELAYS_LIMIT 64u
 #define COMMANDERS_LIMIT 16u
 #define PAGE_ENTRIES_LIMIT 128u
+#define WANTED_LIMIT 512u /* members that a command is sealed again for */
+#define SERIAL_SIZE 8u
 
 /*
  * Unpacks an object that came from elsewhere (a fuzz target): NULL where it is over OBJECT_LIMIT, is none,
@@ -100,6 +102,12 @@ enum result order_hash(const Groupseal__Envelope__Order *order, const uint8_t in
 enum result order_sign(Groupseal__Envelope__Order *order, const uint8_t instance[INSTANCE_SIZE],
                        uint64_t incarnation, struct bytes body, const struct signing_key *commander,
                        uint8_t signature[SIGNATURE_SIZE]) MUST_USE;
+/* What the relay signs of a command: the order's hash, with whom it is sealed for where not for all. INVALID:
+ * over a limit. */
+enum result command_hash(const Groupseal__Envelope__Command *command, const uint8_t instance[INSTANCE_SIZE],
+                         uint64_t incarnation, uint8_t out[HASH_SIZE]) MUST_USE;
+/* True where it is sealed for the member of this serial, or for all. */
+bool command_wants(const Groupseal__Envelope__Command *command, uint64_t serial);
 /* Limits and signature; `site` must be among the order's sites. Time is the caller's. */
 enum result order_check(const Groupseal__Envelope__Order *order, const uint8_t instance[INSTANCE_SIZE],
                         uint64_t incarnation, const char *site, struct bytes body, struct bytes commander_key,
@@ -135,7 +143,7 @@ enum result seal_parse(struct bytes payload, struct arena *arena, Groupseal__Env
 enum result seal_open(const struct seal_context *context, enum aead cipher, const struct secret *epoch_key,
                       struct bytes ciphertext, struct buffer *plaintext) MUST_USE;
 
-/* Relay's seal signature over a command (hash: order hash) or a sync (hash: see sync_hash). */
+/* Relay's seal signature over a command (hash: command_hash) or a sync (hash: see sync_hash). */
 enum result seal_sign(const struct seal_context *context, uint64_t seal_expires_ms,
                       const uint8_t hash[HASH_SIZE], const struct signing_key *relay,
                       uint8_t signature[SIGNATURE_SIZE]) MUST_USE;

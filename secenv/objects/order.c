@@ -56,6 +56,42 @@ enum result order_hash(const Order *order, const uint8_t instance[INSTANCE_SIZE]
     return result;
 }
 
+enum result command_hash(const Groupseal__Envelope__Command *command, const uint8_t instance[INSTANCE_SIZE],
+                         uint64_t incarnation, uint8_t out[HASH_SIZE])
+{
+    struct bytes body = {command->body.data, command->body.len};
+    struct bytes wanted = {command->wanted.data, command->wanted.len};
+    struct fields list;
+    if (wanted.length % SERIAL_SIZE != 0 || wanted.length / SERIAL_SIZE > WANTED_LIMIT) {
+        return RESULT_INVALID;
+    }
+    GUARD(order_hash(command->order, instance, incarnation, body, out));
+    if (wanted.length == 0) {
+        return RESULT_OK;
+    }
+    fields_init(&list);
+    fields_label(&list, "wanted");
+    fields_fix(&list, (struct bytes){out, HASH_SIZE}, HASH_SIZE);
+    fields_var(&list, wanted);
+    enum result result = hash_fields(&list, out);
+    fields_clear(&list);
+    return result;
+}
+
+bool command_wants(const Groupseal__Envelope__Command *command, uint64_t serial)
+{
+    uint8_t packed[SERIAL_SIZE];
+    for (size_t i = 0; i < SERIAL_SIZE; i++) {
+        packed[i] = (uint8_t)(serial >> (56 - 8 * i));
+    }
+    for (size_t at = 0; at + SERIAL_SIZE <= command->wanted.len; at += SERIAL_SIZE) {
+        if (memcmp(command->wanted.data + at, packed, SERIAL_SIZE) == 0) {
+            return true;
+        }
+    }
+    return command->wanted.len == 0;
+}
+
 enum result order_sign(Order *order, const uint8_t instance[INSTANCE_SIZE], uint64_t incarnation,
                        struct bytes body, const struct signing_key *commander,
                        uint8_t signature[SIGNATURE_SIZE])

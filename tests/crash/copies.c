@@ -124,6 +124,34 @@ static void older_store_with_open_commands(void **state)
     fleet_free(fleet);
 }
 
+/* The doors have run a command, but one of them, which is away; then the store of one that has is put back to
+ * before. The MN-CSE seals the command again, for the one that comes back, at its own start, and for a new
+ * key. */
+static void older_store_of_a_device_runs_nothing_again(void **state)
+{
+    (void)state;
+    struct fleet *fleet = fleet_new(1);
+    fleet->tardiness = 0;
+    copy_keep(door_of(fleet));
+    fleet_advance(fleet, 2000);
+    site_online(fleet->doors[1].node, false);
+    fleet_order(fleet);
+    fleet_advance(fleet, 3000);
+    assert_int_equal(fleet->doors[0].run_count, 1);
+    assert_int_equal(fleet->doors[1].run_count, 0);
+    copy_put_back(door_of(fleet));
+    fleet_advance(fleet, 5000);
+    site_restart(fleet->mn);
+    fleet_advance(fleet, 10000);
+    assert_int_equal(operator_rotate(fleet->site, FLEET_GROUP), GROUPSEAL__SECENV__CODE__OK);
+    fleet_advance(fleet, 10000);
+    site_online(fleet->doors[1].node, true);
+    fleet_advance(fleet, 5000);
+    assert_int_equal(fleet->doors[1].run_count, 1); /* it was sealed again */
+    fleet_rest(fleet);                              /* nobody has run it twice */
+    fleet_free(fleet);
+}
+
 static void clock_set(struct site_node *node, int64_t step_ms, bool off)
 {
     if (off) {
@@ -195,6 +223,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(older_store_of_a_device),
+        cmocka_unit_test(older_store_of_a_device_runs_nothing_again),
         cmocka_unit_test(older_store_of_the_mn_cse),
         cmocka_unit_test(older_store_with_open_commands),
         cmocka_unit_test(device_obeys_whatever_its_clock_says),

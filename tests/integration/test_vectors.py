@@ -140,6 +140,16 @@ def test_order(vectors):
         refused(objects.order_check, thing, *where, "mn-1", body + b"!", raw(vector["key"]))
 
 
+def test_command(vectors):
+    assert {bool(vector["object"]["wanted"]) for vector in vectors["command"]} == {False, True}
+    for vector in vectors["command"]:
+        thing, where = message("Command", vector), (raw(vector["instance"]), vector["incarnation"])
+        assert messages.command_hash(thing, *where).hex() == vector["hash"]
+        assert (vector["hash"] == objects.order_hash(thing.order, *where, thing.body).hex()) is not bool(thing.wanted)
+        thing.wanted += b"\0"
+        refused(messages.command_hash, thing, *where)
+
+
 def context(vector):
     return messages.Context(raw(vector["instance"]), vector["incarnation"], vector["site"], vector["kind"],
                             vector["ae"], vector["epoch"], vector["serial"], raw(vector["boot"]), vector["counter"])

@@ -330,6 +330,49 @@ static void command_for_another_is_not_executed(void **state)
     play_free(play);
 }
 
+/* ---- sealed for some ---- */
+
+static void serial_pack(uint64_t serial, uint8_t out[SERIAL_SIZE])
+{
+    for (size_t i = 0; i < SERIAL_SIZE; i++) {
+        out[i] = (uint8_t)(serial >> (56 - 8 * i));
+    }
+}
+
+/* Who is not meant neither runs it nor answers. */
+static void sealed_for_another_is_passed_over(void **state)
+{
+    (void)state;
+    struct attack attack = attack_new();
+    uint8_t serials[2 * SERIAL_SIZE];
+    uint64_t own = play_membership(attack.play->door, PLAY_GROUP)->serial;
+    serial_pack(own + 1000, serials);
+    serial_pack(own, serials + SERIAL_SIZE);
+    attack.forgery.wanted = (struct bytes){serials, SERIAL_SIZE};
+    assert_int_equal(attack_hear(&attack, false), CODE(OK));
+    assert_int_equal(play_commands(attack.play->door), 0);
+    assert_int_equal(play_membership(attack.play->door, PLAY_GROUP)->receipts.count, 0);
+    attack.forgery.context.counter += 1000;
+    attack.forgery.wanted = BYTES_OF(serials);
+    twin_succeeds(&attack);
+    attack_free(&attack);
+}
+
+/* A member has the key, and could so keep others from it. */
+static void list_that_the_relay_did_not_sign_is_refused(void **state)
+{
+    (void)state;
+    struct attack attack = attack_new();
+    uint8_t serial[SERIAL_SIZE];
+    serial_pack(play_membership(attack.play->door, PLAY_GROUP)->serial, serial);
+    attack.forgery.wanted = BYTES_OF(serial);
+    attack.forgery.wanted_added_after_sealing = true;
+    attack_fails(&attack, false);
+    attack.forgery.wanted_added_after_sealing = false;
+    twin_succeeds(&attack);
+    attack_free(&attack);
+}
+
 /* ---- replays ---- */
 
 static void replay_is_refused(void **state)
@@ -599,6 +642,8 @@ int main(void)
         cmocka_unit_test(order_that_expired_before_the_authoritys_time_is_refused),
         cmocka_unit_test(full_table_refuses_and_does_not_forget),
         cmocka_unit_test(command_for_another_is_not_executed),
+        cmocka_unit_test(sealed_for_another_is_passed_over),
+        cmocka_unit_test(list_that_the_relay_did_not_sign_is_refused),
         cmocka_unit_test(replay_is_refused),
         cmocka_unit_test(command_sealed_again_runs_once),
         cmocka_unit_test(members_counter_does_not_stop_commands),

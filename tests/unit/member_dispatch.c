@@ -330,6 +330,38 @@ static void commands_are_looked_at_when_due(void **state)
     play_free(play);
 }
 
+/* A start or a new epoch brings a command again to those alone who have not answered, and to nobody where all
+ * have. */
+static void sealed_again_for_who_has_not_answered(void **state)
+{
+    (void)state;
+    struct play *play = play_new(2);
+    uint8_t id[COMMAND_ID_SIZE];
+    play_order(play, "close", NULL, 600000, id);
+    assert_int_equal(play_finish(play->door, id, true, ""), GROUPSEAL__SECENV__CODE__OK);
+    site_advance(play->site, 5000);
+    uint64_t sealed = audit_value(AUDIT_COMMANDS_SEALED);
+    uint64_t receipts = audit_value(AUDIT_RECEIPTS_SEALED);
+    site_restart(play->mn);
+    site_advance(play->site, 5000);
+    assert_true(audit_value(AUDIT_COMMANDS_SEALED) > sealed);
+    assert_int_equal(audit_value(AUDIT_RECEIPTS_SEALED), receipts + 1); /* of the other: accepted */
+    assert_int_equal(play_finish(play->door2, id, true, ""), GROUPSEAL__SECENV__CODE__OK);
+    site_advance(play->site, 5000);
+    sealed = audit_value(AUDIT_COMMANDS_SEALED);
+    site_restart(play->mn);
+    site_advance(play->site, 5000);
+    assert_int_equal(operator_rotate(play->site, PLAY_GROUP), GROUPSEAL__SECENV__CODE__OK);
+    site_advance(play->site, 5000);
+    assert_int_equal(audit_value(AUDIT_COMMANDS_SEALED), sealed);
+    /* Who joins is to have it as well. */
+    (void)site_join(play->site, "//sp.example/Sdoor3", IDENTITY_ADN_AE, CREDENTIALS_PSK, SITE_MN_CSE, "door");
+    site_advance(play->site, 5000);
+    assert_true(audit_value(AUDIT_COMMANDS_SEALED) > sealed);
+    assert_int_equal(play_commands(site_find(play->site, "//sp.example/Sdoor3")), 1);
+    play_free(play);
+}
+
 /* ---- receipts ---- */
 
 /* A receipt of the first door, as it was heard; to be sent again by hand. */
@@ -519,6 +551,7 @@ int main(void)
         cmocka_unit_test(only_the_target_executes),
         cmocka_unit_test(slow_application_answers_twice),
         cmocka_unit_test(commands_are_looked_at_when_due),
+        cmocka_unit_test(sealed_again_for_who_has_not_answered),
         cmocka_unit_test(outcome_is_told_whatever_waits),
         cmocka_unit_test(interrupted_command_is_unknown),
         cmocka_unit_test(command_of_a_lost_owner_is_unknown),

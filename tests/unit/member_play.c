@@ -248,9 +248,10 @@ struct buffer play_forge(const struct forgery *forgery)
     command.order = forgery->request->order;
     command.body = forgery->request->body;
     command.seal_expires_ms = forgery->seal_expires_ms;
-    assert_int_equal(order_hash(command.order, forgery->context.instance, forgery->context.incarnation,
-                                arena_view(command.body), hash),
+    command.wanted = forgery->wanted_added_after_sealing ? command.wanted : arena_field(forgery->wanted);
+    assert_int_equal(command_hash(&command, forgery->context.instance, forgery->context.incarnation, hash),
                      RESULT_OK);
+    command.wanted = arena_field(forgery->wanted);
     struct seal_context signed_context = forgery->context;
     signed_context.kind = GROUPSEAL__ENVELOPE__KIND__KIND_COMMAND;
     signed_context.ae = "";

@@ -67,6 +67,8 @@ struct forgery {
     enum aead aead;
     bool relay_commands;              /* the seal signature is for the order too */
     bool order_altered_after_sealing; /* the seal signature is over what the order was */
+    struct bytes wanted;              /* whom it is sealed for; empty: all */
+    bool wanted_added_after_sealing;  /* the seal signature is that of one for all */
 };
 
 /* Of an order that the MN-CSE has: with a fresh counter. `arena` holds it. */

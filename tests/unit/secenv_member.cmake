@@ -9,7 +9,8 @@ if(TARGET secenv_member AND TARGET secenv_authority)
   endforeach()
   unit_test(group_large SOURCES unit/group_large.c unit/member_play.c LIBS test_site secenv_secret_note)
   if(EXISTS /dev/shm) # days of beats, each with an fsync
-    set_tests_properties(unit/group_large unit/member_group unit/member_refresh unit/member_revocation
+    set_tests_properties(unit/group_large unit/member_command unit/member_dispatch unit/member_group
+                         unit/member_refresh unit/member_revocation
                          unit/member_tree
                          PROPERTIES ENVIRONMENT TMPDIR=/dev/shm)
   endif()

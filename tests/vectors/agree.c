@@ -544,16 +544,15 @@ static bool check_command(struct question *question, struct inner *inner)
         return false;
     }
     const struct bytes body = arena_view(command->body);
+    if (command_hash(command, context->instance, context->incarnation, inner->hash) != RESULT_OK) {
+        return false;
+    }
     if (order_is_relays(command->order)) {
-        return order_hash(command->order, context->instance, context->incarnation, body, inner->hash) ==
-                   RESULT_OK &&
-               seal_order_check(context, command->seal_expires_ms, inner->hash, inner->sender_key,
+        return seal_order_check(context, command->seal_expires_ms, inner->hash, inner->sender_key,
                                 arena_view(command->seal_signature)) == RESULT_OK &&
                order_at_site(command->order, context->site, NULL) == RESULT_OK;
     }
-    return order_hash(command->order, context->instance, context->incarnation, body, inner->hash) ==
-               RESULT_OK &&
-           seal_check(context, command->seal_expires_ms, inner->hash, inner->sender_key,
+    return seal_check(context, command->seal_expires_ms, inner->hash, inner->sender_key,
                       arena_view(command->seal_signature)) == RESULT_OK &&
            order_check(command->order, context->instance, context->incarnation, context->site, body,
                        inner->commander_key, NULL) == RESULT_OK;

@@ -546,7 +546,9 @@ class Cases:
         """What is sealed, signed (or not): a message."""
         spoilt = one_in(self.random, 4)
         if context.kind == messages.COMMAND:
-            thing = wire.new("Command", body=self.body(), seal_expires_ms=self.u64())
+            thing = wire.new("Command", body=self.body(), seal_expires_ms=self.u64(),
+                             wanted=self.random.randbytes(8 * self.random.choice((0, 0, 0, 1, 3, 512, 513)))
+                             + bytes(one_in(self.random, 20)))
             thing.order.CopyFrom(self.order())
             if spoilt:
                 spoil_message(self.random, thing)
@@ -560,7 +562,7 @@ class Cases:
                             lambda order: objects.order_list(order, *where, thing.body))
                 label = "seal and order" if one_in(self.random, 8) else "seal"
             thing.seal_signature = self.over(lambda: messages.seal_signature(
-                context, thing.seal_expires_ms, objects.order_hash(thing.order, *where, thing.body), sender, label))
+                context, thing.seal_expires_ms, messages.command_list_hash(thing, *where), sender, label))
         elif context.kind == messages.SYNC:
             thing = wire.new("SyncReply", floor=self.u64(), time_ms=self.u64(), nonces=[
                 self.random.randbytes(8) for _ in range(self.random.choice((0, 1, 2, 127, 128, 129)))])

@@ -416,6 +416,33 @@ static void print_roster(void)
     printf("],\n");
 }
 
+static void print_command_hash(Groupseal__Envelope__Command *command, bool last)
+{
+    uint8_t hash[HASH_SIZE];
+    must(command_hash(command, instance, 1700000001, hash), "command hash");
+    printf("{");
+    object(&command->base);
+    hex("instance", instance, INSTANCE_SIZE);
+    number("incarnation", 1700000001);
+    hex("hash", hash, HASH_SIZE);
+    end(last);
+}
+
+/* Sealed for all, and again for two. */
+static void print_command(Groupseal__Envelope__Order *order)
+{
+    static const uint8_t serials[2 * SERIAL_SIZE] = {[6] = 1, [7] = 44, [15] = 7};
+    Groupseal__Envelope__Command command = GROUPSEAL__ENVELOPE__COMMAND__INIT;
+    command.order = order;
+    command.body = view(body, sizeof(body) - 1);
+    command.seal_expires_ms = 99000;
+    printf("\"command\": [\n");
+    print_command_hash(&command, false);
+    command.wanted = view(serials, sizeof(serials));
+    print_command_hash(&command, true);
+    printf("],\n");
+}
+
 static void print_order(void)
 {
     Groupseal__Envelope__Order order = GROUPSEAL__ENVELOPE__ORDER__INIT;
@@ -442,6 +469,7 @@ static void print_order(void)
     key_and_signature(signature);
     end(true);
     printf("],\n");
+    print_command(&order);
 }
 
 /* ---- group messages ---- */

@@ -4,7 +4,7 @@
 from dataclasses import dataclass
 
 from . import objects, wire
-from .lists import INSTANCE_SIZE, decrypt, encrypt, fix, kdf, listed, require, sha256, sign, u8, u64, var, verify
+from .lists import INSTANCE_SIZE, decrypt, encrypt, fix, kdf, label, listed, require, sha256, sign, u8, u64, var, verify
 from .names import is_absolute, is_site
 
 COMMAND, SYNC, MESSAGE, ACK = 1, 2, 3, 4
@@ -12,6 +12,7 @@ BOOT_SIZE = 8
 NONCE_SIZE = 8
 NONCES_LIMIT = 128
 DETAIL_LIMIT = 200
+WANTED_LIMIT = 512
 
 
 @dataclass
@@ -130,12 +131,22 @@ def ack_hash(ack):
     return ack_list_hash(ack)
 
 
+def command_list_hash(command, instance, incarnation):
+    digest = objects.order_hash(command.order, instance, incarnation, command.body)
+    return sha256(label("wanted") + digest + var(command.wanted)) if command.wanted else digest
+
+
+def command_hash(command, instance, incarnation):
+    require(len(command.wanted) % 8 == 0 and len(command.wanted) // 8 <= WANTED_LIMIT, "no list of serials")
+    return command_list_hash(command, instance, incarnation)
+
+
 def check_inner(context, plaintext, relay_or_member, commander):
     """Parses what was sealed, checks its signatures and returns its hash."""
     if context.kind == COMMAND:
         command = wire.parse("Command", plaintext)
         require(command.HasField("order"), "no order")
-        digest = objects.order_hash(command.order, context.instance, context.incarnation, command.body)
+        digest = command_hash(command, context.instance, context.incarnation)
         own = objects.order_is_relays(command.order)
         verify(relay_or_member, command.seal_signature, "seal and order" if own else "seal",
                seal_list(context, command.seal_expires_ms, digest))

@@ -3,15 +3,23 @@
 
 #include "onem2m/topic.h"
 
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
+struct block {
+    uint32_t row;
+    uint32_t column;
+};
 
 struct group {
     struct group *next;
     char name[65];
     char sites[GROUPS_SITES_LIMIT][65];
     size_t site_count;
+    struct block blocks[GROUPS_BLOCKS_LIMIT]; /* of the tree, on the leaf's path */
+    size_t block_count;
 };
 
 struct groups {
@@ -19,36 +27,73 @@ struct groups {
     struct group *first;
 };
 
+/* What a group is heard on at a site, in the order of asking: what `epoch` refers to is there before it. */
 static const struct {
     const char *place;
     int qos;
     bool retained;
-} topics[] = {
-    {"cmd", 1, false}, {"msg/+", 1, false}, {"policy", 0, true}, {"tree/#", 0, true}, {"epoch", 0, true},
-};
+} topics[] = {{"cmd", 1, false}, {"msg/+", 1, false}, {"policy", 0, true}, {"epoch", 0, true}};
 #define TOPICS (sizeof(topics) / sizeof(topics[0]))
 
-static void topic_filter(const char *site, const char *group, const char *place, char *out, size_t size)
-{
-    snprintf(out, size, "groupseal/v1/%s/%s/%s", site, group, place);
-}
+typedef bool (*each_filter)(struct groups *groups, const char *filter, int qos, bool retained);
 
-static void site_unsubscribe(struct groups *groups, const struct group *group, const char *site)
+static bool topic_visit(struct groups *groups, const struct group *group, const char *site, size_t topic,
+                        each_filter each)
 {
     char filter[ONEM2M_TOPIC_LIMIT + 1];
-    for (size_t i = 0; i < TOPICS; i++) {
-        topic_filter(site, group->name, topics[i].place, filter, sizeof(filter));
-        connection_unsubscribe(groups->connection, filter);
-    }
+    snprintf(filter, sizeof(filter), "groupseal/v1/%s/%s/%s", site, group->name, topics[topic].place);
+    return each(groups, filter, topics[topic].qos, topics[topic].retained);
 }
 
-static bool site_subscribe(struct groups *groups, const struct group *group, const char *site)
+static bool block_visit(struct groups *groups, const struct group *group, const char *site,
+                        const struct block *block, each_filter each)
 {
     char filter[ONEM2M_TOPIC_LIMIT + 1];
+    snprintf(filter, sizeof(filter), "groupseal/v1/%s/%s/tree/%" PRIu32 "/%" PRIu32, site, group->name,
+             block->row, block->column);
+    return each(groups, filter, 0, true);
+}
+
+static bool site_visit(struct groups *groups, const struct group *group, const char *site, each_filter each)
+{
     bool ok = true;
+    for (size_t i = 0; i < group->block_count; i++) {
+        ok = block_visit(groups, group, site, &group->blocks[i], each) && ok;
+    }
     for (size_t i = 0; i < TOPICS; i++) {
-        topic_filter(site, group->name, topics[i].place, filter, sizeof(filter));
-        ok = ok && connection_subscribe(groups->connection, filter, topics[i].qos);
+        ok = topic_visit(groups, group, site, i, each) && ok;
+    }
+    return ok;
+}
+
+static bool subscribe(struct groups *groups, const char *filter, int qos, bool retained)
+{
+    (void)retained;
+    return connection_subscribe(groups->connection, filter, qos);
+}
+
+static bool unsubscribe(struct groups *groups, const char *filter, int qos, bool retained)
+{
+    (void)qos;
+    (void)retained;
+    connection_unsubscribe(groups->connection, filter);
+    return true;
+}
+
+static bool renew(struct groups *groups, const char *filter, int qos, bool retained)
+{
+    (void)qos;
+    if (retained) {
+        connection_resubscribe(groups->connection, filter);
+    }
+    return true;
+}
+
+static bool group_visit(struct groups *groups, const struct group *group, each_filter each)
+{
+    bool ok = true;
+    for (size_t i = 0; i < group->site_count; i++) {
+        ok = site_visit(groups, group, group->sites[i], each) && ok;
     }
     return ok;
 }
@@ -77,7 +122,8 @@ static bool joined_read(const Groupseal__Secenv__Joined *joined, struct group *o
 {
     char built[ONEM2M_TOPIC_LIMIT + 1];
     struct group_topic probe = {.site = "s", .kind = GROUP_CMD};
-    if (strlen(joined->group) >= sizeof(probe.group) || joined->n_sites > GROUPS_SITES_LIMIT) {
+    if (strlen(joined->group) >= sizeof(probe.group) || joined->n_sites > GROUPS_SITES_LIMIT ||
+        joined->n_blocks > GROUPS_BLOCKS_LIMIT) {
         return false;
     }
     memcpy(probe.group, joined->group, strlen(joined->group) + 1);
@@ -91,6 +137,10 @@ static bool joined_read(const Groupseal__Secenv__Joined *joined, struct group *o
         }
     }
     out->site_count = joined->n_sites;
+    for (size_t i = 0; i < joined->n_blocks; i++) {
+        out->blocks[i] = (struct block){joined->blocks[i]->row, joined->blocks[i]->column};
+    }
+    out->block_count = joined->n_blocks;
     return true;
 }
 
@@ -102,6 +152,31 @@ static bool has_site(const struct group *group, const char *site)
         }
     }
     return false;
+}
+
+static bool has_block(const struct group *group, const struct block *block)
+{
+    for (size_t i = 0; i < group->block_count; i++) {
+        if (group->blocks[i].row == block->row && group->blocks[i].column == block->column) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* Of a site that it had before: all of it, or the blocks that are no longer on the path. */
+static void site_give_up(struct groups *groups, const struct group *before, const struct group *now,
+                         const char *site)
+{
+    if (!has_site(now, site)) {
+        site_visit(groups, before, site, unsubscribe);
+        return;
+    }
+    for (size_t i = 0; i < before->block_count; i++) {
+        if (!has_block(now, &before->blocks[i])) {
+            block_visit(groups, before, site, &before->blocks[i], unsubscribe);
+        }
+    }
 }
 
 static struct group **find(struct groups *groups, const char *name)
@@ -128,18 +203,12 @@ bool groups_join(struct groups *groups, const Groupseal__Secenv__Joined *joined)
         }
         *place = group;
     }
-    for (size_t i = 0; i < group->site_count; i++) { /* sites that it had before */
-        if (!has_site(&read, group->sites[i])) {
-            site_unsubscribe(groups, group, group->sites[i]);
-        }
+    for (size_t i = 0; i < group->site_count; i++) {
+        site_give_up(groups, group, &read, group->sites[i]);
     }
     read.next = group->next;
     *group = read;
-    bool ok = true;
-    for (size_t i = 0; i < group->site_count; i++) {
-        ok = site_subscribe(groups, group, group->sites[i]) && ok;
-    }
-    return ok;
+    return group_visit(groups, group, subscribe);
 }
 
 void groups_depart(struct groups *groups, const char *name)
@@ -149,9 +218,7 @@ void groups_depart(struct groups *groups, const char *name)
     if (group == NULL) {
         return;
     }
-    for (size_t i = 0; i < group->site_count; i++) {
-        site_unsubscribe(groups, group, group->sites[i]);
-    }
+    group_visit(groups, group, unsubscribe);
     *place = group->next;
     free(group);
 }
@@ -159,14 +226,8 @@ void groups_depart(struct groups *groups, const char *name)
 void groups_renew(struct groups *groups, const char *name)
 {
     const struct group *group = *find(groups, name);
-    char filter[ONEM2M_TOPIC_LIMIT + 1];
-    for (size_t i = 0; group != NULL && i < group->site_count; i++) {
-        for (size_t j = 0; j < TOPICS; j++) {
-            if (topics[j].retained) {
-                topic_filter(group->sites[i], group->name, topics[j].place, filter, sizeof(filter));
-                connection_resubscribe(groups->connection, filter);
-            }
-        }
+    if (group != NULL) {
+        group_visit(groups, group, renew);
     }
 }
 
@@ -183,7 +244,8 @@ bool groups_granted(struct groups *groups, const char *name)
     bool granted = group != NULL;
     for (size_t i = 0; granted && i < group->site_count; i++) {
         for (size_t j = 0; j < sizeof(places) / sizeof(places[0]); j++) {
-            topic_filter(group->sites[i], group->name, places[j], filter, sizeof(filter));
+            snprintf(filter, sizeof(filter), "groupseal/v1/%s/%s/%s", group->sites[i], group->name,
+                     places[j]);
             granted = granted && connection_granted(groups->connection, filter);
         }
     }

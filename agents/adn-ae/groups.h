@@ -7,17 +7,20 @@
 
 /*
  * The groups this device is in, and the subscriptions that follow from them: for each site `cmd` and `msg/+`
- * at QoS 1; the retained `epoch`, `policy` and `tree/#` at QoS 0, because retention covers their loss and
- * they must not fill the queue in which a command waits.
+ * at QoS 1; the retained `epoch`, `policy` and the blocks of the tree on the leaf's own path at QoS 0,
+ * because retention covers their loss and they must not fill the queue in which a command waits. Of a group
+ * of a million a device hears its four blocks, not all seventy thousand.
  */
 #define GROUPS_SITES_LIMIT 8u
+#define GROUPS_BLOCKS_LIMIT 8u
 
 struct groups;
 
 struct groups *groups_new(struct connection *connection); /* NULL: out of memory */
 void groups_free(struct groups *groups);
 
-/* Sites are topic levels or absolute CSE-IDs. False: not a valid group, too many sites, or no memory. */
+/* Enters a group, or follows it to other sites and blocks: what is no longer named is unsubscribed. Sites are
+ * topic levels or absolute CSE-IDs. False: not a valid group, too many sites or blocks, or no memory. */
 bool groups_join(struct groups *groups, const Groupseal__Secenv__Joined *joined);
 void groups_depart(struct groups *groups, const char *name);
 /* Subscribes the retained topics again. */

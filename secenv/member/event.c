@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "secenv/member/event.h"
 
+#include "secenv/tree.h"
+
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
@@ -54,8 +56,26 @@ enum result event_publish_of(const struct identity_state *identity, const char *
     return event_emit(identity, &event);
 }
 
+/* Where the lower blocks of the leaf's path lie, or will lie when the tree has grown. */
+static size_t path_places(const struct membership *membership,
+                          Groupseal__Secenv__TreePlace places[BLOCK_ROWS],
+                          Groupseal__Secenv__TreePlace *list[BLOCK_ROWS])
+{
+    uint32_t count = tree_top_row(TREE_HEIGHT_MAX);
+    for (uint32_t row = 0; row < count; row++) {
+        struct tree_place place = tree_path(membership->leaf_index, TREE_HEIGHT_MAX, row);
+        places[row] = (Groupseal__Secenv__TreePlace)GROUPSEAL__SECENV__TREE_PLACE__INIT;
+        places[row].row = place.row;
+        places[row].column = place.column;
+        list[row] = &places[row];
+    }
+    return count;
+}
+
 enum result event_joined(const struct membership *membership)
 {
+    Groupseal__Secenv__TreePlace places[BLOCK_ROWS];
+    Groupseal__Secenv__TreePlace *blocks[BLOCK_ROWS];
     char *sites[MEMBERSHIP_SITES_LIMIT];
     for (size_t i = 0; i < membership->site_count; i++) {
         sites[i] = (char *)membership->sites[i].site;
@@ -65,6 +85,10 @@ enum result event_joined(const struct membership *membership)
     joined.sites = sites;
     joined.n_sites = membership->site_count;
     joined.leaf_index = membership->leaf_index;
+    if (!identity_is_relay(membership->identity)) { /* an MN-CSE has its blocks from its own store */
+        joined.n_blocks = path_places(membership, places, blocks);
+        joined.blocks = blocks;
+    }
     Groupseal__Secenv__Event event = GROUPSEAL__SECENV__EVENT__INIT;
     event.content_case = GROUPSEAL__SECENV__EVENT__CONTENT_JOINED;
     event.joined = &joined;

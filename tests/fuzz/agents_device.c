@@ -445,6 +445,8 @@ static void step_event(void)
 static void step_join(void)
 {
     char *sites[] = {TEXT("mn-1"), TEXT("mn-2")};
+    Groupseal__Secenv__TreePlace places[10];
+    Groupseal__Secenv__TreePlace *blocks[10];
     Groupseal__Secenv__Joined joined = GROUPSEAL__SECENV__JOINED__INIT;
     Groupseal__Secenv__Event event = GROUPSEAL__SECENV__EVENT__INIT;
     uint8_t how = dice_byte(&dice);
@@ -452,6 +454,14 @@ static void step_join(void)
     joined.sites = sites;
     joined.n_sites = how / 2 % 3;
     joined.leaf_index = how;
+    for (size_t i = 0; i < sizeof(places) / sizeof(places[0]); i++) {
+        groupseal__secenv__tree_place__init(&places[i]);
+        places[i].row = (uint32_t)i;
+        places[i].column = (uint32_t)how >> i;
+        blocks[i] = &places[i];
+    }
+    joined.blocks = blocks;
+    joined.n_blocks = how / 8 % 10; /* more than there may be, too */
     event.identity = TEXT(IDENTITY);
     event.content_case = GROUPSEAL__SECENV__EVENT__CONTENT_JOINED;
     event.joined = &joined;

@@ -169,8 +169,9 @@ class Bench:
         assert self.secenv.connected.wait(5)
         return device
 
-    def join(self):
-        self.secenv.event(joined=self.secenv.pb.Joined(group="doors", sites=["mn-1"]))
+    def join(self, *blocks):
+        places = [self.secenv.pb.TreePlace(row=row, column=column) for row, column in blocks]
+        self.secenv.event(joined=self.secenv.pb.Joined(group="doors", sites=["mn-1"], blocks=places))
 
     def stop(self):
         if self.mn:
@@ -290,7 +291,7 @@ def test_password(bench):
 def test_broker_restarts(bench):
     device = bench.online()
     wait_until(lambda: bench.secenv.requested("online").online, 5, "online")
-    bench.join()
+    bench.join((0, 3), (1, 0))
     wait_until(lambda: f"{GROUP}/cmd" in bench.broker.process.text(), 5, "cmd is subscribed")
     bench.mn.stop()
     bench.broker.stop()
@@ -301,7 +302,7 @@ def test_broker_restarts(bench):
     bench.mn.register(seconds=30)
     assert bench.secenv.requested("online").online
     log = bench.broker.process.text()  # of this run
-    for topic in ("cmd", "msg/+", "epoch", "policy", "tree/#"):  # all again
+    for topic in ("cmd", "msg/+", "epoch", "policy", "tree/0/3", "tree/1/0"):  # all again
         assert f"A::Sdoor1 {1 if topic in ('cmd', 'msg/+') else 0} {GROUP}/{topic}" in log
     assert said(device, "warning: the connection to the broker") == 1
     assert said(device, "warning: no TLS connection to the broker") <= 1
@@ -462,14 +463,14 @@ def test_group_topics(bench):
     bench.mn.publish(f"{GROUP}/policy", b"policy", retain=True)
     bench.mn.publish(f"{GROUP}/tree/1/2", b"block", retain=True)
     bench.mn.publish(f"{GROUP}/epoch", b"epoch", retain=True)
-    bench.secenv.event(joined=pb.Joined(group="doors", sites=[MN_CSE]))
+    bench.secenv.event(joined=pb.Joined(group="doors", sites=[MN_CSE], blocks=[pb.TreePlace(row=1, column=2)]))
     heard = [bench.secenv.requested("heard") for _ in range(3)]
     assert [(one.kind, one.payload, one.retained) for one in heard] == [
-        (pb.TOPIC_POLICY, b"policy", True), (pb.TOPIC_TREE, b"block", True), (pb.TOPIC_EPOCH, b"epoch", True)]
-    assert (heard[1].row, heard[1].column, heard[1].site, heard[1].group) == (1, 2, "mn-1", "doors")
+        (pb.TOPIC_TREE, b"block", True), (pb.TOPIC_POLICY, b"policy", True), (pb.TOPIC_EPOCH, b"epoch", True)]
+    assert (heard[0].row, heard[0].column, heard[0].site, heard[0].group) == (1, 2, "mn-1", "doors")
     # Asked again: the retained ones only.
     bench.secenv.event(resubscribe=pb.Resubscribe(group="doors"))
-    assert [bench.secenv.requested("heard").kind for _ in range(3)] == [pb.TOPIC_POLICY, pb.TOPIC_TREE, pb.TOPIC_EPOCH]
+    assert [bench.secenv.requested("heard").kind for _ in range(3)] == [pb.TOPIC_TREE, pb.TOPIC_POLICY, pb.TOPIC_EPOCH]
     # Commands and messages of others, not our own.
     bench.mn.publish(f"{GROUP}/msg/Sdoor1", b"echo")
     bench.mn.publish(f"{GROUP}/cmd", b"command")
@@ -482,6 +483,37 @@ def test_group_topics(bench):
     assert bench.mn.next(f"{GROUP}/ack/Sdoor1").payload == b"receipt"
     bench.secenv.event(departed=pb.Departed(group="doors", reason="evicted"))
     wait_until(lambda: bench.broker.process.text().count("Received UNSUBSCRIBE from A::Sdoor1") == 5, 5, "gone")
+
+
+def heard_blocks(bench):
+    """Places of the tree in what has been heard up to a marker."""
+    marker = os.urandom(8).hex().encode()
+    bench.mn.publish(f"{GROUP}/cmd", marker)
+    places = []
+    while (one := bench.secenv.requested("heard")).payload != marker:
+        if one.kind == bench.secenv.pb.TOPIC_TREE:
+            places.append((one.row, one.column))
+    return places
+
+
+def test_blocks_of_the_own_path_alone(bench):
+    """Retained ones at once, changed ones as they come, and no others; another leaf, other blocks."""
+    bench.online()
+    for column in range(8):
+        bench.mn.publish(f"{GROUP}/tree/0/{column}", b"block", retain=True)
+    bench.mn.publish(f"{GROUP}/tree/1/0", b"block", retain=True)
+    bench.join((0, 3), (1, 0), (2, 0), (3, 0))
+    assert [bench.secenv.requested("heard").row for _ in range(2)] == [0, 1]
+    for column in range(8):
+        bench.mn.publish(f"{GROUP}/tree/0/{column}", b"changed", retain=True)
+    bench.mn.publish(f"{GROUP}/tree/2/0", b"a row that grew", retain=True)  # nothing was there before
+    assert heard_blocks(bench) == [(0, 3), (2, 0)]
+    bench.join((0, 6), (1, 0), (2, 0), (3, 0))
+    moved = [bench.secenv.requested("heard") for _ in range(3)]
+    assert sorted((one.row, one.column) for one in moved if one.retained) == [(0, 6), (1, 0), (2, 0)]
+    for column in range(8):
+        bench.mn.publish(f"{GROUP}/tree/0/{column}", b"changed", retain=True)
+    assert heard_blocks(bench) == [(0, 6)]
 
 
 def output(device, event):

@@ -3,6 +3,7 @@
 """A group whose tree has rows below `epoch`, with real processes: 40 devices, an eviction, a device that slept."""
 
 import json
+import re
 
 from harness.processes import wait_until
 from harness.site import Device
@@ -45,3 +46,10 @@ def test_forty_devices(make_site):
     wait_until(lambda: site.done("Sdoor07", "open") == 1, 60, "the sleeper runs the command", every=0.5)
     assert site.groups_of("Sdoor07")["doors"]["epoch"] == newest["epoch"]
     assert site.done("Sdoor30", "open") == 0
+
+    # Nobody heard of the tree but what is on the path of its own leaf.
+    log = site.broker.process.text()
+    sent = set(re.findall(r"Sending PUBLISH to (Sdoor\d+) .*'groupseal/v1/mn-1/doors/tree/0/(\d+)'", log))
+    assert len(sent) == len({stem for stem, _column in sent}) == COUNT
+    assert len({column for _stem, column in sent}) == 3
+    assert "tree/#" not in log

@@ -26,6 +26,7 @@ struct fleet {
     uint32_t seed;       /* 0: all publishes arrive, in order */
     const char *lost_to; /* "": to everybody */
     Groupseal__Secenv__TopicKind lost_kind;
+    size_t blocks_heard; /* by all devices */
 };
 
 static enum site_fate carry(void *context, const struct site_message *message)
@@ -34,6 +35,7 @@ static enum site_fate carry(void *context, const struct site_message *message)
     if (message->what != SITE_PUBLISH) {
         return SITE_DELIVER;
     }
+    fleet->blocks_heard += message->publish->kind == TOPIC(TREE);
     bool lost_here =
         fleet->lost_to != NULL && (fleet->lost_to[0] == '\0' || strcmp(fleet->lost_to, message->to) == 0);
     if (lost_here && message->publish->kind == fleet->lost_kind) {
@@ -132,6 +134,46 @@ static void lost_block_is_had_again(void **state)
     all_are_current(fleet);
 }
 
+/* A change costs a device the blocks of its own path, and nobody hears those of others. */
+static void only_the_own_path_is_heard(void **state)
+{
+    struct fleet *fleet = *state;
+    const struct membership *left = play_membership(fleet->devices[6], PLAY_GROUP);
+    size_t neighbours = 0;
+    for (size_t i = 0; i < DEVICES; i++) {
+        neighbours +=
+            play_membership(fleet->devices[i], PLAY_GROUP)->leaf_index / 16 == left->leaf_index / 16;
+    }
+    fleet->blocks_heard = 0;
+    evict(fleet, 6);
+    site_settle(fleet->site);
+    all_are_current(fleet);
+    /* Who leaves may have gone before the block came, or not; its block is the only one below `epoch`. */
+    assert_in_range(fleet->blocks_heard, neighbours - 1, neighbours);
+}
+
+/* Taken out and in again, a device has another leaf: it hears the blocks of the new place, those that are
+ * retained at once. */
+static void another_leaf_hears_other_blocks(void **state)
+{
+    struct fleet *fleet = *state;
+    uint32_t before = play_membership(fleet->devices[30], PLAY_GROUP)->leaf_index;
+    evict(fleet, 2);
+    evict(fleet, 30);
+    site_settle(fleet->site);
+    site_enrol(fleet->site, site_name(fleet->devices[30]), IDENTITY_ADN_AE, CREDENTIALS_PSK, SITE_MN_CSE,
+               "door");
+    fleet->gone[30] = false;
+    site_advance(fleet->site, 600000);
+    uint32_t after = play_membership(fleet->devices[30], PLAY_GROUP)->leaf_index;
+    assert_true(before / 16 != after / 16);
+    all_are_current(fleet);
+    evict(fleet, 3);
+    evict(fleet, 31);
+    site_settle(fleet->site);
+    all_are_current(fleet);
+}
+
 /* Who lacks a block for good asks for a key package: not before 2 s, and not together. */
 static void asks_are_spread(void **state)
 {
@@ -222,6 +264,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(lost_block_is_had_again, setup, teardown),
+        cmocka_unit_test_setup_teardown(only_the_own_path_is_heard, setup, teardown),
+        cmocka_unit_test_setup_teardown(another_leaf_hears_other_blocks, setup, teardown),
         cmocka_unit_test_setup_teardown(asks_are_spread, setup, teardown),
         cmocka_unit_test_setup_teardown(bad_ways_lead_there_too, setup, teardown),
     };

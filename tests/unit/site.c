@@ -46,7 +46,8 @@ struct events {
 struct subscription {
     char group[65];
     char site[65];
-    uint32_t leaf_index; /* of the blocks of the tree only those above it are heard */
+    struct tree_place blocks[8];
+    size_t block_count;
 };
 
 /* A file of a store as site_keep found it. */
@@ -591,31 +592,42 @@ static bool is_relay_of(const struct site_node *node, const char *mn_site)
     return strcmp(level, mn_site) == 0;
 }
 
-static struct subscription *subscription_find(struct site_node *node, const char *mn_site, const char *group)
+static const struct subscription *subscription_of(const struct site_node *node, const char *mn_site,
+                                                  const char *group)
 {
     for (size_t i = 0; i < node->subscription_count; i++) {
-        if (strcmp(node->subscriptions[i].site, mn_site) == 0 &&
-            strcmp(node->subscriptions[i].group, group) == 0) {
-            return &node->subscriptions[i];
+        const struct subscription *subscription = &node->subscriptions[i];
+        if (strcmp(subscription->site, mn_site) == 0 && strcmp(subscription->group, group) == 0) {
+            return subscription;
         }
     }
     return NULL;
 }
 
-static bool hears(struct site_node *node, const Groupseal__Secenv__Publish *publish)
+static bool hears_block(const struct subscription *subscription, uint32_t row, uint32_t column)
+{
+    for (size_t i = 0; i < subscription->block_count; i++) {
+        if (subscription->blocks[i].row == row && subscription->blocks[i].column == column) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static bool hears(const struct site_node *node, const Groupseal__Secenv__Publish *publish)
 {
     bool up = publish->kind == GROUPSEAL__SECENV__TOPIC_KIND__TOPIC_MESSAGE ||
               publish->kind == GROUPSEAL__SECENV__TOPIC_KIND__TOPIC_ACK;
     if (is_relay_of(node, publish->site)) {
         return up;
     }
-    if (node->kind != IDENTITY_ADN_AE || publish->kind == GROUPSEAL__SECENV__TOPIC_KIND__TOPIC_ACK) {
+    const struct subscription *subscription = subscription_of(node, publish->site, publish->group);
+    if (node->kind != IDENTITY_ADN_AE || subscription == NULL) {
         return false;
     }
-    const struct subscription *subscription = subscription_find(node, publish->site, publish->group);
-    return subscription != NULL &&
-           (publish->kind != GROUPSEAL__SECENV__TOPIC_KIND__TOPIC_TREE ||
-            publish->column == tree_path(subscription->leaf_index, TREE_HEIGHT_MAX, publish->row).column);
+    return publish->kind == GROUPSEAL__SECENV__TOPIC_KIND__TOPIC_TREE
+               ? hears_block(subscription, publish->row, publish->column)
+               : publish->kind != GROUPSEAL__SECENV__TOPIC_KIND__TOPIC_ACK;
 }
 
 static void publish_enqueue(struct site *site, const char *from, const char *to,
@@ -746,21 +758,6 @@ static void retained_give(struct site_node *node, const char *group)
     }
 }
 
-static void subscribe(struct site_node *node, const Groupseal__Secenv__Joined *joined)
-{
-    for (size_t i = 0; i < joined->n_sites; i++) {
-        struct subscription *added = subscription_find(node, joined->sites[i], joined->group);
-        if (added == NULL) {
-            assert_true(node->subscription_count < 64u);
-            added = &node->subscriptions[node->subscription_count++];
-            (void)snprintf(added->site, sizeof(added->site), "%s", joined->sites[i]);
-            (void)snprintf(added->group, sizeof(added->group), "%s", joined->group);
-        }
-        added->leaf_index = joined->leaf_index;
-    }
-    retained_give(node, joined->group);
-}
-
 static void unsubscribe(struct site_node *node, const char *group)
 {
     size_t kept = 0;
@@ -792,6 +789,23 @@ struct site_traffic site_traffic(const struct site *site)
 void site_traffic_clear(struct site *site)
 {
     site->traffic = (struct site_traffic){0};
+}
+
+static void subscribe(struct site_node *node, const Groupseal__Secenv__Joined *joined)
+{
+    unsubscribe(node, joined->group);
+    for (size_t i = 0; i < joined->n_sites; i++) {
+        assert_true(node->subscription_count < 64u);
+        struct subscription *added = &node->subscriptions[node->subscription_count++];
+        (void)snprintf(added->site, sizeof(added->site), "%s", joined->sites[i]);
+        (void)snprintf(added->group, sizeof(added->group), "%s", joined->group);
+        assert_true(joined->n_blocks <= sizeof(added->blocks) / sizeof(added->blocks[0]));
+        added->block_count = joined->n_blocks;
+        for (size_t k = 0; k < joined->n_blocks; k++) {
+            added->blocks[k] = (struct tree_place){joined->blocks[k]->row, joined->blocks[k]->column};
+        }
+    }
+    retained_give(node, joined->group);
 }
 
 static void publish_spread(struct site_node *node, const Groupseal__Secenv__Publish *publish)

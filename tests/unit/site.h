@@ -137,9 +137,10 @@ typedef enum site_fate (*site_hook)(void *context, const struct site_message *me
 void site_carry(struct site *site, site_hook hook, void *context); /* NULL: deliver all */
 
 /*
- * Topics. A member that was Joined hears cmd, epoch, tree, policy and the others' msg of its sites; an MN-CSE
- * hears msg and ack of its groups; nobody hears its own. What is retained is given on Joined and Resubscribe,
- * and to a member that comes online. `site_retained`: the stored payload, empty where there is none.
+ * Topics. A member that was Joined hears cmd, epoch, policy, the blocks that Joined named and the others' msg
+ * of its sites; an MN-CSE hears msg and ack of its groups; nobody hears its own. What is retained is given on
+ * Joined and Resubscribe, and to a member that comes online. `site_retained`: the stored payload, empty where
+ * there is none.
  */
 struct bytes site_retained(struct site *site, const char *mn_site, const char *group,
                            Groupseal__Secenv__TopicKind kind);

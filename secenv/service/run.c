@@ -3,6 +3,8 @@
 #include "secenv/service/service.h"
 
 #include <argp.h>
+#include <grp.h>
+#include <pwd.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -43,10 +45,12 @@ static const struct argp_option options[] = {
     {"owner-socket", OPTION_OWNER_SOCKET, "PATH", 0, "Serve owners, one at a time, on this socket", 0},
     {"owner-fd", OPTION_OWNER_FD, "N", 0,
      "Serve the one owner on this inherited socket, and end when it closes (embedded)", 0},
-    {"owner-uid", OPTION_OWNER_UID, "UID", 0, "The user that may be owner (default: the user of secenv)", 0},
+    {"owner-uid", OPTION_OWNER_UID, "USER", 0,
+     "The user, name or number, that may be owner (default: the user of secenv)", 0},
     {"operator-socket", OPTION_OPERATOR_SOCKET, "PATH", 0,
      "Authority: serve operators on this socket: root, the user of secenv, the operator group", 0},
-    {"operator-gid", OPTION_OPERATOR_GID, "GID", 0, "The operator group (default: none)", 0},
+    {"operator-gid", OPTION_OPERATOR_GID, "GROUP", 0, "The operator group, name or number (default: none)",
+     0},
     {"same-user", OPTION_SAME_USER, NULL, 0,
      "Authority, for tests and demonstrations: the owner may be a user that can do all that operators can",
      0},
@@ -63,6 +67,32 @@ static unsigned long number_option(struct argp_state *state, const char *name, c
         argp_error(state, "--%s: %s is not a number from 0 to %lu", name, text, highest);
     }
     return number;
+}
+
+static uid_t user_option(struct argp_state *state, const char *text)
+{
+    unsigned long number = 0;
+    if (program_number(text, UINT32_MAX - 1u, &number)) {
+        return (uid_t)number;
+    }
+    const struct passwd *user = getpwnam(text);
+    if (user == NULL) {
+        argp_error(state, "--owner-uid: %s is no user of this system, and no number", text);
+    }
+    return user == NULL ? (uid_t)-1 : user->pw_uid;
+}
+
+static gid_t group_option(struct argp_state *state, const char *text)
+{
+    unsigned long number = 0;
+    if (program_number(text, UINT32_MAX - 1u, &number)) {
+        return (gid_t)number;
+    }
+    const struct group *group = getgrnam(text);
+    if (group == NULL) {
+        argp_error(state, "--operator-gid: %s is no group of this system, and no number", text);
+    }
+    return group == NULL ? (gid_t)-1 : group->gr_gid;
 }
 
 static void settings_check(const struct settings *settings, struct argp_state *state)
@@ -95,13 +125,13 @@ static error_t parse_option(int key, char *argument, struct argp_state *state)
         settings->owner_socket = argument;
         break;
     case OPTION_OWNER_UID:
-        settings->owner_uid = (uid_t)number_option(state, "owner-uid", argument, UINT32_MAX - 1u);
+        settings->owner_uid = user_option(state, argument);
         break;
     case OPTION_OPERATOR_SOCKET:
         settings->operator_socket = argument;
         break;
     case OPTION_OPERATOR_GID:
-        settings->operator_gid = (gid_t)number_option(state, "operator-gid", argument, UINT32_MAX - 1u);
+        settings->operator_gid = group_option(state, argument);
         settings->has_operator_gid = true;
         break;
     case OPTION_SAME_USER:

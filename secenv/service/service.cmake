@@ -28,5 +28,3 @@ if(TARGET secenv_authority AND TARGET secenv_member AND TARGET secenv_client)
     target_compile_definitions(secenv_test_door PRIVATE GROUPSEAL_VERSION="${PROJECT_VERSION}")
   endif()
 endif()
-
-install(FILES ${CMAKE_SOURCE_DIR}/docs/secenv.8 DESTINATION ${CMAKE_INSTALL_MANDIR}/man8)

@@ -70,7 +70,7 @@ class Socket:
         self.received = []  # packets, as they are
         self.events = []
         self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        self.socket.settimeout(10)
+        self.socket.settimeout(60)
         self.socket.connect(path)
 
     def ask(self, **content):

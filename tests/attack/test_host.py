@@ -155,8 +155,8 @@ def test_taken_broker_has_the_owners_requests_only(host):
 
 def test_taken_broker_signs_no_order(host):
     site = host.site
-    assert site.send("doors", "close", "--valid", "4s") == {"Sdoor1": "done", "Sdoor2": "done"}
-    time.sleep(5)  # it would be sealed again as long as it is valid, for whoever comes late
+    assert site.send("doors", "close", "--valid", "15s") == {"Sdoor1": "done", "Sdoor2": "done"}
+    time.sleep(16)  # it would be sealed again as long as it is valid, for whoever comes late
     taken(host)
     before = operators_view(site)
     groups = site.groups_of("mn")

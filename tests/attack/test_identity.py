@@ -6,6 +6,7 @@ Certificates: attack/identity, integration/test_refused.py and unit/handshake (`
 """
 
 import json
+import time
 
 import pytest
 
@@ -39,9 +40,18 @@ def state(site):
             json.loads(site.operator("member", "list").stdout))
 
 
+def at_rest(site):
+    """The state when nothing is under way any more of what the others do by themselves: their acknowledgements."""
+    def same():
+        first = state(site)
+        time.sleep(2)
+        return first if state(site) == first else None
+    return wait_until(same, 20, "the authority is at rest")
+
+
 def refused(site, side, counter, words):
     """Sdoor2 tries, and `side` refuses."""
-    before = state(site)
+    before = at_rest(site)
     site.start_device("Sdoor2")
     wait_until(lambda: site.counter(side, counter) > 0, 20, f"{counter} rises at {side}")
     log = (site.running["secenv-authority"] if side == "authority" else site.running[side]).text()

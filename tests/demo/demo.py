@@ -14,7 +14,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from harness.processes import Failure, clean_environment, free_ports  # noqa: E402
 from harness.site import IN_CSE, MN_CSE, Device, Site  # noqa: E402
 
-STEP_SECONDS = 15
+STEP_SECONDS = 30
 EAVESDROPPER = "Seavesdropper"
 STOLEN = "Ssensor1"
 GROUPS = {"sensors": "sensor", "doors": "door", "extinguishers": "extinguisher"}

@@ -130,7 +130,7 @@ class Existing:
 
     def stop(self):
         self.process.popen.terminate()
-        assert self.process.popen.wait(10) == 0
+        assert self.process.popen.wait(40) == 0
 
 
 class Client:
@@ -168,12 +168,12 @@ class Client:
     def subscribe(self, topic):
         """True where the broker grants it. (MQTT 3.1 has no word for a refusal: there it always is.)"""
         self.client.subscribe(topic, 1)
-        return self.granted.get(timeout=10) < 128
+        return self.granted.get(timeout=40) < 128
 
     def publish(self, topic, payload, retain=False):
-        self.client.publish(topic, payload, 1, retain).wait_for_publish(10)
+        self.client.publish(topic, payload, 1, retain).wait_for_publish(40)
 
-    def next(self, topic, seconds=10):
+    def next(self, topic, seconds=40):
         message = self.received.get(timeout=seconds)
         assert message.topic == topic
         return message

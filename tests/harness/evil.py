@@ -79,7 +79,7 @@ class EvilBroker:
         self.up = threading.Event()
         self.thread = threading.Thread(target=self._run, daemon=True)
         self.thread.start()
-        self.up.wait(10)
+        self.up.wait(60)
 
     # -- what the test does ---------------------------------------------------------------------------------
 
@@ -120,7 +120,7 @@ class EvilBroker:
     def _call(self, function, *arguments):
         done = threading.Event()
         self.loop.call_soon_threadsafe(lambda: (function(*arguments), done.set()))
-        done.wait(10)
+        done.wait(60)
 
     @staticmethod
     def _write(writer, data):

@@ -3,6 +3,7 @@
 
 import ctypes
 import os
+import random
 import signal
 import socket
 import subprocess
@@ -12,12 +13,17 @@ from pathlib import Path
 REPOSITORY = Path(__file__).resolve().parents[2]
 
 
+# Bounds are written as a machine with nothing else to do keeps them several times over. Others may be at work on it.
+PATIENCE = 4
+
+
 class Failure(Exception):
     """Something did not happen in time, or a program failed; the text is for the reader."""
 
 
 def wait_until(condition, seconds, what, every=0.05):
-    """Returns the first true value of condition(); Failure after `seconds`."""
+    """Returns the first true value of condition(); Failure after `seconds`, PATIENCE times."""
+    seconds *= PATIENCE
     end = time.monotonic() + seconds
     while True:
         value = condition()
@@ -28,14 +34,37 @@ def wait_until(condition, seconds, what, every=0.05):
         time.sleep(every)
 
 
+_reserved = []
+
+
+def port_reserve(port):
+    """Makes it this process' until its end; False where it is another's, or in use."""
+    reservation = socket.socket(socket.AF_UNIX)
+    try:
+        reservation.bind(f"\0groupseal-test-port-{port}")  # a name that goes with the process
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind(("127.0.0.1", port))
+    except OSError:
+        reservation.close()
+        return False
+    _reserved.append(reservation)
+    return True
+
+
 def free_ports(count):
-    """Ports of 127.0.0.1 that nobody uses now, each different."""
-    sockets = [socket.socket() for _ in range(count)]
-    for one in sockets:
-        one.bind(("127.0.0.1", 0))
-    ports = [one.getsockname()[1] for one in sockets]
-    for one in sockets:
-        one.close()
+    """
+    Ports of 127.0.0.1 that nobody uses now, each different. Between now and the listener's start they are given to no
+    other test (each pytest is a process of its own), nor by the system to a client's connection: they are below the
+    range that it takes those from.
+    """
+    first_of_system = int(Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split()[0])
+    below = range(10000, first_of_system) if first_of_system > 12000 else range(61000, 65536)
+    ports = []
+    while len(ports) < count:
+        port = random.SystemRandom().choice(below)
+        if port_reserve(port):
+            ports.append(port)
     return ports
 
 
@@ -50,6 +79,12 @@ def clean_environment():
 def die_with_parent():
     """For the child, before exec: whatever ends the test ends what it started."""
     ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
+
+
+def whole_lines(file):
+    """The lines of a file that another process may be writing to: of the last one all or nothing."""
+    text = file.read_text()
+    return text[:text.rfind("\n") + 1].splitlines()
 
 
 class Process:
@@ -94,7 +129,7 @@ class Process:
         if self.running():
             self.popen.terminate()
 
-    def stop(self, seconds=5):
+    def stop(self, seconds=5 * PATIENCE):
         """SIGTERM, and SIGKILL where that does not help. The exit status."""
         if self.running():
             self.popen.terminate()
@@ -143,14 +178,15 @@ class Processes:
 
 
 def run(arguments, check=True, seconds=60, **options):
-    """Runs a program to its end. Failure, with what it said, where it fails and `check` is set."""
+    """Runs a program to its end, for `seconds`, PATIENCE times, at most. Failure, with what it said, where it fails
+    and `check` is set."""
     arguments = [str(argument) for argument in arguments]
     result = subprocess.run(
         arguments,
         stdin=None if "input" in options else subprocess.DEVNULL,
         capture_output=True,
         text=options.pop("text", True),
-        timeout=seconds,
+        timeout=seconds * PATIENCE,
         env=options.pop("env", None) or clean_environment(),
         **options,
     )

@@ -28,7 +28,7 @@ class Relays:
         self.up = threading.Event()
         self.thread = threading.Thread(target=self._run, daemon=True)
         self.thread.start()
-        self.up.wait(10)
+        self.up.wait(60)
 
     def _run(self):
         asyncio.set_event_loop(self.loop)
@@ -57,6 +57,8 @@ class Relays:
                 copy.extend(data)
                 while from_client and self.held and not writer.is_closing():
                     await asyncio.sleep(0.01)
+                if writer.is_closing():
+                    return
                 writer.write(data)
                 await writer.drain()
         finally:
@@ -66,12 +68,16 @@ class Relays:
         self.held = held
 
     def cut(self):
-        """Ends all connections at once; what is held is lost."""
+        """Ends all connections at once; what is held is lost. They have ended when it returns."""
+        ended = threading.Event()
+
         def close():
             for connection in self.connections:
                 for writer in connection.writers:
                     writer.transport.abort()
+            ended.set()
         self.loop.call_soon_threadsafe(close)
+        ended.wait(30)
 
     def close(self):
         self.cut()

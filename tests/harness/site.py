@@ -10,7 +10,7 @@ from pathlib import Path
 
 from harness.broker import Broker
 from harness.pki import Pki
-from harness.processes import Failure, Processes, run, wait_until
+from harness.processes import Failure, Processes, run, wait_until, whole_lines
 
 SP = "sp.example"
 IN_CSE = f"//{SP}/in-cse"
@@ -164,7 +164,7 @@ class Site:
 
     # -- what the operator does -----------------------------------------------------------------------------
 
-    def operator(self, *arguments, check=True, seconds=60):
+    def operator(self, *arguments, check=True, seconds=150):
         """An operator's command with --json; the finished process."""
         return run([self.build / "bin" / "in-cse", *arguments, "--config", self.configuration("in-cse"), "--json"],
                    check=check, seconds=seconds)
@@ -193,7 +193,10 @@ class Site:
         return json.loads(self.operator("revocation", "show").stdout)
 
     def send(self, group, payload, *options, check=True):
-        """Sends a command and waits for its report: outcome by stem."""
+        """Sends a command and waits for its report: outcome by stem. It ends when all have answered, by default long
+        before its time."""
+        if "--wait" not in options:
+            options = (*options, "--wait", "40s")
         result = self.operator("send", group, payload, *options, check=check)
         if not result.stdout:
             return {}  # not sent at all, and `check` is not set
@@ -234,13 +237,29 @@ class Site:
             return all(group in known and known[group]["epoch"] > 0 for group in groups)
         wait_until(holds, seconds, f"{name} holds the keys of {', '.join(groups)}", every=0.2)
 
+    def in_no_group(self, stem):
+        """It runs, and knows of no group (any more)."""
+        return bool(self.audit(stem)["identities"]) and not self.groups_of(stem)
+
+    def newest_epoch(self, group):
+        """The authority's. Members climb to it in their own time."""
+        return self.groups_of("authority")[group]["epoch"]
+
+    def wait_climbed(self, group, *stems, seconds=20):
+        """Waits until these have the newest epoch of the group; returns it."""
+        newest = self.newest_epoch(group)
+        for stem in stems:
+            wait_until(lambda stem=stem: self.groups_of(stem).get(group, {}).get("epoch", 0) >= newest, seconds,
+                       f"{stem} has epoch {newest} of {group}")
+        return newest
+
     def done(self, stem, payload):
         """How often the device's program ran for this payload."""
         file = self.done_file(stem)
-        lines = file.read_text().splitlines() if file.exists() else []
+        lines = whole_lines(file) if file.exists() else []
         return sum(1 for line in lines if line.split(" ", 2)[2] == payload)
 
-    def say(self, stem, group, text, seconds=70):
+    def say(self, stem, group, text, seconds=120):
         """Lets a device send a member message; its answer, "ok" or "error …", or "" where there is none in time."""
         with socket.socket(socket.AF_UNIX) as local:
             local.settimeout(seconds)
@@ -253,7 +272,7 @@ class Site:
 
     def heard(self, stem):
         """The member messages that a device was given."""
-        events = [json.loads(line) for line in self.running[stem].out.read_text().splitlines() if line]
+        events = [json.loads(line) for line in whole_lines(self.running[stem].out)]
         return [event for event in events if event["event"] == "message"]
 
     def say_until_heard(self, stem, group, text, listeners, seconds=15):

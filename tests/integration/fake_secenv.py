@@ -13,6 +13,8 @@ import threading
 import time
 from pathlib import Path
 
+from harness.processes import Failure
+
 PROTO = Path(__file__).resolve().parents[2] / "proto"
 
 
@@ -77,16 +79,25 @@ class FakeSecenv:
                     self._read()
 
     def _read(self):
-        packet = self.connection.recv(65536)
+        try:
+            packet = self.connection.recv(65536)
+        except ConnectionError:
+            packet = b""
         if not packet:
-            self.connection.close()
-            self.connection = None
-            self.connected.clear()
+            self._lost()
             return
         request = self.pb.ToSecenv.FromString(packet)
         self.requests.put(request)
         if not self.deaf:
-            self._reply(request)
+            try:
+                self._reply(request)
+            except ConnectionError:  # it ended without waiting for the answer
+                self._lost()
+
+    def _lost(self):
+        self.connection.close()
+        self.connection = None
+        self.connected.clear()
 
     def _reply(self, request):
         message = self.pb.FromSecenv()
@@ -106,7 +117,9 @@ class FakeSecenv:
             self.connected.set()
 
     def event(self, **content):
-        """event(publish=…): sends an Event with this content."""
+        """event(publish=…): sends an Event with this content, to an owner that has gone online."""
+        if threading.current_thread() is not self.thread and not self.connected.wait(60):
+            raise Failure("nobody is online at this secure environment")
         message = self.pb.FromSecenv()
         message.event.identity = self.identity
         for name, value in content.items():
@@ -119,7 +132,7 @@ class FakeSecenv:
     def publish(self, kind, payload, group="doors", retained=False):
         self.event(publish=self.pb.Publish(site="mn-1", group=group, kind=kind, retained=retained, payload=payload))
 
-    def requested(self, kind, seconds=20):
+    def requested(self, kind, seconds=60):
         """The next request of this kind; others before it are passed over."""
         while True:
             request = self.requests.get(timeout=seconds)

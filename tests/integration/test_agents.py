@@ -17,13 +17,14 @@ import paho.mqtt.client as mqtt
 import pytest
 from fake_secenv import FakeSecenv
 from harness.broker import MOSQUITTO, accepts
-from harness.processes import free_ports, wait_until
+from harness.processes import free_ports, wait_until, whole_lines
 from harness.site import Device
 
 IN_CSE = "//sp.example/in-cse"
 MN_CSE = "//sp.example/mn-1"
 DOOR = "//sp.example/Sdoor1"
 GROUP = "groupseal/v1/mn-1/doors"
+WAIT = 60  # seconds, for what takes one at most where nothing else is to be done
 
 
 class Secenv(FakeSecenv):
@@ -90,30 +91,42 @@ class Mn:
 
     def __init__(self, port):
         self.received = queue.Queue()
+        granted = queue.Queue()
         self.client = mqtt.Client(client_id="test", clean_session=True, protocol=mqtt.MQTTv311)
         self.client.on_message = lambda _client, _data, message: self.received.put(message)
+        self.client.on_subscribe = lambda *_arguments: granted.put(True)
         self.client.connect("127.0.0.1", port)
         self.client.loop_start()
         wait_until(self.client.is_connected, 5, "the test connects")
         for topic in ("/oneM2M/#", "groupseal/#"):
             self.client.subscribe(topic, 1)
+            granted.get(timeout=WAIT)
 
-    def next(self, topic, seconds=5):
-        """The next message on this topic; others are passed over."""
+    def next(self, *topics):
+        """The next message on (one of) these topics; others are passed over."""
         while True:
-            message = self.received.get(timeout=seconds)
-            if message.topic == topic:
+            message = self.received.get(timeout=WAIT)
+            if message.topic in topics:
                 return message
 
-    def primitive(self, topic, seconds=5):
-        return json.loads(self.next(topic, seconds).payload)
+    def primitive(self, topic):
+        return json.loads(self.next(topic).payload)
 
     def publish(self, topic, payload, retain=False):
-        self.client.publish(topic, payload if isinstance(payload, (bytes, str)) else json.dumps(payload), 1, retain)
+        """The broker has it when this returns."""
+        self.say(topic, payload, retain).wait_for_publish(WAIT)
 
-    def register(self, stem="Sdoor1", seconds=5):
-        request = self.primitive(f"/oneM2M/reg_req/{stem}/mn-1/json", seconds)
-        self.publish(f"/oneM2M/reg_resp/{stem}/mn-1/json", {"rsc": 2001, "rqi": request["rqi"], "rvi": "3"})
+    def say(self, topic, payload, retain=False):
+        """Without waiting."""
+        text = payload if isinstance(payload, (bytes, str)) else json.dumps(payload)
+        return self.client.publish(topic, text, 1, retain)
+
+    def register(self, stem="Sdoor1"):
+        """Answers a registration. It is on `req` where an earlier one was before we listened."""
+        message = self.next(f"/oneM2M/reg_req/{stem}/mn-1/json", f"/oneM2M/req/{stem}/mn-1/json")
+        request = json.loads(message.payload)
+        assert request["op"] == 1 and request["ty"] == 2
+        self.publish(message.topic.replace("req/", "resp/"), {"rsc": 2001, "rqi": request["rqi"], "rvi": "3"})
         return request
 
     def stop(self):
@@ -165,8 +178,8 @@ class Bench:
         self.secenv.start()
         self.configure(hop, more)
         device = self.start_device()
-        self.mn.register(seconds=10)
-        assert self.secenv.connected.wait(5)
+        self.mn.register()
+        assert self.secenv.connected.wait(WAIT)
         return device
 
     def join(self, *blocks):
@@ -299,11 +312,11 @@ def test_broker_restarts(bench):
     wait_said(device, "is lost")
     bench.broker.start()
     bench.mn = Mn(bench.broker.test_port)
-    bench.mn.register(seconds=30)
+    bench.mn.register()
     assert bench.secenv.requested("online").online
-    log = bench.broker.process.text()  # of this run
     for topic in ("cmd", "msg/+", "epoch", "policy", "tree/0/3", "tree/1/0"):  # all again
-        assert f"A::Sdoor1 {1 if topic in ('cmd', 'msg/+') else 0} {GROUP}/{topic}" in log
+        line = f"A::Sdoor1 {1 if topic in ('cmd', 'msg/+') else 0} {GROUP}/{topic}"
+        wait_until(lambda line=line: line in bench.broker.process.text(), 10, line)  # in the log of this run
     assert said(device, "warning: the connection to the broker") == 1
     assert said(device, "warning: no TLS connection to the broker") <= 1
 
@@ -331,15 +344,15 @@ def test_registration_is_retried_on_req(bench):
     bench.secenv.start()
     bench.configure("psk")
     device = bench.start_device()
-    first = bench.mn.primitive("/oneM2M/reg_req/Sdoor1/mn-1/json", 10)  # nobody answers
+    first = bench.mn.primitive("/oneM2M/reg_req/Sdoor1/mn-1/json")  # nobody answers
     assert first["op"] == 1 and first["ty"] == 2 and first["fr"] == DOOR and first["to"] == MN_CSE
     assert first["pc"]["m2m:ae"]["rr"] is True
-    second = bench.mn.primitive("/oneM2M/req/Sdoor1/mn-1/json", 20)
+    second = bench.mn.primitive("/oneM2M/req/Sdoor1/mn-1/json")
     assert second["op"] == 1 and second["rqi"] != first["rqi"]
     assert said(device, "does not answer the registration") == 1
     assert not bench.secenv.connected.is_set()
     bench.mn.publish("/oneM2M/resp/Sdoor1/mn-1/json", {"rsc": 4117, "rqi": second["rqi"]})  # already registered
-    assert bench.secenv.connected.wait(5)
+    assert bench.secenv.connected.wait(WAIT)
 
 
 def test_registration_refused_is_said_once(bench):
@@ -349,10 +362,10 @@ def test_registration_refused_is_said_once(bench):
     bench.configure("psk")
     device = bench.start_device()
     for _ in range(2):
-        request = bench.mn.primitive("/oneM2M/reg_req/Sdoor1/mn-1/json", 10)
+        request = bench.mn.primitive("/oneM2M/reg_req/Sdoor1/mn-1/json")
         bench.mn.publish("/oneM2M/reg_resp/Sdoor1/mn-1/json", {"rsc": 4106, "rqi": request["rqi"]})
-    bench.mn.register(seconds=10)
-    assert bench.secenv.connected.wait(5)
+    bench.mn.register()
+    assert bench.secenv.connected.wait(WAIT)
     assert said(device, "with status 4106") == 1
 
 
@@ -404,7 +417,7 @@ def test_carriage_from_the_device(bench):
     answered = bench.secenv.requested("answered")
     assert answered.token == 8 and not answered.object and "5103" in answered.failure
     bench.secenv.event(send=pb.Send(token=9, to=IN_CSE, object=b"flight"))
-    answered = bench.secenv.requested("answered", 15)
+    answered = bench.secenv.requested("answered")
     assert answered.token == 9 and answered.failure == "no response in time"
     # The connection is lost meanwhile.
     bench.secenv.event(send=pb.Send(token=10, to=IN_CSE, object=b"flight"))
@@ -438,7 +451,7 @@ def test_secure_environment_is_lost(bench):
     bench.secenv.stop()
     wait_said(device, "the secure environment is gone")
     bench.secenv.start()
-    assert bench.secenv.connected.wait(10)
+    assert bench.secenv.connected.wait(WAIT)
     wait_said(device, "the secure environment is ready", times=2)
     assert said(device, "warning: the secure environment") == 1
 
@@ -517,7 +530,7 @@ def test_blocks_of_the_own_path_alone(bench):
 
 
 def output(device, event):
-    lines = [json.loads(line) for line in device.out.read_text().splitlines()]
+    lines = [json.loads(line) for line in whole_lines(device.out)]
     return [line for line in lines if line["event"] == event]
 
 
@@ -536,6 +549,7 @@ def test_commands(bench):
     assert first.done and first.detail == "closed for doors"
     second = bench.secenv.requested("finished")
     assert second.command_id == bytes([2] * 16) and not second.done and second.detail == "jammed"
+    wait_until(lambda: len(output(device, "command")) == 2, 10, "both are printed")
     assert [line["outcome"] for line in output(device, "command")] == ["done", "failed"]
 
 
@@ -550,7 +564,7 @@ def test_result_is_kept_while_secenv_is_away(bench):
     (bench.folder / "go").touch()
     wait_until(lambda: output(device, "command"), 5, "it ran")
     bench.secenv.start()
-    assert bench.secenv.requested("finished", 10).done
+    assert bench.secenv.requested("finished").done
 
 
 def test_no_command_program(bench):
@@ -578,16 +592,16 @@ def test_output_that_nobody_reads(bench):
     bench.secenv.start()
     bench.configure("psk")
     device = bench.start_device(stdout=subprocess.PIPE)
-    bench.mn.register(seconds=10)
-    assert bench.secenv.connected.wait(5)
+    bench.mn.register()
+    assert bench.secenv.connected.wait(WAIT)
     pb = bench.secenv.pb
-    bench.secenv.connection.settimeout(10)  # where the device stops, its secure environment can only wait
+    bench.secenv.connection.settimeout(WAIT)  # where the device stops, its secure environment can only wait
     body = b"x" * 16000
     count = 120
     for number in range(count):
         bench.secenv.event(message=pb.MessageEvent(group="doors", sender="//sp.example/Sdoor2", body=body))
     bench.secenv.event(command=pb.CommandEvent(group="doors", command_id=b"i" * 16, remaining_ms=1000))
-    assert not bench.secenv.requested("finished", 10).done  # it was taken, all the same
+    assert not bench.secenv.requested("finished").done  # it was taken, all the same
     wait_said(device, "standard output is not read", 5)
     os.set_blocking(device.popen.stdout.fileno(), False)
     read = bytearray()
@@ -612,7 +626,7 @@ class Local:
 
     def __init__(self, path):
         self.socket = socket.socket(socket.AF_UNIX)
-        self.socket.settimeout(10)
+        self.socket.settimeout(WAIT)
         wait_until(lambda: Path(path).exists(), 5, "the message socket is there")
         self.socket.connect(str(path))
         self.file = self.socket.makefile("rb")
@@ -665,7 +679,7 @@ def test_message_socket_of_another(bench):
     device.kill()  # its socket stays
     assert path.exists()
     third = bench.start_device()
-    bench.mn.register(seconds=10)
+    bench.mn.register()
     Local(path)
     assert third.running()
 
@@ -695,7 +709,8 @@ def test_message_waits_for_the_mn_cse(make_site):
     site.running["secenv-mn"].kill()
     site.running["broker"].kill()
     site.start_broker()
-    wait_said(site.running["Sdoor1"], "connected to the broker", 20, times=2)
+    for stem in site.devices:
+        wait_said(site.running[stem], "connected to the broker", 20, times=2)
     local = Local(site.socket("Sdoor1-say"))
     local.socket.settimeout(4)
     local.write(b"doors fire\n")
@@ -703,14 +718,12 @@ def test_message_waits_for_the_mn_cse(make_site):
         local.answer()
     site.start_secenv("mn")
     answering = Local(site.socket("Sdoor1-say"))  # behind the first
-    answering.socket.settimeout(40)
+    answering.socket.settimeout(WAIT)
     answering.write(b"doors hot\n")
     assert answering.answer() == b"ok\n"
     # Other devices hear it where they have their subscriptions again by then; the MN-CSE has it.
     wait_until(lambda: site.counter("mn", "messages_opened") == 2, 10, "the MN-CSE has both")
-    wait_said(site.running["Sdoor2"], f"now grants the subscription of {GROUP}/msg/+", 20)
-    assert site.say("Sdoor1", "doors", "cold") == "ok"
-    wait_until(lambda: site.heard("Sdoor2")[-1]["text"] == "cold", 10, "all is well again")
+    site.say_until_heard("Sdoor1", "doors", "cold", ["Sdoor2"], 30)
 
 
 def test_standard_input(bench):
@@ -721,8 +734,8 @@ def test_standard_input(bench):
     device = bench.start_device("--stdin", stdin=subprocess.PIPE)
     device.popen.stdin.write(b"doors early\n\nnonsense\ndoors late\n")
     device.popen.stdin.close()
-    bench.mn.register(seconds=10)
-    assert bench.secenv.connected.wait(5)
+    bench.mn.register()
+    assert bench.secenv.connected.wait(WAIT)
     bench.join()
     assert bench.mn.next(f"{GROUP}/msg/Sdoor1").payload == b"sealed early"  # it waited for the connection
     assert bench.mn.next(f"{GROUP}/msg/Sdoor1").payload == b"sealed late"
@@ -738,9 +751,9 @@ def test_burst(bench):
     bench.online()
     count = 2000
     for number in range(count):
-        bench.mn.publish("/oneM2M/req/mn-1/Sdoor1/json",
-                         {"op": 5, "to": DOOR, "fr": IN_CSE, "rqi": f"r{number}", "rvi": "3", "pc": seci(b"object")})
-    answered = {bench.mn.primitive("/oneM2M/resp/mn-1/Sdoor1/json", 10)["rqi"] for _ in range(count)}
+        bench.mn.say("/oneM2M/req/mn-1/Sdoor1/json",
+                     {"op": 5, "to": DOOR, "fr": IN_CSE, "rqi": f"r{number}", "rvi": "3", "pc": seci(b"object")})
+    answered = {bench.mn.primitive("/oneM2M/resp/mn-1/Sdoor1/json")["rqi"] for _ in range(count)}
     assert len(answered) == count
 
 
@@ -755,7 +768,7 @@ def test_in_cse_ferries(bench):
                     f'identity = "{IN_CSE}"\nsecenv {{ socket = "{secenv.path}" }}\n')
     in_cse = bench.processes.start("in-cse", [bench.build / "bin" / "in-cse", "run", "--config", path])
     try:
-        assert secenv.connected.wait(10)
+        assert secenv.connected.wait(WAIT)
         assert "as C::in-cse (p2, c0, k30, u'in-cse')" in bench.broker.process.text()
         wait_until(lambda: "C::in-cse 1 /oneM2M/req/" in bench.broker.process.text(), 10, "in-cse listens to requests")
         bench.mn.publish("/oneM2M/req/mn-1/in-cse/json", {"op": 5, "to": IN_CSE, "fr": "Cdoor2", "rqi": "r1",
@@ -775,7 +788,7 @@ def test_in_cse_ferries(bench):
         secenv.stop()
         wait_said(in_cse, "the secure environment is gone")
         secenv.start()
-        assert secenv.connected.wait(10)
+        assert secenv.connected.wait(WAIT)
         assert in_cse.stop() == 0
     finally:
         secenv.stop()

@@ -43,9 +43,9 @@ def test_an_in_cse_that_serves_three_sites(sites):
             assert sites.done(f"Sdoor{number}", f"close {payload}") == (number == payload)
 
     # The link of one site is lost, as all are: its devices and its group messages go on without it.
-    epoch = sites.groups_of("Sdoor1")["doors-1"]["epoch"]
+    epoch = sites.newest_epoch("doors-1")
     sites.hub.process.popen.kill()
-    sites.hub.process.popen.wait(5)
+    sites.hub.process.popen.wait(60)
     sites.say_until_heard("Sdoor1", "doors-1", "all well", [])
 
     # Back again: what the operator ordered meanwhile arrives, by itself, at every site.
@@ -59,7 +59,7 @@ def test_an_in_cse_that_serves_three_sites(sites):
 
     # A site's broker that is started anew finds its way too.
     sites.brokers["mn-2"].process.popen.kill()
-    sites.brokers["mn-2"].process.popen.wait(5)
+    sites.brokers["mn-2"].process.popen.wait(60)
     sites.start_broker("mn-2")
     assert sites.send("doors-2", "once more", "--valid", "120s", "--wait", "90s") == {"Sdoor2": "done"}
 
@@ -69,14 +69,14 @@ def test_a_bridge_brings_only_what_the_in_cse_says(sites):
     the topic lists would have kept out. The twin is every command of the test above."""
     broker = sites.brokers["mn-1"]
     broker.process.popen.terminate()
-    assert broker.process.popen.wait(10) == 0
+    assert broker.process.popen.wait(60) == 0
     broker.foreign_lines += ["topic /oneM2M/# in 1", "topic groupseal/# in 1"]
     acl = sites.hub.folder / "acl"
     acl.write_text(acl.read_text() + "user mn-1\ntopic read #\nuser in-cse\ntopic readwrite groupseal/#\n")
     sites.hub.process.popen.send_signal(1)
     sites.start_broker("mn-1")
     sites.wait_ready("Sdoor1")
-    before = sites.groups_of("Sdoor1")["doors-1"]
+    before = sites.newest_epoch("doors-1")
     request = {"op": 5, "to": "//sp.example/in-cse", "fr": "//sp.example/Sdoor1", "rqi": "evil", "rvi": "3"}
 
     def brought():
@@ -89,6 +89,5 @@ def test_a_bridge_brings_only_what_the_in_cse_says(sites):
     wait_until(brought, 30, "the bridge brings it", every=1)
     assert "local_username" in broker.process.text()
     assert sites.send("doors-1", "close", "--valid", "60s", "--wait", "50s") == {"Sdoor1": "done"}
-    after = sites.groups_of("Sdoor1")["doors-1"]
-    assert after["epoch"] == before["epoch"]
+    assert sites.newest_epoch("doors-1") == before == sites.wait_climbed("doors-1", "Sdoor1")
     assert sites.done("Sdoor1", "forged") == 0

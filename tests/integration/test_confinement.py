@@ -80,13 +80,16 @@ def test_a_running_one_is_ended(site, name):
     assert f"$1 = {secenv.pid}\n" in calls("(int)getpid()")
     assert site.send("doors", "close") == {"Sdoor1": "done", "Sdoor2": "done"}
     assert "SIGSYS" in calls("(int)socket(1, 5, 0)")
-    assert secenv.popen.wait(5) == -signal.SIGSYS
+    assert secenv.popen.wait(60) == -signal.SIGSYS
 
 
 def test_what_it_holds_open(site):
     """Nothing that it would not need: no file but the store's, no socket but its own."""
     for name, pid in confined(site).items():
         for link in Path(f"/proc/{pid}/fd").iterdir():
-            target = os.readlink(link)
+            try:
+                target = os.readlink(link)
+            except FileNotFoundError:
+                continue  # the connection of an earlier question has just been closed
             if int(link.name) > 2 and not target.startswith(("socket:", "anon_inode:[signalfd]", "/dev/urandom")):
                 assert Path(target).parent == site.store(name), f"{name}: {target}"

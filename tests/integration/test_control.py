@@ -44,7 +44,7 @@ def test_operator(make_site):
     words = shlex.split(example())
 
     def ask(stem, **command):
-        asked = [*place(words, site, stem), "-W", "10" if stem == ADMIN else "2"]
+        asked = [*place(words, site, stem), "-W", "60" if stem == ADMIN else "2"]
         if command:
             asked[asked.index("-m") + 1] = json.dumps({"commands": [command]})
         result = run(asked, check=False)
@@ -84,7 +84,7 @@ def test_send_is_off_unless_allowed(make_site):
     site.pki.make("device", ADMIN)
     site.start_all({"doors": "door"})
     words = place(shlex.split(example()), site, ADMIN)
-    answer = json.loads(run([*words, "-W", "10"]).stdout)["responses"][0]
+    answer = json.loads(run([*words, "-W", "60"]).stdout)["responses"][0]
     assert "plugin_opt_control_send allow" in answer["error"]
     assert site.done("Sdoor1", "close") == 0
     assert site.send("doors", "close") == {"Sdoor1": "done"}

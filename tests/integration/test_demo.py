@@ -5,7 +5,7 @@ import re
 
 import pytest
 
-from harness.processes import REPOSITORY, run
+from harness.processes import REPOSITORY, run, wait_until
 
 
 def demo(build, tmp_path, *options):
@@ -18,7 +18,7 @@ def demo(build, tmp_path, *options):
                  seconds=120)
     print(result.stdout, result.stderr)
     # Nothing keeps running, and no secret stays.
-    assert run(["pgrep", "-f", str(folder)], check=False).stdout == ""
+    wait_until(lambda: run(["pgrep", "-f", str(folder)], check=False).stdout == "", 10, "nothing keeps running")
     assert not (folder / "site" / "pki").exists() and not (folder / "site" / "store").exists()
     return result
 

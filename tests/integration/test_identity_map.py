@@ -102,7 +102,7 @@ class Hop:
         client.loop_start()
         wait_until(client.is_connected, 5, f"{leaf} connects")
         client.subscribe(topic, 1)
-        answer = granted.get(timeout=5)[0]
+        answer = granted.get(timeout=60)[0]
         client.disconnect()
         client.loop_stop()
         return answer != 128

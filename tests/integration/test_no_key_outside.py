@@ -11,7 +11,7 @@ import subprocess
 import pytest
 
 from harness.memory import core_of, found_in, memory_of
-from harness.processes import run, wait_until
+from harness.processes import run
 from harness.site import Device, Site
 from harness.tap import Tap
 
@@ -45,9 +45,9 @@ def live(site):
     site.start_all(GROUPS)
     assert site.send("doors", COMMAND) == {"Sdoor1": "done", "Sdoor2": "done"}
     site.say_until_heard("Ssensor1", "sensors", MESSAGE, ["Ssensor2"])
-    before = site.groups_of("Ssensor1")["sensors"]["epoch"]
+    before = site.newest_epoch("sensors")
     site.operator("member", "evict", "Ssensor2")
-    wait_until(lambda: site.groups_of("Ssensor1")["sensors"]["epoch"] > before, 20, "Ssensor2 is out")
+    assert site.wait_climbed("sensors", "Ssensor1") > before
 
 
 def keys(site):

@@ -41,7 +41,7 @@ def test_memory_is_flat(existing, connect, secenv, processes, build):
     existing.access = existing.passwords(*USERS)[:1] + ["allow_anonymous true", "max_queued_messages 100"]
     existing.log = ["log_type error", "log_type warning", "log_type information"]
     existing.start()
-    assert secenv.connected.wait(10)
+    assert secenv.connected.wait(60)
     secenv.roster("doors", [DOOR])
     door = connect("Sdoor1")
     wait_until(lambda: door.subscribe(f"{GROUP}/cmd"), 10, "the roster is taken")

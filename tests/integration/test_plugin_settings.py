@@ -32,7 +32,7 @@ def broker(processes, tmp_path, credentials, build, secenv, settings):  # noqa: 
     plugin = {name: value for name, value in options(secenv.path).items() if name != "foreign"}
     made = Broker(processes, tmp_path / "broker", credentials, "mn-1", build, plugin | {"settings": settings})
     made.start()
-    assert secenv.connected.wait(5)
+    assert secenv.connected.wait(60)
     return made
 
 

@@ -5,6 +5,7 @@ Each case's twin, with the right credential, is the same device afterwards.
 """
 
 import json
+import time
 
 import pytest
 
@@ -34,9 +35,18 @@ def state(site):
     return [audit["counters"][name] for name in names], site.groups_of("authority"), members
 
 
+def at_rest(site):
+    """The state when nothing is under way any more of what the others do by themselves: their acknowledgements."""
+    def same():
+        first = state(site)
+        time.sleep(2)
+        return first if state(site) == first else None
+    return wait_until(same, 20, "the authority is at rest")
+
+
 def refused(site, side, counter, words):
     """Sdoor2 tries; `side` refuses it by this counter and says these words in its log."""
-    before = state(site)
+    before = at_rest(site)
     count = site.counter(side, counter)
     site.start_device("Sdoor2")
     wait_until(lambda: site.counter(side, counter) > count, 20, f"{counter} rises at {side}")
@@ -122,7 +132,7 @@ def test_wrong_name_of_the_authority(site):
     site = site("cert")
     site.provision("Sdoor2", "adn-ae", site.devices["Sdoor2"].identity, "Sdoor2", "cert", "--replace",
                    in_cse="//sp.example/in-cse-2")
-    before = state(site)
+    before = at_rest(site)
     site.start_device("Sdoor2")
     wait_until(lambda: site.counter("Sdoor2", "handshakes_started") >= 1, 20, "Sdoor2 has tried")
     assert not site.associated("Sdoor2")

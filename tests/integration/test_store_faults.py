@@ -224,7 +224,7 @@ def test_full_disk_of_the_mn_cse(make_site, mounted):
 def test_full_disk_of_a_device(make_site, mounted):
     site, fill, room = site_with_full_disk(make_site, mounted, "Sdoor1")
     site.running["Sdoor1"].popen.kill()
-    site.running["Sdoor1"].popen.wait(5)
+    site.running["Sdoor1"].popen.wait(60)
     wait_until(lambda: site.audit("Sdoor1")["identities"] == [], 10, "its secure environment has ended")
     fill()
     device = site.start_device("Sdoor1")

@@ -6,6 +6,7 @@
 #include "secenv/authority/feed.h"
 #include "secenv/authority/hex.h"
 #include "secenv/authority/report.h"
+#include "secenv/authority/report_page.h"
 #include "secenv/authority/roster_feed.h"
 
 #include <stdarg.h>
@@ -415,6 +416,7 @@ static enum result turn_steps(struct engine *engine, struct arena *arena, uint64
     GUARD(changes_turn(engine, next, why));
     GUARD(arrears_turn(engine, next, why));
     GUARD(orders_turn(engine, next, why));
+    GUARD(report_page_turn(engine, next, why));
     return ferry_turn(engine, arena, next, why);
 }
 

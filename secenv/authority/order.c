@@ -3,6 +3,7 @@
 
 #include "secenv/authority/authority.h"
 #include "secenv/authority/report.h"
+#include "secenv/authority/report_page.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -11,38 +12,49 @@
 #define VALID_LIMIT_MS 86400000u
 #define CLOSE_AFTER_MS 10000u /* past expiry: the MN-CSE's last report has had time to come */
 
-const char order_schema[] = "CREATE TABLE IF NOT EXISTS command ("
-                            "  id BLOB PRIMARY KEY,"
-                            "  group_id INTEGER NOT NULL,"
-                            "  group_name TEXT NOT NULL,"
-                            "  issued_ms INTEGER NOT NULL,"
-                            "  expires_ms INTEGER NOT NULL,"
-                            "  complete INTEGER NOT NULL DEFAULT 0"
-                            ") WITHOUT ROWID;"
-                            "CREATE INDEX IF NOT EXISTS command_open ON command (complete, expires_ms);"
-                            "CREATE INDEX IF NOT EXISTS command_issued ON command (issued_ms);"
-                            "CREATE TABLE IF NOT EXISTS command_site ("
-                            "  command_id BLOB NOT NULL,"
-                            "  site TEXT NOT NULL," /* absolute CSE-ID */
-                            "  complete INTEGER NOT NULL DEFAULT 0,"
-                            "  revision INTEGER NOT NULL DEFAULT 0,"
-                            "  pages_seen INTEGER NOT NULL DEFAULT 0," /* bits, of this revision */
-                            "  refused TEXT NOT NULL DEFAULT '',"
-                            "  PRIMARY KEY (command_id, site)"
-                            ") WITHOUT ROWID;"
-                            "CREATE TABLE IF NOT EXISTS command_row ("
-                            "  command_id BLOB NOT NULL,"
-                            "  name TEXT NOT NULL,"
-                            "  site TEXT NOT NULL,"
-                            "  outcome INTEGER NOT NULL DEFAULT 0,"
-                            "  detail TEXT NOT NULL DEFAULT '',"
-                            "  late INTEGER NOT NULL DEFAULT 0,"
-                            "  PRIMARY KEY (command_id, name)"
-                            ") WITHOUT ROWID;"
-                            "CREATE TRIGGER IF NOT EXISTS command_forgotten AFTER DELETE ON command BEGIN"
-                            "  DELETE FROM command_site WHERE command_id = OLD.id;"
-                            "  DELETE FROM command_row WHERE command_id = OLD.id;"
-                            "END;";
+const char order_schema[] =
+    "CREATE TABLE IF NOT EXISTS command ("
+    "  id BLOB PRIMARY KEY,"
+    "  group_id INTEGER NOT NULL,"
+    "  group_name TEXT NOT NULL,"
+    "  issued_ms INTEGER NOT NULL,"
+    "  expires_ms INTEGER NOT NULL,"
+    "  complete INTEGER NOT NULL DEFAULT 0"
+    ") WITHOUT ROWID;"
+    "CREATE INDEX IF NOT EXISTS command_open ON command (complete, expires_ms);"
+    "CREATE INDEX IF NOT EXISTS command_issued ON command (issued_ms);"
+    "CREATE TABLE IF NOT EXISTS command_site ("
+    "  command_id BLOB NOT NULL,"
+    "  site TEXT NOT NULL," /* absolute CSE-ID */
+    "  complete INTEGER NOT NULL DEFAULT 0,"
+    "  revision INTEGER NOT NULL DEFAULT 0,"
+    "  refused TEXT NOT NULL DEFAULT '',"
+    "  PRIMARY KEY (command_id, site)"
+    ") WITHOUT ROWID;"
+    "CREATE TABLE IF NOT EXISTS command_page (" /* of a site's report */
+    "  command_id BLOB NOT NULL,"
+    "  site TEXT NOT NULL,"
+    "  page INTEGER NOT NULL,"
+    "  revision INTEGER NOT NULL,"
+    "  complete INTEGER NOT NULL,"
+    "  PRIMARY KEY (command_id, site, page)"
+    ") WITHOUT ROWID;"
+    "CREATE TABLE IF NOT EXISTS command_row ("
+    "  command_id BLOB NOT NULL,"
+    "  name TEXT NOT NULL,"
+    "  site TEXT NOT NULL,"
+    "  outcome INTEGER NOT NULL DEFAULT 0,"
+    "  detail TEXT NOT NULL DEFAULT '',"
+    "  late INTEGER NOT NULL DEFAULT 0,"
+    "  PRIMARY KEY (command_id, name)"
+    ") WITHOUT ROWID;"
+    "CREATE TRIGGER IF NOT EXISTS command_forgotten AFTER DELETE ON command BEGIN"
+    "  DELETE FROM command_site WHERE command_id = OLD.id;"
+    "  DELETE FROM command_row WHERE command_id = OLD.id;"
+    "END;"
+    "CREATE TRIGGER IF NOT EXISTS command_pages_forgotten AFTER DELETE ON command BEGIN"
+    "  DELETE FROM command_page WHERE command_id = OLD.id;"
+    "END;";
 
 /* ---- room ---- */
 
@@ -251,22 +263,6 @@ static enum result order_check_request(const Groupseal__Secenv__OrderSend *reque
                : result_fail(why, RESULT_INVALID, "an order is valid for at most 24 hours");
 }
 
-static void watch_add(struct watches *watches, uint64_t connection, struct bytes id)
-{
-    struct watch *watch = &watches->items[watches->next++ % WATCHES_LIMIT];
-    watch->connection = connection;
-    memcpy(watch->command_id, id.data, COMMAND_ID_SIZE);
-}
-
-void watches_forget(struct watches *watches, uint64_t connection)
-{
-    for (size_t i = 0; i < WATCHES_LIMIT; i++) {
-        if (watches->items[i].connection == connection) {
-            watches->items[i].connection = 0;
-        }
-    }
-}
-
 static enum result order_store(struct engine *engine, const struct group *group,
                                const Groupseal__Secenv__OrderSend *request,
                                const Groupseal__Envelope__Order *order, struct reason *why)
@@ -304,7 +300,7 @@ enum result order_send(struct engine *engine, const Groupseal__Secenv__OrderSend
     }
     groupseal__secenv__order_sent__init(*out);
     (*out)->command_id = (ProtobufCBinaryData){.len = COMMAND_ID_SIZE, .data = copy};
-    watch_add(&engine->watches, connection, BYTES_OF(id));
+    watches_add(&engine->watches, connection, BYTES_OF(id));
     audit_count(AUDIT_COMMANDS_ORDERED);
     return RESULT_OK;
 }
@@ -350,7 +346,7 @@ static enum result order_close(struct engine *engine, const struct open_order *o
                     "UPDATE command_site SET complete = 1, refused = CASE WHEN revision = 0 THEN ?"
                     " ELSE refused END WHERE command_id = ? AND complete = 0",
                     "tb", silent, id));
-    return report_changed(engine, id, arena, why);
+    return report_changed(engine, id, why);
 }
 
 enum result orders_end(struct engine *engine, int64_t group_id, const char *because, struct reason *why)

@@ -8,25 +8,11 @@
 
 /*
  * Orders of the operator and what the MN-CSEs report of them: one row for the command, one for each site that
- * it went to, one for each member asked. Kept for 24 hours, at most ORDERS_LIMIT.
+ * it went to, one for each page of a site's report, one for each member asked. Kept for 24 hours, at most
+ * ORDERS_LIMIT.
  */
 #define ORDERS_LIMIT 1024u
 #define ORDER_KEPT_MS 86400000u
-#define WATCHES_LIMIT 256u
-
-/* Operator connections that wait for the reports of their order; memory only. */
-struct watch {
-    uint64_t connection; /* 0: free */
-    uint8_t command_id[COMMAND_ID_SIZE];
-};
-
-struct watches {
-    struct watch items[WATCHES_LIMIT];
-    size_t next;
-};
-
-void watches_forget(struct watches *watches, uint64_t connection);
-
 extern const char order_schema[];
 
 /* Operator: `connection` gets Event.report from now on. */

@@ -49,15 +49,14 @@ static enum result item_taken(struct engine *engine, const struct member *member
 
 /* A roster that was not taken is not there: the MN-CSE asks, and gets it whole. */
 static enum result item_ended(struct engine *engine, const struct member *member, const struct slot *slot,
-                              const Groupseal__Envelope__Accept *accept, struct arena *arena,
-                              struct reason *why)
+                              const Groupseal__Envelope__Accept *accept, struct reason *why)
 {
     const struct group *group = groups_find(&engine->groups, slot->group);
     GUARD(notice_of_peer(engine, member->name, GROUPSEAL__SECENV__SEVERITY__WARNING,
                          "%s did not take \"%s %s\" (%u): %.200s", member->name, slot->kind, slot->group,
                          accept->result, accept->reason));
     if (strcmp(slot->kind, "order") == 0) {
-        return order_refused(engine, member, slot->last, accept->reason, arena, why);
+        return order_refused(engine, member, slot->last, accept->reason, why);
     }
     if (group != NULL && strcmp(slot->kind, "roster") == 0) {
         return roster_feed_forget(engine, group, member->id, why);
@@ -66,8 +65,7 @@ static enum result item_ended(struct engine *engine, const struct member *member
 }
 
 static enum result accept_take(struct engine *engine, const struct member *member,
-                               const Groupseal__Envelope__Accept *accept, struct arena *arena,
-                               struct reason *why)
+                               const Groupseal__Envelope__Accept *accept, struct reason *why)
 {
     char name[160] = "";
     struct slot slot;
@@ -85,7 +83,7 @@ static enum result accept_take(struct engine *engine, const struct member *membe
     if (accept->result == ACCEPT_STORE) {
         return RESULT_OK; /* sent again */
     }
-    return item_ended(engine, member, &slot, accept, arena, why);
+    return item_ended(engine, member, &slot, accept, why);
 }
 
 /* ---- asks ---- */
@@ -306,9 +304,9 @@ static enum result body_take(struct engine *engine, const struct member *member,
 {
     switch (body->content_case) {
     case GROUPSEAL__ENVELOPE__RECORD_BODY__CONTENT_ACCEPT:
-        return accept_take(engine, member, body->accept, arena, why);
+        return accept_take(engine, member, body->accept, why);
     case GROUPSEAL__ENVELOPE__RECORD_BODY__CONTENT_REPORT:
-        return report_take(engine, member, body->report, arena, why);
+        return report_take(engine, member, body->report, why);
     case GROUPSEAL__ENVELOPE__RECORD_BODY__CONTENT_ROSTER_ASK:
         return roster_ask_take(engine, member, body->roster_ask, why);
     case GROUPSEAL__ENVELOPE__RECORD_BODY__CONTENT_PACKAGE_ASK:

@@ -3,17 +3,12 @@
 
 #include "secenv/authority/authority.h"
 #include "secenv/authority/hex.h"
+#include "secenv/authority/report_page.h"
 
 #include <stdio.h>
 #include <string.h>
 
-#define PAGES_LIMIT 63u /* bits of pages_seen */
-#define ROWS_LIMIT 256u /* of a page to an operator */
-#define PAGE_BYTES 49152u
-#define REFUSED_LIMIT 2048u
-
-typedef Groupseal__Secenv__OrderReport OrderReport;
-typedef Groupseal__Secenv__OrderRow OrderRow;
+#define PAGES_LIMIT 8192u /* of a site: 2^20 members */
 
 /* ---- completion ---- */
 
@@ -37,231 +32,45 @@ static enum result command_complete(struct engine *engine, struct bytes id, stru
         "b", id);
 }
 
-/* ---- out ---- */
-
-struct listing {
-    struct arena *arena;
-    OrderRow **rows;
-    size_t count;
-    size_t capacity;
-};
-
-static enum result report_full(struct reason *why)
+enum result report_changed(struct engine *engine, struct bytes command_id, struct reason *why)
 {
-    return result_fail(why, RESULT_INTERNAL, "no memory for an order's report");
-}
-
-static enum result row_read(void *context, const struct store_row *row, struct reason *why)
-{
-    struct listing *listing = context;
-    if (listing->count == listing->capacity) {
-        size_t capacity = listing->capacity == 0 ? ROWS_LIMIT : 2 * listing->capacity;
-        OrderRow **rows = arena_alloc(listing->arena, capacity * sizeof(*rows));
-        if (rows == NULL) {
-            return report_full(why);
-        }
-        if (listing->count != 0) {
-            memcpy(rows, listing->rows, listing->count * sizeof(*rows));
-        }
-        listing->rows = rows;
-        listing->capacity = capacity;
-    }
-    OrderRow *out = arena_alloc(listing->arena, sizeof(*out));
-    if (out == NULL) {
-        return report_full(why);
-    }
-    groupseal__secenv__order_row__init(out);
-    out->name = arena_text(listing->arena, row_text(row, 0));
-    out->outcome = (Groupseal__Secenv__Outcome)row_int(row, 1);
-    out->detail = arena_text(listing->arena, row_text(row, 2));
-    out->late = row_int(row, 3) != 0;
-    out->site = arena_text(listing->arena, row_text(row, 4));
-    if (out->name == NULL || out->detail == NULL || out->site == NULL) {
-        return report_full(why);
-    }
-    listing->rows[listing->count++] = out;
-    return RESULT_OK;
-}
-
-/* "//sp/mn-1: why; //sp/mn-2: why" */
-static enum result refused_read(void *context, const struct store_row *row, struct reason *why)
-{
-    char *text = context;
-    size_t length = strlen(text);
-    (void)why;
-    (void)snprintf(text + length, REFUSED_LIMIT - length, "%s%s: %s", length == 0 ? "" : "; ",
-                   row_text(row, 0), row_text(row, 1));
-    return RESULT_OK;
-}
-
-struct command_head {
-    struct arena *arena;
-    char *group;
-    bool complete;
-};
-
-static enum result head_read(void *context, const struct store_row *row, struct reason *why)
-{
-    struct command_head *head = context;
-    head->group = arena_text(head->arena, row_text(row, 0));
-    head->complete = row_int(row, 1) != 0;
-    return head->group != NULL ? RESULT_OK : report_full(why);
-}
-
-/* All rows in one report, not cut into pages yet. */
-static enum result report_load(struct engine *engine, struct bytes id, struct arena *arena, OrderReport *out,
-                               struct reason *why)
-{
-    struct command_head head = {.arena = arena};
-    struct listing listing = {.arena = arena};
-    groupseal__secenv__order_report__init(out);
-    GUARD(store_query(engine->store, why, head_read, &head,
-                      "SELECT group_name, complete FROM command WHERE id = ?", "b", id));
-    if (head.group == NULL) {
-        return result_fail(why, RESULT_UNKNOWN, "this order is not known (they are kept for 24 hours)");
-    }
-    char *refused = arena_alloc(arena, REFUSED_LIMIT);
-    uint8_t *copy = arena_copy(arena, id);
-    if (refused == NULL || copy == NULL) {
-        return report_full(why);
-    }
-    GUARD(store_query(
-        engine->store, why, row_read, &listing,
-        "SELECT name, outcome, detail, late, site FROM command_row WHERE command_id = ? ORDER BY name", "b",
-        id));
-    GUARD(store_query(engine->store, why, refused_read, refused,
-                      "SELECT site, refused FROM command_site WHERE command_id = ? AND refused <> ''"
-                      " ORDER BY site",
-                      "b", id));
-    out->command_id = (ProtobufCBinaryData){.len = COMMAND_ID_SIZE, .data = copy};
-    out->group = head.group;
-    out->complete = head.complete;
-    out->refused = refused;
-    out->rows = listing.rows;
-    out->n_rows = listing.count;
-    return RESULT_OK;
-}
-
-/* How many rows from `first` fit one page. */
-static size_t page_length(const OrderReport *report, size_t first)
-{
-    size_t bytes = 0;
-    size_t count = 0;
-    while (first + count < report->n_rows && count < ROWS_LIMIT) {
-        bytes += protobuf_c_message_get_packed_size(&report->rows[first + count]->base) + 4;
-        if (count > 0 && bytes > PAGE_BYTES) {
-            break;
-        }
-        count++;
-    }
-    return count;
-}
-
-static uint32_t page_count(const OrderReport *report)
-{
-    uint32_t pages = 0;
-    size_t first = 0;
-    do {
-        first += page_length(report, first);
-        pages++;
-    } while (first < report->n_rows);
-    return pages;
-}
-
-static enum result pages_emit(struct engine *engine, uint64_t connection, const OrderReport *report)
-{
-    uint32_t pages = page_count(report);
-    size_t first = 0;
-    for (uint32_t page = 0; page < pages; page++) {
-        OrderReport part = *report;
-        Groupseal__Secenv__Event event = GROUPSEAL__SECENV__EVENT__INIT;
-        part.rows = report->rows + first;
-        part.n_rows = page_length(report, first);
-        part.page = page;
-        part.pages = pages;
-        event.identity = engine->identity.name;
-        event.content_case = GROUPSEAL__SECENV__EVENT__CONTENT_REPORT;
-        event.report = &part;
-        GUARD(engine->events.emit(engine->events.context, connection, &event));
-        first += part.n_rows;
-    }
-    return RESULT_OK;
-}
-
-enum result report_changed(struct engine *engine, struct bytes command_id, struct arena *arena,
-                           struct reason *why)
-{
-    OrderReport report;
     GUARD(command_complete(engine, command_id, why));
-    GUARD(report_load(engine, command_id, arena, &report, why));
-    for (size_t i = 0; i < WATCHES_LIMIT; i++) {
-        struct watch *watch = &engine->watches.items[i];
-        if (watch->connection != 0 && bytes_equal(BYTES_OF(watch->command_id), command_id)) {
-            GUARD(pages_emit(engine, watch->connection, &report));
-            watch->connection = report.complete ? 0 : watch->connection;
-        }
-    }
-    return RESULT_OK;
-}
-
-enum result order_show(struct engine *engine, const Groupseal__Secenv__OrderShow *request,
-                       struct arena *arena, OrderReport **out, struct reason *why)
-{
-    *out = arena_alloc(arena, sizeof(**out));
-    if (*out == NULL) {
-        return report_full(why);
-    }
-    if (request->command_id.len != COMMAND_ID_SIZE) {
-        return result_fail(why, RESULT_INVALID, "an order's id has %u bytes", COMMAND_ID_SIZE);
-    }
-    GUARD(report_load(engine, arena_view(request->command_id), arena, *out, why));
-    (*out)->pages = page_count(*out);
-    (*out)->page = request->page;
-    if ((*out)->page >= (*out)->pages) {
-        return result_fail(why, RESULT_INVALID, "this order's report has %u pages", (*out)->pages);
-    }
-    size_t first = 0;
-    for (uint32_t page = 0; page < (*out)->page; page++) {
-        first += page_length(*out, first);
-    }
-    (*out)->n_rows = page_length(*out, first);
-    (*out)->rows += first;
+    report_page_due(engine, command_id);
     return RESULT_OK;
 }
 
 /* ---- in ---- */
 
-struct site_state {
-    bool found;
-    bool complete;
+/* What the newest page of this number said. */
+struct page_state {
+    bool ordered; /* the site was sent the command */
     uint64_t revision;
-    uint64_t pages_seen;
 };
 
-static enum result site_state_read(void *context, const struct store_row *row, struct reason *why)
+static enum result page_state_read(void *context, const struct store_row *row, struct reason *why)
 {
-    struct site_state *state = context;
+    struct page_state *state = context;
     (void)why;
-    state->found = true;
-    state->complete = row_int(row, 0) != 0;
-    state->revision = row_u64(row, 1);
-    state->pages_seen = row_u64(row, 2);
+    *state = (struct page_state){.ordered = true, .revision = row_u64(row, 0)};
     return RESULT_OK;
 }
 
-static enum result site_state_load(struct engine *engine, struct bytes command_id,
-                                   const struct member *mn_cse, struct bytes instance, struct site_state *out,
+static enum result page_state_load(struct engine *engine, const struct member *mn_cse,
+                                   const Groupseal__Envelope__Report *report, struct page_state *out,
                                    struct reason *why)
 {
-    *out = (struct site_state){.found = false};
-    GUARD(store_query(engine->store, why, site_state_read, out,
-                      "SELECT s.complete, s.revision, s.pages_seen FROM command_site s"
-                      " JOIN command c ON c.id = s.command_id JOIN key_group g ON g.id = c.group_id"
-                      " WHERE s.command_id = ? AND s.site = ? AND g.instance = ?",
-                      "btb", command_id, mn_cse->name, instance));
-    return out->found ? RESULT_OK
-                      : result_fail(why, RESULT_UNKNOWN, "%s reports of an order that it was not sent",
-                                    mn_cse->name);
+    *out = (struct page_state){.ordered = false};
+    GUARD(store_query(
+        engine->store, why, page_state_read, out,
+        "SELECT ifnull(p.revision, 0) FROM command_site s"
+        " JOIN command c ON c.id = s.command_id JOIN key_group g ON g.id = c.group_id"
+        " LEFT JOIN command_page p ON p.command_id = s.command_id AND p.site = s.site AND p.page = ?"
+        " WHERE s.command_id = ? AND s.site = ? AND g.instance = ?",
+        "ubtb", (uint64_t)report->page, arena_view(report->command_id), mn_cse->name,
+        arena_view(report->instance)));
+    return out->ordered ? RESULT_OK
+                        : result_fail(why, RESULT_UNKNOWN, "%s reports of an order that it was not sent",
+                                      mn_cse->name);
 }
 
 static enum result entry_check(struct engine *engine, const struct member *mn_cse,
@@ -311,43 +120,49 @@ static enum result entries_store(struct engine *engine, const struct member *mn_
     return RESULT_OK;
 }
 
-/* A site is complete with the last page of a revision that says so, or when it did not send the command. */
-static enum result site_state_store(struct engine *engine, const struct member *mn_cse,
-                                    const Groupseal__Envelope__Report *report, struct site_state *state,
-                                    struct reason *why)
+/* Pages come one by one, and only those that have changed. */
+static enum result page_state_store(struct engine *engine, const struct member *mn_cse,
+                                    const Groupseal__Envelope__Report *report, struct reason *why)
 {
-    if (report->revision > state->revision) {
-        state->revision = report->revision;
-        state->pages_seen = 0;
-    }
-    state->pages_seen |= 1ull << report->page;
-    bool whole = state->pages_seen == (1ull << report->pages) - 1;
-    bool complete = (report->complete && whole) || report->refused[0] != '\0';
-    return store_run(
-        engine->store, why,
-        "UPDATE command_site SET complete = max(complete, ?), revision = ?, pages_seen = ?, refused = ?"
-        " WHERE command_id = ? AND site = ?",
-        "iuutbt", (int64_t)complete, state->revision, state->pages_seen, report->refused,
-        arena_view(report->command_id), mn_cse->name);
+    return store_run(engine->store, why,
+                     "INSERT OR REPLACE INTO command_page (command_id, site, page, revision, complete)"
+                     " VALUES (?, ?, ?, ?, ?)",
+                     "btuui", arena_view(report->command_id), mn_cse->name, (uint64_t)report->page,
+                     (uint64_t)report->revision, (int64_t)report->complete);
+}
+
+/* A site is complete when each of its pages is, or when it did not send the command. */
+static enum result site_state_store(struct engine *engine, const struct member *mn_cse,
+                                    const Groupseal__Envelope__Report *report, struct reason *why)
+{
+    return store_run(engine->store, why,
+                     "UPDATE command_site SET revision = max(revision, ?), refused = ?,"
+                     " complete = max(complete, ?, (SELECT count(*) FROM command_page p"
+                     "   WHERE p.command_id = command_site.command_id AND p.site = command_site.site"
+                     "   AND p.complete <> 0 AND p.page < ?) = ?)"
+                     " WHERE command_id = ? AND site = ?",
+                     "utiuubt", (uint64_t)report->revision, report->refused,
+                     (int64_t)(report->refused[0] != '\0'), (uint64_t)report->pages, (uint64_t)report->pages,
+                     arena_view(report->command_id), mn_cse->name);
 }
 
 enum result report_take(struct engine *engine, const struct member *mn_cse,
-                        const Groupseal__Envelope__Report *report, struct arena *arena, struct reason *why)
+                        const Groupseal__Envelope__Report *report, struct reason *why)
 {
-    struct site_state state;
+    struct page_state state;
     GUARD(report_check(engine, mn_cse, report, why));
-    GUARD(site_state_load(engine, arena_view(report->command_id), mn_cse, arena_view(report->instance),
-                          &state, why));
+    GUARD(page_state_load(engine, mn_cse, report, &state, why));
     if (report->revision < state.revision) {
         return RESULT_OK; /* overtaken */
     }
     GUARD(entries_store(engine, mn_cse, report, why));
-    GUARD(site_state_store(engine, mn_cse, report, &state, why));
-    return report_changed(engine, arena_view(report->command_id), arena, why);
+    GUARD(page_state_store(engine, mn_cse, report, why));
+    GUARD(site_state_store(engine, mn_cse, report, why));
+    return report_changed(engine, arena_view(report->command_id), why);
 }
 
 enum result order_refused(struct engine *engine, const struct member *mn_cse, const char *command_hex,
-                          const char *reason, struct arena *arena, struct reason *why)
+                          const char *reason, struct reason *why)
 {
     uint8_t id[COMMAND_ID_SIZE];
     char text[DETAIL_LIMIT + 1];
@@ -364,5 +179,5 @@ enum result order_refused(struct engine *engine, const struct member *mn_cse, co
     GUARD(store_run(engine->store, why,
                     "UPDATE command_site SET complete = 1, refused = ? WHERE command_id = ? AND site = ?",
                     "tbt", text, BYTES_OF(id), mn_cse->name));
-    return report_changed(engine, BYTES_OF(id), arena, why);
+    return report_changed(engine, BYTES_OF(id), why);
 }

@@ -322,10 +322,59 @@ static void pages_of_a_report(void **state)
     }
 }
 
+/* Pages come as they change: an older revision of one is not overtaken by a newer one of another. */
+static void page_is_overtaken_by_itself_alone(void **state)
+{
+    struct world *world = *state;
+    uint8_t id[COMMAND_ID_SIZE];
+    struct said said;
+    order(world, doors_1_2, 2, 0, id);
+    static const struct {
+        uint32_t page;
+        uint32_t revision;
+        Groupseal__Envelope__Outcome outcome;
+    } pages[] = {{1, 3, GROUPSEAL__ENVELOPE__OUTCOME__OUTCOME_ACCEPTED},
+                 {0, 2, GROUPSEAL__ENVELOPE__OUTCOME__OUTCOME_ACCEPTED},
+                 {1, 2, GROUPSEAL__ENVELOPE__OUTCOME__OUTCOME_FAILED}};
+    for (size_t i = 0; i < 3; i++) {
+        said_init(&said, world->mn[0], id, pages[i].revision, pages[i].page == 0 ? door_1 : doors_1_2 + 1,
+                  pages[i].outcome);
+        said.report.page = pages[i].page;
+        said.report.pages = 2;
+        assert_int_equal(say(world->mn[0], &said), 0);
+    }
+    assert_outcome(world, id, DOOR_1, GROUPSEAL__SECENV__OUTCOME__ACCEPTED, false);
+    assert_outcome(world, id, doors_1_2[1], GROUPSEAL__SECENV__OUTCOME__ACCEPTED, false);
+}
+
+/* A site of 2^20 devices has 8,192 pages; it is complete with the last of them. */
+static void pages_of_a_large_site(void **state)
+{
+    enum { PAGES = 80 };
+    struct world *world = *state;
+    uint8_t id[COMMAND_ID_SIZE];
+    struct said said;
+    order(world, doors_1_2, 2, 0, id);
+    for (uint32_t page = 0; page < PAGES; page++) {
+        assert_outcome(world, id, DOOR_1, GROUPSEAL__SECENV__OUTCOME__NO_ANSWER, false);
+        said_init(&said, world->mn[0], id, 1 + page % 3, door_1, GROUPSEAL__ENVELOPE__OUTCOME__OUTCOME_NONE);
+        said.report.page = page;
+        said.report.pages = PAGES;
+        said.report.complete = 1;
+        assert_int_equal(say(world->mn[0], &said), 0);
+    }
+    assert_outcome(world, id, DOOR_1, GROUPSEAL__SECENV__OUTCOME__NO_ANSWER, true);
+    said.report.page = 8191;
+    said.report.pages = 8192;
+    assert_int_equal(say(world->mn[0], &said), 0);
+    said.report.pages = 8193;
+    assert_int_equal(say(world->mn[0], &said), 1);
+}
+
 /* All of a large report can be read, page by page. */
 static void pages_for_the_operator(void **state)
 {
-    enum { ROWS = 600, PAGES = 3 };
+    enum { ROWS = 600, PAGES = 5 };
     struct world *world = *state;
     struct store *store = site_store(site_authority(world->site));
     uint8_t id[COMMAND_ID_SIZE];
@@ -560,6 +609,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(reports_are_merged, setup, teardown),
         cmocka_unit_test_setup_teardown(complete_by_answers, setup, teardown),
         cmocka_unit_test_setup_teardown(pages_of_a_report, setup, teardown),
+        cmocka_unit_test_setup_teardown(page_is_overtaken_by_itself_alone, setup, teardown),
+        cmocka_unit_test_setup_teardown(pages_of_a_large_site, setup, teardown),
         cmocka_unit_test_setup_teardown(pages_for_the_operator, setup, teardown),
         cmocka_unit_test_setup_teardown(report_refuses, setup, teardown),
         cmocka_unit_test_setup_teardown(refused_by_the_site, setup, teardown),

@@ -75,10 +75,22 @@ static bool group_write(const struct access_view *view, const struct identity *c
            is_member(view, client, topic->site, topic->group);
 }
 
-static bool group_read(const struct access_view *view, const struct identity *client,
-                       const struct group_topic *topic)
+/*
+ * That the group's announcement is cleared is for whoever was a member when it subscribed, and is none in the
+ * roster any more: how else would a member hear that the authority has begun anew?
+ */
+static bool clearing_read(const struct access_view *view, const struct identity *client,
+                          const struct group_topic *topic)
 {
-    return topic->kind != GROUP_ACK && is_member(view, client, topic->site, topic->group);
+    return topic->kind == GROUP_EPOCH && client->role == ROLE_AE &&
+           strcmp(topic->site, view->rule->cse_level) == 0;
+}
+
+static bool group_read(const struct access_view *view, const struct identity *client,
+                       const struct group_topic *topic, bool empty)
+{
+    return (topic->kind != GROUP_ACK && is_member(view, client, topic->site, topic->group)) ||
+           (empty && clearing_read(view, client, topic));
 }
 
 static enum agent_answer topic_decide(const struct access_view *view, const struct identity *client,
@@ -98,7 +110,7 @@ static enum agent_answer topic_decide(const struct access_view *view, const stru
         if (group_topic_parse(attempt->topic, &group)) {
             /* Nobody leaves a retained message where members expect the signed state. */
             allowed = write ? !attempt->retain && group_write(view, client, &group)
-                            : group_read(view, client, &group);
+                            : group_read(view, client, &group, attempt->empty);
         }
     } else {
         return AGENT_FOREIGN;

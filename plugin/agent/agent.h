@@ -103,6 +103,7 @@ struct agent_attempt {
     const char *topic; /* or filter */
     bool retain;       /* AGENT_WRITE */
     bool will;         /* AGENT_WRITE: published by the broker for a client that has gone */
+    bool empty;        /* AGENT_READ: there is no payload: what was retained is cleared */
 };
 enum agent_answer agent_allows(struct agent *agent, const struct agent_attempt *attempt);
 

@@ -259,6 +259,7 @@ static int acl_check(struct plugin *plugin, const struct mosquitto_evt_acl_check
         .access = (enum agent_access)check->access,
         .topic = check->topic,
         .retain = write && check->retain,
+        .empty = !write && check->payloadlen == 0,
         .will =
             write && leaving_is(&plugin->leaving, check->client, mosquitto_client_id(check->client), user),
     };

@@ -4,6 +4,7 @@
 
 #include "secenv/authority/admission.h"
 #include "secenv/authority/arrears.h"
+#include "secenv/authority/farewell.h"
 #include "secenv/authority/ferry.h"
 #include "secenv/authority/group.h"
 #include "secenv/authority/incarnation.h"
@@ -47,6 +48,7 @@ struct engine {
     struct revocations revocations;
     struct watches watches;
     struct ferry ferry;
+    struct farewells farewells;
     struct arrears arrears;
     struct notices notices;
     struct arena *scratch; /* of one step of a turn */

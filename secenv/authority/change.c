@@ -324,7 +324,6 @@ enum result package_put(struct engine *engine, const struct group *group, const 
     package.leaf_secret = arena_field(secret_bytes(&secret));
     package.serial = leaf->serial;
     package.authority_key = arena_field(BYTES_OF(engine->keys.authority.public_key));
-    package.floor = engine->incarnation;
     package.sites = sites;
     package.n_sites = 1;
     body.content_case = GROUPSEAL__ENVELOPE__RECORD_BODY__CONTENT_PACKAGE;

@@ -86,6 +86,7 @@ static void engine_close(struct engine *engine)
     if (engine == NULL) {
         return;
     }
+    farewells_cut(&engine->farewells, 0);
     groups_clear(&engine->groups);
     peers_clear(&engine->peers);
     admission_clear(&engine->admission);
@@ -286,7 +287,7 @@ static enum result online_take(struct engine *engine, const Groupseal__Secenv__O
     if (engine->online && bucket_take(&engine->onlines, rate, clock_monotonic_us(engine->clock))) {
         outbox_kick(engine->outbox, engine->identity.name, NULL);
     }
-    return RESULT_OK;
+    return engine->online ? farewells_send(engine) : RESULT_OK;
 }
 
 static enum result owner_identity_check(const struct engine *engine, const char *identity, struct reason *why)
@@ -327,7 +328,7 @@ static enum result operator_request(struct engine *engine, const struct engine_c
     case GROUPSEAL__SECENV__TO_SECENV__REQUEST_MEMBER_ADD:
         return member_add(engine, request->member_add, why);
     case GROUPSEAL__SECENV__TO_SECENV__REQUEST_MEMBER_EVICT:
-        GUARD(ferry_farewell(engine, request->member_evict->name, arena, why));
+        GUARD(farewell_say(engine, request->member_evict->name, arena, why));
         return member_evict(engine, request->member_evict, why);
     case GROUPSEAL__SECENV__TO_SECENV__REQUEST_MEMBER_LIST:
         reply->content_case = GROUPSEAL__SECENV__REPLY__CONTENT_MEMBERS;
@@ -398,8 +399,10 @@ static enum result engine_request(struct engine *engine, const struct engine_cal
                                   Groupseal__Secenv__Reply *reply, struct reason *why)
 {
     GUARD(memory_refresh(engine, why));
+    size_t farewells = engine->farewells.count;
     enum result result = engine_dispatch(engine, caller, request, arena, reply, why);
     if (result != RESULT_OK) {
+        farewells_cut(&engine->farewells, farewells);
         reply->content_case = GROUPSEAL__SECENV__REPLY__CONTENT__NOT_SET;
     }
     engine->stale = authority_own_fault(result);
@@ -424,8 +427,12 @@ static enum result turn_steps(struct engine *engine, struct arena *arena, uint64
 static enum result engine_turn(struct engine *engine, struct arena *arena, uint64_t *next, struct reason *why)
 {
     GUARD(memory_refresh(engine, why));
+    size_t farewells = engine->farewells.count;
     enum result result = turn_steps(engine, arena, next, why);
     arena_reset(engine->scratch);
+    if (result != RESULT_OK) {
+        farewells_cut(&engine->farewells, farewells);
+    }
     engine->stale = result != RESULT_OK;
     return result;
 }

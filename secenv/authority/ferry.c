@@ -242,16 +242,10 @@ static enum result association_choose(struct engine *engine, const struct member
     return needs_leaf ? leaf_ready(engine, member, &slot, *out, why) : RESULT_OK;
 }
 
-static enum result send_emit(struct engine *engine, const struct member *member,
-                             Groupseal__Envelope__Record *record, struct arena *arena)
+enum result ferry_send(struct engine *engine, const struct member *member, struct bytes packed)
 {
-    EndToEnd object = GROUPSEAL__ENVELOPE__END_TO_END__INIT;
     Groupseal__Secenv__Send send = GROUPSEAL__SECENV__SEND__INIT;
     Groupseal__Secenv__Event event = GROUPSEAL__SECENV__EVENT__INIT;
-    struct bytes packed;
-    object.content_case = GROUPSEAL__ENVELOPE__END_TO_END__CONTENT_RECORD;
-    object.record = record;
-    GUARD(carriage_pack(&object, arena, &packed));
     uint64_t token = ++engine->ferry.last_token;
     engine->ferry.sent[token % FERRY_SENT_LIMIT].token = token;
     (void)snprintf(engine->ferry.sent[token % FERRY_SENT_LIMIT].peer, sizeof(engine->ferry.sent[0].peer),
@@ -266,6 +260,17 @@ static enum result send_emit(struct engine *engine, const struct member *member,
     event.content_case = GROUPSEAL__SECENV__EVENT__CONTENT_SEND;
     event.send = &send;
     return engine->events.emit(engine->events.context, 0, &event);
+}
+
+static enum result record_emit(struct engine *engine, const struct member *member,
+                               Groupseal__Envelope__Record *record, struct arena *arena)
+{
+    EndToEnd object = GROUPSEAL__ENVELOPE__END_TO_END__INIT;
+    struct bytes packed;
+    object.content_case = GROUPSEAL__ENVELOPE__END_TO_END__CONTENT_RECORD;
+    object.record = record;
+    GUARD(carriage_pack(&object, arena, &packed));
+    return ferry_send(engine, member, packed);
 }
 
 static enum result item_send(const struct sending *sending, const char *peer, const char *slot,
@@ -283,52 +288,12 @@ static enum result item_send(const struct sending *sending, const char *peer, co
     if (body->content_case == GROUPSEAL__ENVELOPE__RECORD_BODY__CONTENT_REVOCATION) {
         GUARD(revocation_fill(engine, sending->arena, body->revocation));
     }
+    body->floor = engine->incarnation;
     GUARD(association_seal(association, engine->store, engine->clock, body, sending->arena, &record,
                            sending->why));
-    GUARD(send_emit(engine, &member, record, sending->arena));
+    GUARD(record_emit(engine, &member, record, sending->arena));
     if (body->content_case == GROUPSEAL__ENVELOPE__RECORD_BODY__CONTENT_PACKAGE) {
         audit_count(AUDIT_PACKAGES_SENT);
-    }
-    return RESULT_OK;
-}
-
-static enum result left_send(struct engine *engine, const struct member *member,
-                             struct association *association, const struct group *group, struct arena *arena,
-                             struct reason *why)
-{
-    Groupseal__Envelope__Left left = GROUPSEAL__ENVELOPE__LEFT__INIT;
-    Groupseal__Envelope__RecordBody body = GROUPSEAL__ENVELOPE__RECORD_BODY__INIT;
-    Groupseal__Envelope__Record *record = NULL;
-    left.group = (char *)(uintptr_t)group->name;
-    left.instance = arena_field(BYTES_OF(group->instance));
-    left.incarnation = group->incarnation;
-    left.epoch = group->epoch;
-    body.content_case = GROUPSEAL__ENVELOPE__RECORD_BODY__CONTENT_LEFT;
-    body.left = &left;
-    GUARD(association_seal(association, engine->store, engine->clock, &body, arena, &record, why));
-    return send_emit(engine, member, record, arena);
-}
-
-enum result ferry_farewell(struct engine *engine, const char *name, struct arena *arena, struct reason *why)
-{
-    struct member member;
-    const struct peer *peer = peers_find(&engine->peers, name);
-    if (!engine->online || peer == NULL || peer->current == NULL) {
-        return RESULT_OK;
-    }
-    GUARD(member_find(engine->store, name, &member, why));
-    for (size_t i = 0; i < engine->groups.count; i++) {
-        const struct group *group = engine->groups.items[i];
-        bool in = false;
-        GUARD(store_query(engine->store, why, found_read, &in,
-                          "SELECT 1 FROM leaf WHERE group_id = ? AND member_id = ?", "ii", group->id,
-                          member.id));
-        if (in) {
-            GUARD(left_send(engine, &member, peer->current, group, arena, why));
-        }
-        if (in && peer->pending != NULL) { /* which of the two it has is not known */
-            GUARD(left_send(engine, &member, peer->pending, group, arena, why));
-        }
     }
     return RESULT_OK;
 }

@@ -41,13 +41,8 @@ enum result ferry_received(struct engine *engine, const Groupseal__Secenv__Recei
                            struct arena *arena, Groupseal__Secenv__Answer **out, struct reason *why) MUST_USE;
 enum result ferry_answered(struct engine *engine, const Groupseal__Secenv__Answered *request,
                            struct arena *arena, struct reason *why) MUST_USE;
-/*
- * Tells a member that is about to be evicted that it has LEFT each of its groups, so that it wipes their
- * keys: once, as far as it is in reach. Nothing rests on it, for the change of the groups follows. The
- * association lives until the eviction drops it.
- */
-enum result ferry_farewell(struct engine *engine, const char *name, struct arena *arena,
-                           struct reason *why) MUST_USE;
+/* A Send event with a packed object, under a token of its own. */
+enum result ferry_send(struct engine *engine, const struct member *member, struct bytes packed) MUST_USE;
 /* Sends what is due in the outbox, while online. Lowers `*next`. */
 enum result ferry_turn(struct engine *engine, struct arena *arena, uint64_t *next,
                        struct reason *why) MUST_USE;

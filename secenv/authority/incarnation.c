@@ -140,8 +140,13 @@ static void association_end(struct ending *ending, struct association *associati
 
 static void peer_end(void *context, struct peer *peer)
 {
-    association_end(context, peer->current);
-    association_end(context, peer->pending);
+    struct ending *ending = context;
+    if (ending->result == RESULT_OK) {
+        ending->result = farewell_say_anew(ending->engine, peer->name, ending->engine->scratch, ending->why);
+        arena_reset(ending->engine->scratch);
+    }
+    association_end(ending, peer->current);
+    association_end(ending, peer->pending);
 }
 
 static enum result associations_end(struct engine *engine, struct reason *why)

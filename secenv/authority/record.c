@@ -86,6 +86,82 @@ static enum result accept_take(struct engine *engine, const struct member *membe
     return item_ended(engine, member, &slot, accept, why);
 }
 
+/* ---- older than the world ---- */
+
+static int newest_order(const struct group *group, const Groupseal__Envelope__Announcement *announcement)
+{
+    Groupseal__Envelope__Announcement own = GROUPSEAL__ENVELOPE__ANNOUNCEMENT__INIT;
+    own.incarnation = group->incarnation;
+    own.epoch = group->epoch;
+    own.beat = group->beat;
+    return announcement_compare(announcement, &own);
+}
+
+struct announced_now {
+    const Groupseal__Envelope__Announcement *other;
+    bool differs;
+};
+
+static enum result announced_read(void *context, const struct store_row *row, struct reason *why)
+{
+    struct announced_now *now = context;
+    struct bytes packed = row_bytes(row, 0);
+    Groupseal__Envelope__Announcement *own =
+        groupseal__envelope__announcement__unpack(NULL, packed.length, packed.data);
+    if (own == NULL) {
+        return result_fail(why, RESULT_INTERNAL, "a stored announcement cannot be read");
+    }
+    now->differs = !bytes_equal(arena_view(own->confirmation), arena_view(now->other->confirmation));
+    groupseal__envelope__announcement__free_unpacked(own, NULL);
+    return RESULT_OK;
+}
+
+/* The same epoch with another key: this store has made it a second time. */
+static enum result newest_forks(struct engine *engine, const struct group *group,
+                                const Groupseal__Envelope__Announcement *announcement, bool *forks,
+                                struct reason *why)
+{
+    struct announced_now now = {announcement, false};
+    if (announcement->incarnation == group->incarnation && announcement->epoch == group->epoch) {
+        GUARD(store_query(engine->store, why, announced_read, &now,
+                          "SELECT announcement FROM key_group WHERE id = ? AND announcement IS NOT NULL", "i",
+                          group->id));
+    }
+    *forks = now.differs;
+    return RESULT_OK;
+}
+
+/* Signed here, and this store does not know it. Of a group that it does not have, only the incarnation tells:
+ * the group may have been deleted. */
+static enum result newest_is_newer(struct engine *engine,
+                                   const Groupseal__Envelope__Announcement *announcement, bool *newer,
+                                   struct reason *why)
+{
+    const struct group *group = groups_find_instance(&engine->groups, arena_view(announcement->instance));
+    uint64_t last = 0;
+    if (group != NULL && newest_order(group, announcement) <= 0) {
+        return newest_forks(engine, group, announcement, newer, why);
+    }
+    GUARD(number_last(engine->store, "incarnation", &last, why));
+    *newer = group != NULL || announcement->incarnation > last;
+    return RESULT_OK;
+}
+
+/* `*newer`: it shows that this store is older than the world. */
+static enum result newest_look(struct engine *engine, const struct member *member,
+                               const Groupseal__Envelope__Announcement *announcement, bool *newer,
+                               struct reason *why)
+{
+    bool this_one = false;
+    GUARD(newest_is_newer(engine, announcement, &this_one, why));
+    if (!this_one) {
+        return RESULT_OK;
+    }
+    GUARD(announcement_check(announcement, BYTES_OF(engine->keys.authority.public_key), why));
+    *newer = true;
+    return incarnation_seen(engine, member, announcement, why);
+}
+
 /* ---- asks ---- */
 
 static struct group *asked_group(struct engine *engine, const char *name, ProtobufCBinaryData instance)
@@ -124,6 +200,13 @@ static enum result package_ask_take(struct engine *engine, const struct member *
     struct leaf leaf = {.index = 0};
     uint64_t asked_ms = 0;
     uint64_t wall_ms = clock_wall_ms(engine->clock);
+    bool newer = false;
+    if (ask->newest != NULL) {
+        GUARD(newest_look(engine, member, ask->newest, &newer, why));
+    }
+    if (newer) {
+        return RESULT_OK; /* the next turn ends what it asks for */
+    }
     if (group == NULL) {
         return asked_unknown(member, ask->group, why);
     }
@@ -156,42 +239,6 @@ static enum result roster_ask_take(struct engine *engine, const struct member *m
 }
 
 /* ---- NEWEST ---- */
-
-static int newest_order(const struct group *group, const Groupseal__Envelope__Announcement *announcement)
-{
-    Groupseal__Envelope__Announcement own = GROUPSEAL__ENVELOPE__ANNOUNCEMENT__INIT;
-    own.incarnation = group->incarnation;
-    own.epoch = group->epoch;
-    own.beat = group->beat;
-    return announcement_compare(announcement, &own);
-}
-
-/* Signed here, and this store does not know it. Of a group that it does not have, only the incarnation tells:
- * the group may have been deleted. */
-static bool newest_is_newer(struct engine *engine, const Groupseal__Envelope__Announcement *announcement,
-                            uint64_t last_incarnation)
-{
-    const struct group *group = groups_find_instance(&engine->groups, arena_view(announcement->instance));
-    return group != NULL ? newest_order(group, announcement) > 0
-                         : announcement->incarnation > last_incarnation;
-}
-
-/* `*newer`: one of them shows that this store is older than the world. */
-static enum result newest_check(struct engine *engine, const struct member *member,
-                                const Groupseal__Envelope__Newest *newest, bool *newer, struct reason *why)
-{
-    uint64_t last = 0;
-    GUARD(number_last(engine->store, "incarnation", &last, why));
-    for (size_t i = 0; i < newest->n_announcements; i++) {
-        const Groupseal__Envelope__Announcement *announcement = newest->announcements[i];
-        if (newest_is_newer(engine, announcement, last)) {
-            GUARD(announcement_check(announcement, BYTES_OF(engine->keys.authority.public_key), why));
-            *newer = true;
-            GUARD(incarnation_seen(engine, member, announcement, why));
-        }
-    }
-    return RESULT_OK;
-}
 
 /* The group of one of them, which is not newer than this store's. */
 static enum result newest_compare(struct engine *engine, const struct member *member, struct group *group,
@@ -269,7 +316,9 @@ static enum result newest_take(struct engine *engine, const struct member *membe
         return result_fail(why, RESULT_REFUSED, "%s sends announcements, but is no MN-CSE", member->name);
     }
     bool newer = false;
-    GUARD(newest_check(engine, member, newest, &newer, why));
+    for (size_t i = 0; i < newest->n_announcements; i++) {
+        GUARD(newest_look(engine, member, newest->announcements[i], &newer, why));
+    }
     for (size_t i = 0; !newer && i < engine->groups.count; i++) {
         GUARD(newest_group(engine, member, engine->groups.items[i], newest, arena, why));
     }

@@ -167,7 +167,7 @@ static void peer_search(void *context, struct peer *peer)
 static enum result member_end(struct engine *engine, const char *name, struct reason *why)
 {
     struct arena *arena = engine->scratch;
-    enum result result = ferry_farewell(engine, name, arena, why);
+    enum result result = farewell_say(engine, name, arena, why);
     arena_reset(arena);
     GUARD(result);
     GUARD(member_revoke(engine, name, why));

@@ -404,7 +404,7 @@ enum result authentication_overtaken(struct identity_state *identity,
 {
     GUARD(association_open(&identity->authentication.association, identity->engine->setup.store, record,
                            arena, out, why));
-    GUARD(association_install(identity, 0, 0, why));
+    GUARD(association_install(identity, 0, (*out)->floor, why));
     return association_announce(identity, why);
 }
 

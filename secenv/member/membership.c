@@ -11,6 +11,7 @@
 #include "secenv/member/event.h"
 #include "secenv/member/news.h"
 #include "secenv/member/overdue.h"
+#include "secenv/member/package_ask.h"
 #include "secenv/member/relay.h"
 #include "secenv/member/replay.h"
 #include "secenv/member/speaking.h"
@@ -105,6 +106,7 @@ static struct membership *membership_new(struct identity_state *identity, const 
     membership->resubscribe_us = NEVER;
     news_clear(membership);
     overdue_start(membership);
+    silence_init(&membership->silence);
     return membership;
 }
 
@@ -354,10 +356,7 @@ static enum result membership_drop(struct membership *membership, struct reason 
                     identity->identity.name, membership->group));
     GUARD(store_run(store, why, "DELETE FROM membership WHERE identity = ? AND grp = ?", "tt",
                     identity->identity.name, membership->group));
-    char slot[GROUP_NAME_LIMIT + 8];
-    (void)snprintf(slot, sizeof(slot), "ask %s", membership->group);
-    GUARD(outbox_drop_slot(identity->engine->outbox, identity->identity.name, identity->identity.authority,
-                           slot, why));
+    GUARD(package_ask_drop(membership, why));
     if (membership->relay != NULL) {
         GUARD(relay_unpublish(membership, why));
         GUARD(relay_drop(membership, why));
@@ -410,6 +409,7 @@ static enum result membership_renew(struct membership *membership,
                                     const Groupseal__Envelope__KeyPackage *package, struct reason *why)
 {
     GUARD(package_store(membership->identity, package, why));
+    GUARD(package_ask_drop(membership, why)); /* else a late answer to it would be taken for one of now */
     GUARD(incarnation_enter(membership, package->incarnation, why));
     package_enter(membership, package);
     return RESULT_OK;
@@ -419,7 +419,6 @@ enum result membership_take_package(struct identity_state *identity,
                                     const Groupseal__Envelope__KeyPackage *package, struct reason *why)
 {
     GUARD(package_check(identity, package, why));
-    GUARD(memberships_end_before(identity, package->floor, why));
     struct membership *membership = membership_find(identity, package->group);
     bool same_instance =
         membership != NULL && bytes_equal(arena_view(package->instance), BYTES_OF(membership->instance));
@@ -513,6 +512,16 @@ enum result membership_take_left(struct identity_state *identity, const Groupsea
                         left->group);
 }
 
+enum result membership_end_unknown(struct membership *membership, struct reason *why)
+{
+    struct identity_state *identity = membership->identity;
+    char group[GROUP_NAME_LIMIT + 1];
+    memcpy(group, membership->group, sizeof(group));
+    GUARD(membership_drop(membership, why));
+    left_alone(identity);
+    return event_departed(identity, group, "the authority does not know this member in the group");
+}
+
 /* ---- life ---- */
 
 enum result membership_online(struct membership *membership, struct reason *why)
@@ -533,6 +542,7 @@ enum result membership_turn(struct membership *membership, uint64_t *next, struc
     }
     GUARD(overdue_turn(membership, next));
     GUARD(news_turn(membership, next, why));
+    GUARD(silence_turn(membership, next, why));
     if (membership->relay != NULL) {
         return relay_turn(membership, next, why);
     }

@@ -5,6 +5,7 @@
 #include "secenv/counter.h"
 #include "secenv/member/identity_state.h"
 #include "secenv/member/receipt.h"
+#include "secenv/member/silence.h"
 #include "secenv/member/sync.h"
 #include "secenv/member/waiting_room.h"
 
@@ -84,6 +85,8 @@ struct membership {
     uint64_t overdue_asked_us; /* resubscribed for it */
     bool overdue_told;
 
+    struct silence silence;
+
     bool waiting_due; /* key or policy came: those that wait can be looked at again */
     struct counter seal_counter;
     struct waiting_room waiting_commands;
@@ -128,6 +131,9 @@ enum result membership_take_left(struct identity_state *identity, const Groupsea
 /* The authority has taken an incarnation: what is of a lower one is over, all of it. */
 enum result memberships_end_before(struct identity_state *identity, uint64_t incarnation,
                                    struct reason *why) MUST_USE;
+
+/* The authority says in its association that this member is not in the group. */
+enum result membership_end_unknown(struct membership *membership, struct reason *why) MUST_USE;
 
 /* The connection came up: subscribe and sync. */
 enum result membership_online(struct membership *membership, struct reason *why) MUST_USE;

@@ -7,8 +7,8 @@
 #include "secenv/audit.h"
 #include "secenv/member/event.h"
 #include "secenv/member/overdue.h"
+#include "secenv/member/package_ask.h"
 #include "secenv/member/packed.h"
-#include "secenv/member/record.h"
 
 #define OVERLAP_DEFAULT_MS 30000u
 #define CLIMB_WAIT_US 2000000u       /* for blocks, before a new key package is asked for */
@@ -327,6 +327,7 @@ static enum result epoch_take(struct membership *membership, const Announcement 
         candidate_promote(membership);
     }
     epoch_enter(membership, announcement, secret);
+    silence_broken(membership);
     return overdue_end(membership);
 }
 
@@ -341,6 +342,7 @@ static enum result beat_take(struct membership *membership, const Announcement *
     }
     GUARD(announcement_store(membership, announcement, why));
     announced_of(announcement, &membership->announced);
+    silence_broken(membership);
     return overdue_end(membership);
 }
 
@@ -451,6 +453,10 @@ static enum result announcement_hear(struct membership *membership, struct bytes
 enum result news_hear_announcement(struct membership *membership, struct bytes payload, struct arena *arena,
                                    struct reason *why)
 {
+    if (payload.length == 0) {
+        silence_cleared(membership);
+        return RESULT_OK;
+    }
     enum result result = announcement_hear(membership, payload, arena, why);
     if (result != RESULT_OK) {
         audit_count(AUDIT_ANNOUNCEMENTS_REFUSED);
@@ -575,21 +581,6 @@ static enum result resubscribe_turn(struct membership *membership, uint64_t now)
     return RESULT_OK;
 }
 
-static enum result package_ask(struct membership *membership, uint64_t now, struct reason *why)
-{
-    Groupseal__Envelope__PackageAsk ask = GROUPSEAL__ENVELOPE__PACKAGE_ASK__INIT;
-    ask.group = membership->group;
-    ask.instance = arena_field(BYTES_OF(membership->instance));
-    ask.epoch = membership->current.present ? membership->current.epoch : 0;
-    Groupseal__Envelope__RecordBody body = GROUPSEAL__ENVELOPE__RECORD_BODY__INIT;
-    body.content_case = GROUPSEAL__ENVELOPE__RECORD_BODY__CONTENT_PACKAGE_ASK;
-    body.package_ask = &ask;
-    char slot[GROUP_NAME_LIMIT + 8];
-    (void)snprintf(slot, sizeof(slot), "ask %s", membership->group);
-    membership->package_asked_us = now;
-    return record_put(membership->identity, slot, &body, why);
-}
-
 static enum result climb_turn(struct membership *membership, uint64_t now, uint64_t *next, struct reason *why)
 {
     if (!membership->waiting.present) {
@@ -600,10 +591,7 @@ static enum result climb_turn(struct membership *membership, uint64_t now, uint6
         due = membership->package_asked_us + PACKAGE_ASK_GAP_US;
     }
     if (due <= now) {
-        enum result result = package_ask(membership, now, why);
-        if (result != RESULT_OK && result != RESULT_FULL) {
-            return result;
-        }
+        GUARD(package_ask(membership, why));
         due = now + PACKAGE_ASK_GAP_US;
     }
     *next = due < *next ? due : *next;

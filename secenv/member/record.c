@@ -8,6 +8,7 @@
 #include "secenv/log.h"
 #include "secenv/member/dispatch_command.h"
 #include "secenv/member/event.h"
+#include "secenv/member/package_ask.h"
 #include "secenv/member/relay.h"
 #include "secenv/member/revoking.h"
 #include "secenv/member/roster.h"
@@ -268,6 +269,9 @@ static enum result accept_taken(struct identity_state *identity, const Groupseal
     identity_state_touch(identity);
     if (accept->result == ACCEPT_TAKEN || accept->result == ACCEPT_STORE) {
         return RESULT_OK;
+    }
+    if (accept->result == ACCEPT_NOT_KNOWN) {
+        GUARD(package_ask_unknown(identity, slot, why));
     }
     return event_refused(identity, identity->identity.authority, "%s refused %s (%u): %.200s",
                          identity->identity.authority, slot, accept->result, accept->reason);

@@ -302,6 +302,13 @@ static void answer_look(const char *name, enum agent_access access, const char *
     ALWAYS(which < GROUPS && client < NAMES && told[which][client]);
 }
 
+/* That one is cleared may be heard by whoever has a device's name. */
+static bool is_announcement(const char *topic)
+{
+    struct group_topic parsed;
+    return group_topic_parse(topic, &parsed) && parsed.kind == GROUP_EPOCH;
+}
+
 /* ---- steps ---- */
 
 static void step_message(void)
@@ -344,8 +351,14 @@ static void step_attempt(void)
     enum agent_access access = (enum agent_access)(1u << dice_pick(&dice, 4));
     char *topic = topic_any();
     uint8_t how = dice_byte(&dice);
-    const struct agent_attempt attempt = {name, access, topic, (how & 1) != 0, (how & 2) != 0};
-    answer_look(name, access, topic, agent_allows(agent, &attempt));
+    const struct agent_attempt attempt = {name,           access,         topic,
+                                          (how & 1) != 0, (how & 2) != 0, (how & 4) != 0};
+    enum agent_answer answer = agent_allows(agent, &attempt);
+    if (access == AGENT_READ && attempt.empty && is_announcement(topic)) {
+        ALWAYS(answer != AGENT_ALLOWED || index_of(names, NAMES, name) < NAMES);
+    } else {
+        answer_look(name, access, topic, answer);
+    }
 }
 
 static void step_client(void)

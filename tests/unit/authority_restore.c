@@ -9,6 +9,7 @@
 
 #include <cmocka.h>
 
+#include "secenv/objects/object.h"
 #include "tests/unit/operator.h"
 
 /*
@@ -21,9 +22,25 @@
 #define OK GROUPSEAL__SECENV__CODE__OK
 #define NOTICE GROUPSEAL__SECENV__EVENT__CONTENT_NOTICE
 
+/* As the plugin does it: group topics are for those in the roster. What is empty on `epoch` is for all. */
+static enum site_fate roster_decides(void *context, const struct site_message *message)
+{
+    struct site *site = context;
+    if (message->what != SITE_PUBLISH) {
+        return SITE_DELIVER;
+    }
+    const char *device = strcmp(message->to, SITE_MN_CSE) == 0 ? message->from : message->to;
+    bool cleared =
+        message->publish->kind == GROUPSEAL__SECENV__TOPIC_KIND__TOPIC_EPOCH && message->payload.length == 0;
+    return cleared || site_in_roster(site_find(site, SITE_MN_CSE), message->publish->group, device)
+               ? SITE_DELIVER
+               : SITE_DROP;
+}
+
 static int setup(void **state)
 {
     struct site *site = site_new();
+    site_carry(site, roster_decides, site);
     site_join(site, SITE_MN_CSE, IDENTITY_MN_CSE, CREDENTIALS_CERT, NULL, NULL);
     site_group(site, "doors", "door", SITE_MN_CSE);
     site_join(site, DOOR_1, IDENTITY_ADN_AE, CREDENTIALS_CERT, SITE_MN_CSE, "door");
@@ -210,11 +227,220 @@ static void everything_restored(void **state)
     assert_int_equal(commands(site, DOOR_2), 0);
 }
 
+/* The stores of authority and MN-CSE are put back, and no device's: what the devices hold tells the
+ * authority. */
+static void devices_are_newer(void **state)
+{
+    struct site *site = *state;
+    static const char *const names[] = {SITE_AUTHORITY, SITE_MN_CSE};
+    for (size_t i = 0; i < 2; i++) {
+        store_copy(site, site_find(site, names[i]));
+    }
+    life_goes_on(site);
+    uint64_t before = incarnation_of(site_find(site, DOOR_1));
+    for (size_t i = 0; i < 2; i++) {
+        site_online(site_find(site, names[i]), false);
+        store_put_back(site, site_find(site, names[i]));
+    }
+    for (size_t i = 0; i < 2; i++) {
+        site_reopen(site_find(site, names[i]));
+        site_online(site_find(site, names[i]), true);
+        site_settle(site);
+    }
+    site_online(site_find(site, DOOR_1), false); /* the broker was off, too */
+    site_online(site_find(site, DOOR_1), true);
+    site_advance(site, 3000);
+    assert_false(was_told(site_authority(site), "restored from a backup"));
+    assert_int_equal(command(site), OK);
+    assert_int_equal(commands(site, DOOR_1), 1); /* of an epoch that it knows to be over */
+    site_advance(site, 300000);
+    assert_true(was_told(site_authority(site), "restored from a backup"));
+    assert_int_equal(operator_confirm(site, "--all"), OK);
+    site_advance(site, 700000);
+    assert_begun_anew(site, before);
+}
+
+/* The same, but the authority has come as far as the device in the meantime, with another key. */
+static void device_holds_the_same_epoch(void **state)
+{
+    struct site *site = *state;
+    struct site_node *door = site_find(site, DOOR_1);
+    store_copy(site, site_authority(site));
+    store_copy(site, site_find(site, SITE_MN_CSE));
+    assert_int_equal(operator_rotate(site, "doors"), OK);
+    site_advance(site, 3000);
+    site_online(door, false);
+    store_put_back(site, site_authority(site));
+    store_put_back(site, site_find(site, SITE_MN_CSE));
+    site_reopen(site_find(site, SITE_MN_CSE));
+    site_reopen(site_authority(site));
+    site_advance(site, 10000);
+    assert_int_equal(operator_rotate(site, "doors"), OK);
+    site_advance(site, 10000);
+    assert_false(was_told(site_authority(site), "restored from a backup"));
+    site_online(door, true);
+    site_advance(site, 300000);
+    assert_true(was_told(site_authority(site), "restored from a backup"));
+}
+
+/* ---- what was recorded before ---- */
+
+struct recorded {
+    char from[130];
+    char to[130];
+    struct buffer payload;
+    Groupseal__Secenv__Publish *publish; /* NULL: an object */
+};
+
+struct recorder {
+    struct site *site;
+    struct recorded items[1024];
+    size_t count;
+};
+
+static enum site_fate record(void *context, const struct site_message *message)
+{
+    struct recorder *recorder = context;
+    if (message->what != SITE_ANSWER &&
+        recorder->count < sizeof(recorder->items) / sizeof(recorder->items[0])) {
+        struct recorded *item = &recorder->items[recorder->count++];
+        (void)snprintf(item->from, sizeof(item->from), "%s", message->from);
+        (void)snprintf(item->to, sizeof(item->to), "%s", message->to);
+        item->payload = BUFFER_EMPTY(OBJECT_LIMIT);
+        assert_int_equal(buffer_append(&item->payload, message->payload), RESULT_OK);
+        if (message->what == SITE_PUBLISH) {
+            size_t size = groupseal__secenv__publish__get_packed_size(message->publish);
+            uint8_t *packed = malloc(size + 1);
+            assert_non_null(packed);
+            (void)groupseal__secenv__publish__pack(message->publish, packed);
+            item->publish = groupseal__secenv__publish__unpack(NULL, size, packed);
+            free(packed);
+        }
+    }
+    return roster_decides(recorder->site, message);
+}
+
+static void recorder_free(struct recorder *recorder)
+{
+    for (size_t i = 0; i < recorder->count; i++) {
+        buffer_clear(&recorder->items[i].payload);
+        groupseal__secenv__publish__free_unpacked(recorder->items[i].publish, NULL);
+    }
+    free(recorder);
+}
+
+/* Group messages to whom they were for, from the broker or as the authority of then; objects as from their
+ * senders. */
+static void replay(struct site *site, const struct recorder *recorder)
+{
+    for (size_t i = 0; i < recorder->count; i++) {
+        const struct recorded *item = &recorder->items[i];
+        if (item->publish != NULL) {
+            (void)site_hear(site_find(site, item->to), item->publish, false);
+        } else {
+            const char *hop = strcmp(item->to, SITE_AUTHORITY) == 0 ? SITE_MN_CSE : SITE_AUTHORITY;
+            struct buffer answer =
+                site_received(site_find(site, item->to), item->from, hop, buffer_bytes(&item->payload));
+            buffer_clear(&answer);
+        }
+    }
+}
+
+/* Nothing that was said before the restore does anything after it, to anybody. */
+static void recorded_before_the_restore(void **state)
+{
+    struct site *site = *state;
+    static const char *const names[] = {SITE_AUTHORITY, SITE_MN_CSE, DOOR_1};
+    struct recorder *recorder = calloc(1, sizeof(*recorder));
+    assert_non_null(recorder);
+    recorder->site = site;
+    site_carry(site, record, recorder);
+    store_copy(site, site_authority(site));
+    life_goes_on(site); /* the twin: all of it is taken when it is said the first time */
+    size_t said = recorder->count;
+    assert_true(said > 25 && said < sizeof(recorder->items) / sizeof(recorder->items[0]));
+    uint64_t before = incarnation_of(site_find(site, DOOR_1));
+    store_put_back(site, site_authority(site));
+    site_reopen(site_authority(site));
+    site_advance(site, 5000);
+    replay(site, recorder); /* while it waits for the operator's word */
+    assert_int_equal(operator_confirm(site, "--all"), OK);
+    site_carry(site, roster_decides, site);
+    site_advance(site, 700000);
+    assert_begun_anew(site, before);
+
+    uint8_t digests[3][32];
+    for (size_t i = 0; i < 3; i++) {
+        site_digest(site_find(site, names[i]), digests[i]);
+    }
+    uint64_t after = incarnation_of(site_find(site, DOOR_1));
+    replay(site, recorder);
+    for (size_t i = 0; i < 3; i++) {
+        uint8_t digest[32];
+        site_digest(site_find(site, names[i]), digest);
+        assert_memory_equal(digest, digests[i], sizeof(digest));
+    }
+    assert_int_equal(commands(site, DOOR_1), 2);
+    site_settle(site);
+    assert_int_equal(command(site), OK);
+    assert_int_equal(commands(site, DOOR_1), 3);
+    assert_int_equal(incarnation_of(site_find(site, DOOR_1)), after);
+    recorder_free(recorder);
+}
+
+/* ---- evicted while the IN-CSE is not there yet ---- */
+
+/* The operator is quicker than in-cse after a start: LEFT waits for it. */
+static void evicted_before_the_owner_came(void **state)
+{
+    struct site *site = *state;
+    struct site_node *authority = site_authority(site);
+    site_online(authority, false);
+    site_restart(authority);
+    assert_int_equal(operator_evict(site, DOOR_2), OK);
+    site_advance(site, 1000);
+    assert_null(site_last_event(site_find(site, DOOR_2), GROUPSEAL__SECENV__EVENT__CONTENT_DEPARTED));
+    site_online(authority, true);
+    site_settle(site);
+    assert_non_null(site_last_event(site_find(site, DOOR_2), GROUPSEAL__SECENV__EVENT__CONTENT_DEPARTED));
+    assert_int_equal(incarnation_of(site_find(site, DOOR_2)), 0);
+    assert_true(incarnation_of(site_find(site, DOOR_1)) != 0);
+}
+
+/* What was undone is not said. */
+static void eviction_that_failed(void **state)
+{
+    struct site *site = *state;
+    struct site_node *authority = site_authority(site);
+    Groupseal__Secenv__ToSecenv request = GROUPSEAL__SECENV__TO_SECENV__INIT;
+    Groupseal__Secenv__MemberEvict evict = GROUPSEAL__SECENV__MEMBER_EVICT__INIT;
+    char reason[300];
+    memset(reason, 'x', sizeof(reason));
+    reason[sizeof(reason) - 1] = '\0';
+    evict.name = (char *)DOOR_2;
+    evict.reason = reason;
+    request.request_case = GROUPSEAL__SECENV__TO_SECENV__REQUEST_MEMBER_EVICT;
+    request.member_evict = &evict;
+    site_online(authority, false);
+    Groupseal__Secenv__Reply *reply = operator_call(site, &request);
+    assert_int_equal(reply->code, GROUPSEAL__SECENV__CODE__INVALID);
+    site_reply_free(reply);
+    site_online(authority, true);
+    site_settle(site);
+    assert_int_equal(command(site), OK);
+    assert_int_equal(commands(site, DOOR_2), 1);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(authority_restored, setup, teardown),
         cmocka_unit_test_setup_teardown(everything_restored, setup, teardown),
+        cmocka_unit_test_setup_teardown(devices_are_newer, setup, teardown),
+        cmocka_unit_test_setup_teardown(device_holds_the_same_epoch, setup, teardown),
+        cmocka_unit_test_setup_teardown(recorded_before_the_restore, setup, teardown),
+        cmocka_unit_test_setup_teardown(evicted_before_the_owner_came, setup, teardown),
+        cmocka_unit_test_setup_teardown(eviction_that_failed, setup, teardown),
     };
     return cmocka_run_group_tests_name("authority_restore", tests, NULL, NULL);
 }

@@ -232,7 +232,7 @@ static void test_foreign(void **state)
 
 static enum agent_answer write_with(struct site *site, const char *topic, bool retain, bool will)
 {
-    const struct agent_attempt attempt = {"Sdoor1", AGENT_WRITE, topic, retain, will};
+    const struct agent_attempt attempt = {"Sdoor1", AGENT_WRITE, topic, retain, will, false};
     return agent_allows(site->agent, &attempt);
 }
 
@@ -349,6 +349,32 @@ static void test_roster_decides(void **state)
     assert_int_equal(site_may(site, "Sdoor1", AGENT_WRITE, G "ack/Sdoor1"), AGENT_DENIED);
     assert_int_equal(site_say(site, "Sdoor1", G "msg/Sdoor1", "x"), AGENT_DENIED);
     assert_int_equal(site_may(site, "Sdoor2", AGENT_READ, G "cmd"), AGENT_ALLOWED);
+    site_free(site);
+}
+
+static enum agent_answer reads_empty(struct site *site, const char *name, const char *topic)
+{
+    const struct agent_attempt attempt = {.name = name, .access = AGENT_READ, .topic = topic, .empty = true};
+    return agent_allows(site->agent, &attempt);
+}
+
+/* Who is none in the roster any more hears that the announcement is gone, and nothing else. */
+static void test_clearing_is_heard(void **state)
+{
+    struct site *site = site_connected();
+    (void)state;
+    site_roster(site, "doors", 2, doors + 1);
+    assert_int_equal(reads_empty(site, "Sdoor1", G "epoch"), AGENT_ALLOWED);
+    assert_int_equal(site_may(site, "Sdoor1", AGENT_READ, G "epoch"), AGENT_DENIED);
+    assert_int_equal(site_may(site, "Sdoor1", AGENT_SUBSCRIBE, G "epoch"), AGENT_DENIED);
+    static const char *const others[] = {G "cmd",        G "policy",   G "msg/Sdoor2",
+                                         G "ack/Sdoor2", G "tree/0/0", "groupseal/v1/mn-2/doors/epoch"};
+    for (size_t i = 0; i < sizeof(others) / sizeof(others[0]); i++) {
+        assert_int_equal(reads_empty(site, "Sdoor1", others[i]), AGENT_DENIED);
+    }
+    assert_int_equal(reads_empty(site, "door1", G "epoch"), AGENT_DENIED);
+    assert_int_equal(reads_empty(site, "in-cse", G "epoch"), AGENT_DENIED);
+    assert_int_equal(reads_empty(site, NULL, G "epoch"), AGENT_DENIED);
     site_free(site);
 }
 
@@ -552,6 +578,7 @@ int main(void)
         cmocka_unit_test(test_client_ids),
         cmocka_unit_test(test_forms_of_one_ae),
         cmocka_unit_test(test_roster_decides),
+        cmocka_unit_test(test_clearing_is_heard),
         cmocka_unit_test(test_rules),
         cmocka_unit_test(test_patterns),
         cmocka_unit_test(test_wrong_patterns),

@@ -818,7 +818,7 @@ static void publish_spread(struct site_node *node, const Groupseal__Secenv__Publ
     if (publish->retained) {
         retain(site, publish);
     }
-    for (size_t i = 0; publish->payload.len != 0 && i < site->node_count; i++) {
+    for (size_t i = 0; i < site->node_count; i++) {
         if (site->nodes[i] != node && hears(site->nodes[i], publish)) {
             publish_enqueue(site, node->name, site->nodes[i]->name, publish, false);
         }
@@ -1587,6 +1587,33 @@ const Groupseal__Secenv__Event *site_last_event(const struct site_node *node,
         }
     }
     return NULL;
+}
+
+static bool is_listed(char *const *names, size_t count, const char *name)
+{
+    for (size_t i = 0; i < count; i++) {
+        if (strcmp(names[i], name) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+bool site_in_roster(const struct site_node *mn, const char *group, const char *name)
+{
+    bool in = false;
+    for (size_t i = 0; i < mn->recorded.count; i++) {
+        const Groupseal__Secenv__Event *event = mn->recorded.items[i].event;
+        if (event->content_case != GROUPSEAL__SECENV__EVENT__CONTENT_ROSTER ||
+            strcmp(event->roster->group, group) != 0) {
+            continue;
+        }
+        const Groupseal__Secenv__RosterEvent *told = event->roster;
+        bool whole = told->deleted || (told->pages != 0 && told->page == 0);
+        in = in && !whole && !is_listed(told->left, told->n_left, name);
+        in = in || is_listed(told->members, told->n_members, name);
+    }
+    return in;
 }
 
 /* ---- digest ---- */

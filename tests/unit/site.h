@@ -174,6 +174,10 @@ void site_events_clear(struct site_node *node);
 const Groupseal__Secenv__Event *site_last_event(const struct site_node *node,
                                                 Groupseal__Secenv__Event__ContentCase content);
 
+/* The MN-CSE has told its plugin, since the last site_events_clear, that this member is in the group's
+ * roster. */
+bool site_in_roster(const struct site_node *mn, const char *group, const char *name);
+
 /* SHA-256 over every row of every table of the node's store. */
 void site_digest(struct site_node *node, uint8_t out[32]);
 /* Some row of the node's store, but for table `but` (NULL: none), holds this text, bytes in hexadecimal; it

@@ -708,16 +708,17 @@ static void print_record(struct store *store, struct arena *arena, enum associat
 static void print_record_kinds(struct store *store, struct arena *arena)
 {
     const ProtobufCMessageDescriptor *descriptor = &groupseal__envelope__record_body__descriptor;
-    for (unsigned i = 1; i < descriptor->n_fields; i++) { /* the first is `item` */
+    for (unsigned i = 1; i + 1 < descriptor->n_fields; i++) { /* the first is `item`, the last `floor` */
         const ProtobufCFieldDescriptor *field = &descriptor->fields[i];
         Groupseal__Envelope__RecordBody content = GROUPSEAL__ENVELOPE__RECORD_BODY__INIT;
         bool to_authority = strcmp(field->name, "first") == 0 || strcmp(field->name, "report") == 0 ||
                             strcmp(field->name, "roster_ask") == 0 ||
                             strcmp(field->name, "package_ask") == 0 || strcmp(field->name, "newest") == 0;
         content.item = i;
+        content.floor = to_authority ? 0 : 1700000001;
         fill_field(&content.base, field, arena);
         print_record(store, arena, to_authority ? ASSOCIATION_MEMBER : ASSOCIATION_AUTHORITY,
-                     CREDENTIALS_CERT, &content, i + 1 == descriptor->n_fields);
+                     CREDENTIALS_CERT, &content, i + 2 == descriptor->n_fields);
     }
 }
 

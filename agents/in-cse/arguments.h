@@ -9,10 +9,11 @@ struct one_argument {
     struct operator_options common;
     const char *argument; /* NULL: the command takes none */
     const char *reason;   /* --reason, for the commands that list it */
+    const char *site;     /* --site, likewise */
     bool takes_one;
 };
 
-enum { KEY_REASON = 0x200 };
+enum { KEY_REASON = 0x200, KEY_TO_SITE };
 
 /* argp's parser function; the input is a struct one_argument, the parser's children are common_children. */
 error_t one_argument_parse(int key, char *argument, struct argp_state *state);

@@ -12,6 +12,7 @@ enum exit_code command_member_add(int argc, char **argv);
 enum exit_code command_member_import(int argc, char **argv);
 enum exit_code command_member_list(int argc, char **argv);
 enum exit_code command_member_evict(int argc, char **argv);
+enum exit_code command_member_move(int argc, char **argv);
 enum exit_code command_member_reauthenticate(int argc, char **argv);
 enum exit_code command_member_confirm(int argc, char **argv);
 enum exit_code command_group_release(int argc, char **argv);

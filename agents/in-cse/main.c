@@ -20,6 +20,8 @@ static const struct {
      "enrol the members in a CSV file"},
     {"member", "list", (char[]){"in-cse member list"}, command_member_list, "", "list the members"},
     {"member", "evict", (char[]){"in-cse member evict"}, command_member_evict, "NAME", "end a membership"},
+    {"member", "move", (char[]){"in-cse member move"}, command_member_move, "NAME",
+     "move a device to another MN-CSE"},
     {"member", "reauthenticate", (char[]){"in-cse member reauthenticate"}, command_member_reauthenticate,
      "NAME", "ask for a new authentication"},
     {"member", "confirm", (char[]){"in-cse member confirm"}, command_member_confirm, "NAME...",

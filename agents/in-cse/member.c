@@ -201,6 +201,58 @@ enum exit_code command_member_reauthenticate(int argc, char **argv)
     return code;
 }
 
+/* ---- member move ---- */
+
+static enum exit_code member_move(struct operator_session *session, const struct one_argument *arguments)
+{
+    char name[ONEM2M_ID_LIMIT + 1];
+    char site[ONEM2M_ID_LIMIT + 1];
+    char done[ONEM2M_ID_LIMIT + 16];
+    Groupseal__Secenv__MemberMove move = GROUPSEAL__SECENV__MEMBER_MOVE__INIT;
+    Groupseal__Secenv__ToSecenv request = GROUPSEAL__SECENV__TO_SECENV__INIT;
+    if (!operator_resolve(session, arguments->argument, name) ||
+        !operator_resolve(session, arguments->site, site)) {
+        return EXIT_USAGE;
+    }
+    snprintf(done, sizeof(done), "is at %s now", site);
+    move.name = name;
+    move.site = site;
+    request.request_case = GROUPSEAL__SECENV__TO_SECENV__REQUEST_MEMBER_MOVE;
+    request.member_move = &move;
+    return member_call(session, arguments, &request, name, done);
+}
+
+enum exit_code command_member_move(int argc, char **argv)
+{
+    static const struct argp_option options[] = {
+        {"site", KEY_TO_SITE, "CSE", 0, "The MN-CSE where it registers from now on", 0}, {0}};
+    static const struct argp parser = {options,
+                                       one_argument_parse,
+                                       "NAME",
+                                       "Moves a device to another MN-CSE: groups that are not relayed there "
+                                       "change their keys without it, those "
+                                       "that are give it a leaf, and orders that it has not answered follow "
+                                       "it. Its configuration must name the new "
+                                       "registrar and broker; its store and credentials stay as they are.",
+                                       common_children,
+                                       NULL,
+                                       NULL};
+    struct one_argument arguments = {.takes_one = true};
+    argp_parse(&parser, argc, argv, 0, NULL, &arguments);
+    if (arguments.site == NULL) {
+        operator_say("--site says where it goes");
+        return EXIT_USAGE;
+    }
+
+    struct operator_session *session = NULL;
+    enum exit_code code = operator_open(&arguments.common, &session);
+    if (code == EXIT_DONE) {
+        code = member_move(session, &arguments);
+    }
+    operator_close(session);
+    return code;
+}
+
 /* ---- member confirm ---- */
 
 #define CONFIRM_LIMIT 64u

@@ -1,7 +1,7 @@
 # secenv_authority: the engine of an IN-CSE's secure environment, the key server.
 add_library(secenv_authority STATIC
   authority/engine.c authority/keys.c authority/evictions.c authority/hex.c authority/notices.c
-  authority/member.c authority/peer.c authority/admission.c
+  authority/member.c authority/move.c authority/peer.c authority/admission.c
   authority/group.c authority/leaves.c authority/change.c authority/difference.c authority/feed.c authority/roster_feed.c authority/arrears.c authority/deletion.c authority/incarnation.c
   authority/refresh.c authority/revocation.c authority/settings.c
   authority/order.c authority/report.c authority/report_page.c authority/record.c authority/ferry.c

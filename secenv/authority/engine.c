@@ -5,6 +5,7 @@
 #include "secenv/authority/evictions.h"
 #include "secenv/authority/feed.h"
 #include "secenv/authority/hex.h"
+#include "secenv/authority/move.h"
 #include "secenv/authority/report.h"
 #include "secenv/authority/report_page.h"
 #include "secenv/authority/roster_feed.h"
@@ -335,6 +336,8 @@ static enum result operator_request(struct engine *engine, const struct engine_c
         return member_list(engine, request->member_list, arena, &reply->members, why);
     case GROUPSEAL__SECENV__TO_SECENV__REQUEST_MEMBER_REAUTHENTICATE:
         return member_reauthenticate(engine, request->member_reauthenticate, why);
+    case GROUPSEAL__SECENV__TO_SECENV__REQUEST_MEMBER_MOVE:
+        return member_move(engine, request->member_move, arena, why);
     case GROUPSEAL__SECENV__TO_SECENV__REQUEST_GROUP_CREATE:
         return group_create(engine, request->group_create, arena, why);
     case GROUPSEAL__SECENV__TO_SECENV__REQUEST_GROUP_LIST:

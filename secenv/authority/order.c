@@ -2,6 +2,7 @@
 #include "secenv/authority/order.h"
 
 #include "secenv/authority/authority.h"
+#include "secenv/authority/hex.h"
 #include "secenv/authority/report.h"
 #include "secenv/authority/report_page.h"
 
@@ -48,12 +49,31 @@ const char order_schema[] =
     "  late INTEGER NOT NULL DEFAULT 0,"
     "  PRIMARY KEY (command_id, name)"
     ") WITHOUT ROWID;"
+    "CREATE TABLE IF NOT EXISTS command_former (" /* where a member asked was before */
+    "  command_id BLOB NOT NULL,"
+    "  name TEXT NOT NULL,"
+    "  site TEXT NOT NULL,"
+    "  PRIMARY KEY (command_id, name, site)"
+    ") WITHOUT ROWID;"
+    /* While it is open: for a site that one of those asked moves to. */
+    "CREATE TABLE IF NOT EXISTS command_request ("
+    "  command_id BLOB PRIMARY KEY,"
+    "  request BLOB NOT NULL" /* OrderRequest, sealed */
+    ") WITHOUT ROWID;"
     "CREATE TRIGGER IF NOT EXISTS command_forgotten AFTER DELETE ON command BEGIN"
     "  DELETE FROM command_site WHERE command_id = OLD.id;"
     "  DELETE FROM command_row WHERE command_id = OLD.id;"
     "END;"
     "CREATE TRIGGER IF NOT EXISTS command_pages_forgotten AFTER DELETE ON command BEGIN"
     "  DELETE FROM command_page WHERE command_id = OLD.id;"
+    "END;"
+    "CREATE TRIGGER IF NOT EXISTS command_moves_forgotten AFTER DELETE ON command BEGIN"
+    "  DELETE FROM command_former WHERE command_id = OLD.id;"
+    "  DELETE FROM command_request WHERE command_id = OLD.id;"
+    "END;"
+    "CREATE TRIGGER IF NOT EXISTS command_closed AFTER UPDATE OF complete ON command"
+    "  WHEN NEW.complete <> 0 BEGIN"
+    "  DELETE FROM command_request WHERE command_id = NEW.id;"
     "END;";
 
 /* ---- room ---- */
@@ -228,6 +248,32 @@ static enum result order_put_each(struct engine *engine, const struct site_names
     return put > 0 ? RESULT_OK : result_fail(why, RESULT_FULL, "%s", full.text);
 }
 
+struct request_purpose {
+    char text[24 + 2 * COMMAND_ID_SIZE];
+};
+
+static struct request_purpose request_purpose(struct bytes id)
+{
+    struct request_purpose purpose = {"command/request/"};
+    hex_write(id, purpose.text + strlen(purpose.text));
+    return purpose;
+}
+
+static enum result request_store(struct engine *engine, const Groupseal__Envelope__OrderRequest *request,
+                                 struct arena *arena, struct reason *why)
+{
+    struct bytes id = arena_view(request->order->command_id);
+    struct request_purpose purpose = request_purpose(id);
+    size_t size = groupseal__envelope__order_request__get_packed_size(request);
+    uint8_t *packed = arena_alloc(arena, size);
+    if (packed == NULL) {
+        return result_fail(why, RESULT_INTERNAL, "no memory for an order");
+    }
+    struct bytes view = {packed, groupseal__envelope__order_request__pack(request, packed)};
+    return store_run(engine->store, why, "INSERT INTO command_request (command_id, request) VALUES (?, ?)",
+                     "bs", id, purpose.text, view);
+}
+
 static enum result order_put(struct engine *engine, const struct group *group,
                              const Groupseal__Secenv__OrderSend *request, Groupseal__Envelope__Order *order,
                              struct arena *arena, struct reason *why)
@@ -243,6 +289,7 @@ static enum result order_put(struct engine *engine, const struct group *group,
     content.body = request->body;
     body.content_case = GROUPSEAL__ENVELOPE__RECORD_BODY__CONTENT_ORDER;
     body.order = &content;
+    GUARD(request_store(engine, &content, arena, why));
     GUARD(order_slot(arena, group->name, arena_view(order->command_id), &slot));
     GUARD(store_query(engine->store, why, site_name_read, &sites,
                       "SELECT site FROM command_site WHERE command_id = ?", "b",
@@ -303,6 +350,71 @@ enum result order_send(struct engine *engine, const Groupseal__Secenv__OrderSend
     watches_add(&engine->watches, connection, BYTES_OF(id));
     audit_count(AUDIT_COMMANDS_ORDERED);
     return RESULT_OK;
+}
+
+/* ---- follow ---- */
+
+struct following {
+    struct engine *engine;
+    const char *site;
+    struct arena *arena;
+};
+
+/* Under its id, so that who has run it does not run it again. */
+static enum result request_forward(const struct following *following, struct bytes id, struct bytes packed,
+                                   struct reason *why)
+{
+    struct engine *engine = following->engine;
+    struct site_names site = {.names = {(char *)(uintptr_t)following->site}, .count = 1};
+    Groupseal__Envelope__RecordBody body = GROUPSEAL__ENVELOPE__RECORD_BODY__INIT;
+    char *slot = NULL;
+    body.content_case = GROUPSEAL__ENVELOPE__RECORD_BODY__CONTENT_ORDER;
+    body.order = groupseal__envelope__order_request__unpack(arena_allocator(following->arena), packed.length,
+                                                            packed.data);
+    if (body.order == NULL) {
+        return result_fail(why, RESULT_INTERNAL, "no memory for an order");
+    }
+    GUARD(order_slot(following->arena, body.order->group, id, &slot));
+    GUARD(store_run(engine->store, why, "INSERT INTO command_site (command_id, site) VALUES (?, ?)", "bt", id,
+                    following->site));
+    enum result result = order_put_each(engine, &site, slot, id, &body, why);
+    return result == RESULT_FULL ? RESULT_OK : result; /* the order's report says so */
+}
+
+static enum result request_row(void *context, const struct store_row *row, struct reason *why)
+{
+    const struct following *following = context;
+    struct bytes id = row_bytes(row, 0);
+    struct request_purpose purpose;
+    struct buffer packed = BUFFER_EMPTY(OBJECT_LIMIT);
+    if (id.length != COMMAND_ID_SIZE) {
+        return result_fail(why, RESULT_STORE, "an order's row is damaged");
+    }
+    purpose = request_purpose(id);
+    enum result result = row_unseal(row, 1, purpose.text, &packed, why);
+    if (result == RESULT_OK) {
+        result = request_forward(following, id, buffer_bytes(&packed), why);
+    }
+    buffer_clear(&packed);
+    return result;
+}
+
+enum result orders_follow(struct engine *engine, const struct member *member, const char *site,
+                          struct arena *arena, struct reason *why)
+{
+    struct following following = {engine, site, arena};
+    GUARD(store_run(engine->store, why,
+                    "INSERT OR IGNORE INTO command_former (command_id, name, site)"
+                    " SELECT r.command_id, r.name, ? FROM command c"
+                    " CROSS JOIN command_row r ON r.command_id = c.id AND r.name = ?", /* by its key */
+                    "tt", member->site, member->name));
+    return store_query(engine->store, why, request_row, &following,
+                       "SELECT c.id, q.request FROM command c JOIN command_request q ON q.command_id = c.id"
+                       " JOIN command_row r ON r.command_id = c.id AND r.name = ?"
+                       " JOIN group_site g ON g.group_id = c.group_id AND g.site = ?"
+                       " WHERE c.complete = 0 AND c.expires_ms > ? AND r.outcome < 2 AND NOT EXISTS"
+                       " (SELECT 1 FROM command_site s WHERE s.command_id = c.id AND s.site = g.site)",
+                       "ttu", member->name, site, clock_wall_ms(engine->clock));
 }
 
 /* ---- close ---- */

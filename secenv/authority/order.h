@@ -19,6 +19,10 @@ extern const char order_schema[];
 enum result order_send(struct engine *engine, const Groupseal__Secenv__OrderSend *request,
                        uint64_t connection, struct arena *arena, Groupseal__Secenv__OrderSent **out,
                        struct reason *why) MUST_USE;
+/* The member moves: what it has not answered goes to its new site as well, where the group is relayed there,
+ * and its former one (member->site) may still report what it has answered there. */
+enum result orders_follow(struct engine *engine, const struct member *member, const char *site,
+                          struct arena *arena, struct reason *why) MUST_USE;
 /* Closes the group's open orders; `because` is what their reports say of sites that have said nothing. */
 enum result orders_end(struct engine *engine, int64_t group_id, const char *because,
                        struct reason *why) MUST_USE;

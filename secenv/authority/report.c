@@ -73,18 +73,44 @@ static enum result page_state_load(struct engine *engine, const struct member *m
                                       mn_cse->name);
 }
 
-static enum result entry_check(struct engine *engine, const struct member *mn_cse,
+/* Where the device is now, and whether it was at this site when the order was sent: it may have moved since.
+ */
+struct entry_place {
+    bool here;
+    bool was_here;
+};
+
+static enum result entry_place_read(void *context, const struct store_row *row, struct reason *why)
+{
+    struct entry_place *place = context;
+    (void)why;
+    *place = (struct entry_place){row_int(row, 0) != 0, row_int(row, 1) != 0};
+    return RESULT_OK;
+}
+
+static enum result entry_place_load(struct engine *engine, const struct member *mn_cse,
+                                    struct bytes command_id, const char *name, struct entry_place *out,
+                                    struct reason *why)
+{
+    *out = (struct entry_place){.here = false};
+    return store_query(
+        engine->store, why, entry_place_read, out,
+        "SELECT EXISTS (SELECT 1 FROM member WHERE name = ? AND site = ? AND kind = 1),"
+        " EXISTS (SELECT 1 FROM command_former WHERE command_id = ? AND name = ? AND site = ?)",
+        "ttbtt", name, mn_cse->name, command_id, name, mn_cse->name);
+}
+
+static enum result entry_check(struct engine *engine, const struct member *mn_cse, struct bytes command_id,
                                const Groupseal__Envelope__ReportEntry *entry, struct reason *why)
 {
-    bool own = false;
+    struct entry_place place;
     if (!object_name_valid(entry->name) || strlen(entry->detail) > DETAIL_LIMIT ||
         (unsigned)entry->outcome > GROUPSEAL__ENVELOPE__OUTCOME__OUTCOME_UNKNOWN) {
         return result_fail(why, RESULT_INVALID, "a row of a report of %s is malformed", mn_cse->name);
     }
-    GUARD(store_query(engine->store, why, found_read, &own,
-                      "SELECT EXISTS (SELECT 1 FROM member WHERE name = ? AND site = ? AND kind = 1)", "tt",
-                      entry->name, mn_cse->name));
-    return own ? RESULT_OK
+    GUARD(entry_place_load(engine, mn_cse, command_id, entry->name, &place, why));
+    return place.here || place.was_here
+               ? RESULT_OK
                : result_fail(why, RESULT_REFUSED, "%s reports of %s, which is not a device of its site",
                              mn_cse->name, entry->name);
 }
@@ -101,21 +127,44 @@ static enum result report_check(struct engine *engine, const struct member *mn_c
         return result_fail(why, RESULT_INVALID, "a report of %s is malformed", mn_cse->name);
     }
     for (size_t i = 0; i < report->n_entries; i++) {
-        GUARD(entry_check(engine, mn_cse, report->entries[i], why));
+        GUARD(entry_check(engine, mn_cse, arena_view(report->command_id), report->entries[i], why));
     }
     return RESULT_OK;
+}
+
+/* Of a device that has moved away its former site has no more to say than that it has run. */
+static bool entry_counts(const struct entry_place *place, const Groupseal__Envelope__ReportEntry *entry)
+{
+    bool ran = entry->outcome == GROUPSEAL__ENVELOPE__OUTCOME__OUTCOME_DONE ||
+               entry->outcome == GROUPSEAL__ENVELOPE__OUTCOME__OUTCOME_FAILED;
+    return place->here || (place->was_here && ran);
+}
+
+/* What has run at the former site stays so until the new one has heard it from the device itself. */
+static enum result entry_store(struct engine *engine, const struct member *mn_cse, struct bytes command_id,
+                               const Groupseal__Envelope__ReportEntry *entry, struct reason *why)
+{
+    return store_run(engine->store, why,
+                     "INSERT INTO command_row (command_id, name, site, outcome, detail, late)"
+                     " VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT (command_id, name) DO UPDATE SET"
+                     " site = excluded.site, outcome = excluded.outcome, detail = excluded.detail,"
+                     " late = excluded.late WHERE site = excluded.site OR outcome NOT IN (2, 3)"
+                     " OR excluded.outcome IN (2, 3)",
+                     "bttiti", command_id, entry->name, mn_cse->name, (int64_t)entry->outcome, entry->detail,
+                     (int64_t)entry->late);
 }
 
 static enum result entries_store(struct engine *engine, const struct member *mn_cse,
                                  const Groupseal__Envelope__Report *report, struct reason *why)
 {
+    struct bytes command_id = arena_view(report->command_id);
     for (size_t i = 0; i < report->n_entries; i++) {
         const Groupseal__Envelope__ReportEntry *entry = report->entries[i];
-        GUARD(store_run(engine->store, why,
-                        "INSERT OR REPLACE INTO command_row (command_id, name, site, outcome, detail, late)"
-                        " VALUES (?, ?, ?, ?, ?, ?)",
-                        "bttiti", arena_view(report->command_id), entry->name, mn_cse->name,
-                        (int64_t)entry->outcome, entry->detail, (int64_t)entry->late));
+        struct entry_place place;
+        GUARD(entry_place_load(engine, mn_cse, command_id, entry->name, &place, why));
+        if (entry_counts(&place, entry)) {
+            GUARD(entry_store(engine, mn_cse, command_id, entry, why));
+        }
     }
     return RESULT_OK;
 }

@@ -78,12 +78,12 @@ static enum result ack_signature_check(const struct ack_hearing *hearing, struct
 }
 
 /* One beyond the member's rate is as good as lost on the way: it moves the counters, and is asked again. */
-static void sync_act(const struct ack_hearing *hearing)
+static enum result sync_act(const struct ack_hearing *hearing, struct reason *why)
 {
     struct membership *membership = hearing->membership;
-    struct reason why;
-    if (allowance_check(membership, OWNER_RELAY, "synchronise members", &why) != RESULT_OK) {
-        return;
+    struct reason local;
+    if (allowance_check(membership, OWNER_RELAY, "synchronise members", &local) != RESULT_OK) {
+        return RESULT_OK;
     }
     if (!roster_sync_take(membership->relay, hearing->sender)) {
         char text[NAME_LIMIT + 64];
@@ -91,10 +91,10 @@ static void sync_act(const struct ack_hearing *hearing)
                        membership->group);
         audit_count(AUDIT_SYNCS_REFUSED);
         log_refused(membership->identity, LOG_LEVEL_INFO, hearing->sender, text);
-        return;
+        return RESULT_OK;
     }
     sync_reply_add(membership, hearing->ack->sync_request->nonce.data);
-    dispatch_member_back(membership->relay, hearing->sender);
+    return dispatch_member_back(membership->relay, hearing->sender, why);
 }
 
 static enum result ack_act(const struct ack_hearing *hearing, struct reason *why)
@@ -104,8 +104,7 @@ static enum result ack_act(const struct ack_hearing *hearing, struct reason *why
         relay_news_wanted(membership->relay);
     }
     if (hearing->ack->content_case == GROUPSEAL__ENVELOPE__ACK__CONTENT_SYNC_REQUEST) {
-        sync_act(hearing);
-        return RESULT_OK;
+        return sync_act(hearing, why);
     }
     return dispatch_receipt(membership->relay, hearing->member, hearing->ack->receipt, why);
 }

@@ -38,8 +38,7 @@ static enum result command_check(const struct relay *relay, const Groupseal__Sec
                            BODY_LIMIT, TARGETS_LIMIT);
     }
     for (size_t i = 0; i < command->n_targets; i++) {
-        const struct roster_member *member = roster_find(relay, command->targets[i]);
-        if (member == NULL || strcmp(member->site, relay->site) != 0) {
+        if (roster_find(relay, command->targets[i]) == NULL) {
             return result_fail(why, RESULT_UNKNOWN, "%.128s is no member of %s at this site",
                                command->targets[i], relay->membership->group);
         }

@@ -162,11 +162,34 @@ void dispatch_seal_all(struct relay *relay)
     }
 }
 
-void dispatch_member_back(struct relay *relay, const char *name)
+/* Named in the order, and not at this site when it came: it has moved here since. */
+static enum result mover_take(struct relay *relay, struct dispatch *dispatch, const char *name,
+                              struct reason *why)
+{
+    struct arena *arena = relay->membership->identity->engine->scratch;
+    OrderRequest *request = NULL;
+    struct dispatch_target *target = NULL;
+    GUARD(dispatch_store_request(relay, dispatch->id, arena, &request, why));
+    bool named = order_targets(request->order, name);
+    arena_reset(arena);
+    if (!named) {
+        return RESULT_OK;
+    }
+    const struct dispatch_target added = {.name = (char *)(uintptr_t)name};
+    GUARD(dispatch_store_target(relay, dispatch->id, &added, why));
+    return dispatch_target_add(&dispatch->targets, name, &target) == RESULT_OK
+               ? RESULT_OK
+               : result_fail(why, RESULT_INTERNAL, "no memory for a command's target");
+}
+
+enum result dispatch_member_back(struct relay *relay, const char *name, struct reason *why)
 {
     bool after_reply = relay->syncs.count > 0;
     uint64_t due = after_reply ? relay->syncs.due_us : now_us(relay);
     for (struct dispatch *dispatch = relay->dispatches.first; dispatch != NULL; dispatch = dispatch->next) {
+        if (!dispatch->everyone && dispatch_target_find(&dispatch->targets, name) == NULL) {
+            GUARD(mover_take(relay, dispatch, name, why));
+        }
         const struct dispatch_target *target = dispatch_target_find(&dispatch->targets, name);
         bool open = target == NULL ? dispatch->everyone : !outcome_is_final(target->outcome);
         if (open) {
@@ -175,6 +198,7 @@ void dispatch_member_back(struct relay *relay, const char *name)
             seal_ask(relay, dispatch, due);
         }
     }
+    return RESULT_OK;
 }
 
 enum result dispatch_seal_turn(struct relay *relay, struct dispatch *dispatch, bool expired,

@@ -15,7 +15,7 @@
 enum result dispatch_seal(struct relay *relay, struct dispatch *dispatch, struct arena *arena,
                           struct reason *why) MUST_USE;
 /* The member has asked for a sync: what it did not answer is sealed again, after the reply. */
-void dispatch_member_back(struct relay *relay, const char *name);
+enum result dispatch_member_back(struct relay *relay, const char *name, struct reason *why) MUST_USE;
 /* Everything that is open is sealed again. */
 void dispatch_seal_all(struct relay *relay);
 /* Seals it where that is due. */

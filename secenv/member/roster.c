@@ -73,9 +73,15 @@ static struct roster_member *member_of(const struct roster *roster, const char *
     return place == NULL ? NULL : *place;
 }
 
+static bool is_here(const struct relay *relay, const char *site)
+{
+    return strcmp(site, relay->site) == 0;
+}
+
 const struct roster_member *roster_find(const struct relay *relay, const char *name)
 {
-    return member_of(&relay->roster, name);
+    const struct roster_member *member = member_of(&relay->roster, name);
+    return member != NULL && is_here(relay, member->site) ? member : NULL;
 }
 
 bool roster_sync_take(struct relay *relay, const char *name)
@@ -419,22 +425,27 @@ static bool delta_follows(const struct roster *roster, const Delta *delta)
     return delta->incarnation == roster->incarnation && delta->number == roster->number + 1;
 }
 
-/* In memory, and to the plugin: who came and who left; of another key or site it has no use. */
+/* In memory, and to the plugin: who came to this site and who left it; of another key it has no use. */
 static enum result delta_apply(struct relay *relay, const Delta *delta)
 {
     struct roster *roster = &relay->roster;
     char *came[PAGE_ENTRIES_LIMIT];
-    struct roster_event event = {.group = group_of(relay),
-                                 .site = relay->site,
-                                 .members = came,
-                                 .left = delta->removed,
-                                 .left_count = delta->n_removed};
+    char *left[2 * PAGE_ENTRIES_LIMIT];
+    struct roster_event event = {
+        .group = group_of(relay), .site = relay->site, .members = came, .left = left};
     for (size_t i = 0; i < delta->n_removed; i++) {
+        if (roster_find(relay, delta->removed[i]) != NULL) {
+            left[event.left_count++] = delta->removed[i];
+        }
         member_remove(roster, delta->removed[i]);
     }
     for (size_t i = 0; i < delta->n_set; i++) {
-        if (member_of(roster, delta->set[i]->name) == NULL) {
+        bool was_here = roster_find(relay, delta->set[i]->name) != NULL;
+        bool here = is_here(relay, delta->set[i]->site);
+        if (here && !was_here) {
             came[event.count++] = delta->set[i]->name;
+        } else if (was_here && !here) {
+            left[event.left_count++] = delta->set[i]->name;
         }
         GUARD(member_put(roster, delta->set[i]));
     }
@@ -650,23 +661,42 @@ enum result roster_take_page(struct identity_state *identity, const Page *page, 
 
 /* ---- to the plugin ---- */
 
-enum result roster_publish(const struct relay *relay, bool deleted)
+static size_t count_here(const struct relay *relay)
+{
+    size_t count = 0;
+    for (size_t i = 0; i < relay->roster.count; i++) {
+        count += is_here(relay, relay->roster.members[i]->site) ? 1 : 0;
+    }
+    return count;
+}
+
+/* The names of a page, from the `*at`-th member of the roster on. */
+static size_t page_names(const struct relay *relay, size_t *at, char *names[ROSTER_EVENT_NAMES])
 {
     const struct roster *roster = &relay->roster;
+    size_t length = 0;
+    while (*at < roster->count && length < ROSTER_EVENT_NAMES) {
+        struct roster_member *member = roster->members[(*at)++];
+        if (is_here(relay, member->site)) {
+            names[length++] = member->name;
+        }
+    }
+    return length;
+}
+
+enum result roster_publish(const struct relay *relay, bool deleted)
+{
     const struct identity_state *identity = relay->membership->identity;
     char *names[ROSTER_EVENT_NAMES];
-    size_t count = deleted ? 0 : roster->count;
+    size_t count = deleted ? 0 : count_here(relay);
     uint32_t pages = (uint32_t)((count + ROSTER_EVENT_NAMES - 1) / ROSTER_EVENT_NAMES);
+    size_t at = 0;
     pages = pages == 0 ? 1 : pages;
-    if (!identity->online || (!deleted && !roster->present)) {
+    if (!identity->online || (!deleted && !relay->roster.present)) {
         return RESULT_OK; /* all of it comes when it is online */
     }
     for (uint32_t page = 0; page < pages; page++) {
-        size_t first = (size_t)page * ROSTER_EVENT_NAMES;
-        size_t length = count - first < ROSTER_EVENT_NAMES ? count - first : ROSTER_EVENT_NAMES;
-        for (size_t i = 0; i < length; i++) {
-            names[i] = roster->members[first + i]->name;
-        }
+        size_t length = count == 0 ? 0 : page_names(relay, &at, names);
         struct roster_event event = {.group = group_of(relay),
                                      .site = relay->site,
                                      .members = names,

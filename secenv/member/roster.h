@@ -42,6 +42,7 @@ enum result roster_load(struct relay *relay, struct reason *why) MUST_USE;
 void roster_clear(struct roster *roster);
 enum result roster_drop(struct relay *relay, struct reason *why) MUST_USE;
 
+/* A member at this site; NULL for one of another, who is heard there and not here. */
 const struct roster_member *roster_find(const struct relay *relay, const char *name);
 
 /*
@@ -63,7 +64,7 @@ enum result roster_take_page(struct identity_state *identity, const Groupseal__E
 #define ROSTER_ASK_INTERVAL_US 10000000u
 enum result roster_turn(struct relay *relay, uint64_t *next, struct reason *why) MUST_USE;
 
-/* The whole list, to the plugin. `deleted`: the group has none any more. */
+/* The whole list of this site, to the plugin. `deleted`: the group has none any more. */
 enum result roster_publish(const struct relay *relay, bool deleted) MUST_USE;
 
 #endif

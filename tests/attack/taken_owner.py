@@ -109,6 +109,7 @@ def requests_of_others(pb, profile, group):
     requests = {
         "member_add": pb.MemberAdd(members=[member]), "member_evict": pb.MemberEvict(name="//sp.example/Sdoor1"),
         "member_reauthenticate": pb.MemberReauthenticate(name="//sp.example/Sdoor1"),
+        "member_move": pb.MemberMove(name="//sp.example/Sdoor1", site="//sp.example/mn-1"),
         "member_confirm": pb.MemberConfirm(all=True), "group_release": pb.GroupRelease(name="doors"),
         "group_rotate": pb.GroupRotate(name="doors"),
         "group_delete": pb.GroupDelete(name="doors"),

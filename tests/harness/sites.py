@@ -137,12 +137,19 @@ class Sites(Site):
         roster.write_text("\n".join(rows) + "\n")
         self.operator("member", "import", roster)
 
+    def move(self, stem, mn):
+        """The operator moves a device; its configuration has the new registrar and broker from its next start on."""
+        self.operator("member", "move", self.devices[stem].identity, "--site", f"//{SP}/{mn}")
+        self.site_of[stem] = mn
+        self.write_device_configuration(self.devices[stem])
+
     def start_all(self, groups):
-        """`groups`: for each name its function and its MN-CSE, as {"doors-1": ("door", "mn-1")}."""
+        """`groups`: for each name its function and its MN-CSEs, as {"doors-1": ("door", "mn-1")}."""
         self.start_authority()
         self.add_members()
-        for name, (function, mn) in groups.items():
-            self.operator("group", "create", name, "--function", function, "--site", f"//{SP}/{mn}")
+        for name, (function, *mns) in groups.items():
+            at = [argument for mn in mns for argument in ("--site", f"//{SP}/{mn}")]
+            self.operator("group", "create", name, "--function", function, *at)
         self.hub.start()
         for mn in self.sites:
             self.start_broker(mn)

@@ -55,6 +55,17 @@ Groupseal__Secenv__Code operator_evict(struct site *site, const char *name)
     return code_of(site, &request);
 }
 
+Groupseal__Secenv__Code operator_move(struct site *site, const char *name, const char *to)
+{
+    Groupseal__Secenv__MemberMove content = GROUPSEAL__SECENV__MEMBER_MOVE__INIT;
+    Groupseal__Secenv__ToSecenv request = GROUPSEAL__SECENV__TO_SECENV__INIT;
+    content.name = text(name);
+    content.site = text(to);
+    request.request_case = GROUPSEAL__SECENV__TO_SECENV__REQUEST_MEMBER_MOVE;
+    request.member_move = &content;
+    return code_of(site, &request);
+}
+
 Groupseal__Secenv__Code operator_reauthenticate(struct site *site, const char *name)
 {
     Groupseal__Secenv__MemberReauthenticate content = GROUPSEAL__SECENV__MEMBER_REAUTHENTICATE__INIT;

@@ -16,6 +16,12 @@ if(TARGET test_site AND NOT GROUPSEAL_FUZZ)
   add_executable(bench_rekey ${CMAKE_CURRENT_LIST_DIR}/rekey.c)
   target_link_libraries(bench_rekey PRIVATE bench_large secenv_secret_note)
   add_test(NAME bench/rekey COMMAND bench_rekey 300 3) # that it works, not how fast
+  unit_test(group_parts SOURCES ${CMAKE_CURRENT_SOURCE_DIR}/unit/group_parts.c
+                                ${CMAKE_CURRENT_SOURCE_DIR}/unit/member_play.c
+            LIBS bench_large secenv_secret_note)
+  if(EXISTS /dev/shm)
+    set_tests_properties(unit/group_parts PROPERTIES ENVIRONMENT TMPDIR=/dev/shm)
+  endif()
 endif()
 
 # What the plugin costs a broker (overhead.py): traffic, and the plugin with a clock around its callbacks.

@@ -59,3 +59,19 @@ def test_forty_devices(make_site):
     assert len(sent) == len({stem for stem, _column in sent}) == COUNT
     assert len({column for _stem, column in sent}) == 3
     assert "tree/#" not in log
+
+    # The broker dies and loses all that it retained, while the key changes and two devices have nothing but what is on
+    # their disks: the MN-CSE gives it all of it again.
+    for name in ("broker", "Sdoor11", "Sdoor35"):
+        site.running[name].popen.kill()
+        site.running[name].popen.wait(5)
+    (site.broker.folder / "data" / "mosquitto.db").unlink(missing_ok=True)
+    site.operator("member", "evict", "//sp.example/Sdoor12", "--reason", "stolen")
+    stems -= {"Sdoor12"}
+    site.start_broker()
+    for stem in ("Sdoor11", "Sdoor35"):
+        site.start_device(stem)
+    epoch = json.loads(site.operator("group", "show", "doors").stdout)["epoch"]
+    wait_until(lambda: all(site.groups_of(stem)["doors"]["epoch"] >= epoch for stem in stems), 120,
+               "all climb, by what is published anew", every=0.5)
+    assert site.send("doors", "shut", "--wait", "60s", "--valid", "120s") == dict.fromkeys(stems | {"Sdoor07"}, "done")

@@ -165,6 +165,59 @@ static void mn_cse_that_was_away_gets_all_blocks(void **state)
     large_free(large);
 }
 
+/* The broker forgets everything while the key is changed: the MN-CSE gives it all of it again, every block,
+ * as devices find that have nothing but their leaf. */
+static void broker_lost_what_it_retained(void **state)
+{
+    struct large *large = large_new(DEVICES);
+    (void)state;
+    uint64_t opened = audit_value(AUDIT_PACKAGES_OPENED);
+    site_online(large->mn, false);
+    for (size_t i = 0; i < DEVICES; i++) {
+        site_online(large->devices[i], false);
+    }
+    site_broker_crash(large->site);
+    device_evict(large, 11);
+    site_advance(large->site, 30000);
+    site_online(large->mn, true);
+    site_advance(large->site, 120000);
+    for (size_t i = 0; i < DEVICES; i++) {
+        if (i != 11) {
+            site_restart(large->devices[i]); /* what it had heard of the tree was in memory alone */
+            site_online(large->devices[i], true);
+        }
+    }
+    site_advance(large->site, 30000);
+    everybody_has_the_key(large, 0, 11);
+    everybody_has_the_key(large, 12, DEVICES);
+    assert_int_equal(audit_value(AUDIT_PACKAGES_OPENED), opened);
+    large_free(large);
+}
+
+/* The MN-CSE's owner takes a part of a change's publishes and no more: they come again, all of them, and
+ * nobody needs another leaf. */
+static void change_is_published_by_halves(void **state)
+{
+    struct large *large = large_new(DEVICES);
+    bool failed = true;
+    (void)state;
+    uint64_t opened = audit_value(AUDIT_PACKAGES_OPENED);
+    for (size_t at = 0; failed; at++) {
+        assert_true(at < 16);
+        uint64_t epoch = epoch_of(large);
+        site_fail_event(large->mn, at);
+        device_evict(large, at);
+        failed = site_failed(large->mn);
+        site_advance(large->site, 60000);
+        assert_true(epoch_of(large) > epoch);
+        site_restart(large->devices[DEVICES - 1 - at % 16]); /* what is retained is whole */
+        site_advance(large->site, 30000);
+        everybody_has_the_key(large, at + 1, DEVICES);
+    }
+    assert_int_equal(audit_value(AUDIT_PACKAGES_OPENED), opened);
+    large_free(large);
+}
+
 static void everything_restarts(void **state)
 {
     struct large *large = large_new(DEVICES);
@@ -215,6 +268,8 @@ int main(void)
         cmocka_unit_test(evicted_device_is_out),
         cmocka_unit_test(sleeper_climbs_by_itself),
         cmocka_unit_test(mn_cse_that_was_away_gets_all_blocks),
+        cmocka_unit_test(broker_lost_what_it_retained),
+        cmocka_unit_test(change_is_published_by_halves),
         cmocka_unit_test(everything_restarts),
         cmocka_unit_test(command_reaches_all),
     };

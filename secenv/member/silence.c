@@ -36,12 +36,10 @@ void silence_cleared(struct membership *membership)
     if (silence->cleared || identity_is_relay(membership->identity)) {
         return;
     }
+    uint64_t due = engine_now_us(membership->identity->engine) + engine_draw(SILENCE_CLEARED_US);
     silence->cleared = true;
-    if (silence->wait_us <= SILENCE_FIRST_US) { /* not asked yet */
-        uint64_t due = engine_now_us(membership->identity->engine) + engine_draw(SILENCE_CLEARED_US);
-        silence->due_us = due < silence->due_us ? due : silence->due_us;
-        silence->wait_us = SILENCE_FIRST_US;
-    }
+    silence->due_us = due < silence->due_us ? due : silence->due_us;
+    silence->wait_us = silence->wait_us == 0 ? SILENCE_FIRST_US : silence->wait_us;
     identity_state_touch(membership->identity);
 }
 

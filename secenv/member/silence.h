@@ -21,7 +21,7 @@ struct membership;
     60000000u /* the first ask comes after once to twice this, the next after double …                     \
                */
 #define SILENCE_LAST_US 1800000000u  /* … up to this */
-#define SILENCE_CLEARED_US 60000000u /* the first one, where the topics were cleared: within this */
+#define SILENCE_CLEARED_US 60000000u /* … and within this, where the topics were cleared */
 
 struct silence {
     uint64_t due_us;  /* monotonic: of the next ask; NEVER: not silent, or offline */

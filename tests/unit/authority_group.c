@@ -606,6 +606,78 @@ static void newer_news_begin_anew(void **state)
     assert_string_equal(state_of(world->site, DOOR_1, word), "associated");
 }
 
+static uint32_t asks_with(struct hand *door, Groupseal__Envelope__Announcement *announcement)
+{
+    Groupseal__Envelope__PackageAsk ask = GROUPSEAL__ENVELOPE__PACKAGE_ASK__INIT;
+    Groupseal__Envelope__RecordBody body = GROUPSEAL__ENVELOPE__RECORD_BODY__INIT;
+    ask.group = (char *)"doors";
+    ask.instance = announcement->instance;
+    ask.epoch = announcement->epoch;
+    ask.newest = announcement;
+    body.content_case = GROUPSEAL__ENVELOPE__RECORD_BODY__CONTENT_PACKAGE_ASK;
+    body.package_ask = &ask;
+    return hand_say(door, &body);
+}
+
+/* Newer by its word; by its own signature; of the very epoch, but with another key: as a taken device would.
+ */
+static void lies_are_refused(struct hand *door, const Groupseal__Envelope__Announcement *genuine)
+{
+    uint8_t signature[SIGNATURE_SIZE];
+    uint8_t confirmation[HASH_SIZE];
+    Groupseal__Envelope__Announcement lie = *genuine;
+    lie.epoch += 5;
+    assert_int_equal(asks_with(door, &lie), 2);
+    assert_int_equal(announcement_sign(&lie, &door->signing, signature), RESULT_OK);
+    assert_int_equal(asks_with(door, &lie), 2);
+    lie = *genuine;
+    memcpy(confirmation, genuine->confirmation.data, sizeof(confirmation));
+    confirmation[0] ^= 1u;
+    lie.confirmation.data = confirmation;
+    assert_int_equal(asks_with(door, &lie), 2);
+}
+
+/* MN-CSE and authority come back from backups: what one device has heard begins a new incarnation, what it
+ * makes up does not. */
+static void device_shows_newer_news(void **state)
+{
+    struct world *world = *state;
+    char word[32];
+    assert_true(hand_authenticate(world->door_1));
+    site_settle(world->site);
+    Groupseal__Envelope__Announcement *announcement = change_of(world->mn)->announcement;
+    assert_int_equal(announcement->epoch, 2);
+    lies_are_refused(world->door_1, announcement);
+    assert_int_equal(asks_with(world->door_1, announcement), 0); /* true, and not newer */
+    site_settle(world->site);
+    assert_string_equal(state_of(world->site, DOOR_1, word), "associated");
+    assert_null(hand_last(world->mn, GROUPSEAL__ENVELOPE__RECORD_BODY__CONTENT_REAUTHENTICATE));
+
+    backup_restore(world, 1);
+    Groupseal__Envelope__Announcement lie = *announcement;
+    lie.beat++;
+    assert_int_equal(asks_with(world->door_1, &lie), 2);
+    assert_string_equal(state_of(world->site, DOOR_1, word), "associated");
+    assert_int_equal(asks_with(world->door_1, announcement), 0);
+    site_settle(world->site);
+    assert_string_equal(state_of(world->site, DOOR_1, word), "unconfirmed");
+    /* The MN-CSE is told by the last record of its association; devices hear it from its broker. */
+    const Groupseal__Envelope__RecordBody *told =
+        hand_last(world->mn, GROUPSEAL__ENVELOPE__RECORD_BODY__CONTENT_REAUTHENTICATE);
+    assert_non_null(told);
+    assert_int_equal(told->reauthenticate->why, 4);
+    assert_null(hand_last(world->door_1, GROUPSEAL__ENVELOPE__RECORD_BODY__CONTENT_REAUTHENTICATE));
+    assert_false(hand_authenticate(world->mn));
+    assert_int_equal(operator_confirm(world->site, "--all"), OK);
+    assert_true(hand_authenticate(world->mn));
+    assert_true(hand_authenticate(world->door_1));
+    site_settle(world->site);
+    assert_true(opens(package_of(world->door_1), change_of(world->mn)->announcement));
+    assert_int_equal(asks_with(world->door_1, announcement), 0); /* of the old incarnation: nothing again */
+    site_settle(world->site);
+    assert_string_equal(state_of(world->site, DOOR_1, word), "associated");
+}
+
 /* ---- the evictions file ---- */
 
 static void backup_knows_who_was_evicted(void **state)
@@ -863,6 +935,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(held_until_an_mn_cse_answers, setup, teardown),
         cmocka_unit_test_setup_teardown(operator_releases, setup, teardown),
         cmocka_unit_test_setup_teardown(newer_news_begin_anew, setup, teardown),
+        cmocka_unit_test_setup_teardown(device_shows_newer_news, setup, teardown),
         cmocka_unit_test_setup_teardown(backup_knows_who_was_evicted, setup, teardown),
         cmocka_unit_test_setup_teardown(beats, setup, teardown),
         cmocka_unit_test_setup_teardown(offline_and_back, setup, teardown),

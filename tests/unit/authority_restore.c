@@ -283,6 +283,70 @@ static void device_holds_the_same_epoch(void **state)
     assert_true(was_told(site_authority(site), "restored from a backup"));
 }
 
+/* ---- without CONFIRM ---- */
+
+struct way {
+    struct site *site;
+    unsigned lost;
+};
+
+static bool is_confirm(struct bytes payload)
+{
+    Groupseal__Envelope__EndToEnd *object =
+        groupseal__envelope__end_to_end__unpack(NULL, payload.length, payload.data);
+    bool confirm = object != NULL &&
+                   object->content_case == GROUPSEAL__ENVELOPE__END_TO_END__CONTENT_FLIGHT &&
+                   object->flight->number == 4;
+    groupseal__envelope__end_to_end__free_unpacked(object, NULL);
+    return confirm;
+}
+
+static enum site_fate confirm_is_lost(void *context, const struct site_message *message)
+{
+    struct way *way = context;
+    if (message->what == SITE_ANSWER && strcmp(message->to, DOOR_1) == 0 && is_confirm(message->payload)) {
+        way->lost++;
+        return SITE_LOSE;
+    }
+    return roster_decides(way->site, message);
+}
+
+static bool departed(const struct site_node *node, const char *group, const char *words)
+{
+    for (size_t i = 0; i < site_event_count(node); i++) {
+        const Groupseal__Secenv__Event *event = site_event(node, i);
+        if (event->content_case == GROUPSEAL__SECENV__EVENT__CONTENT_DEPARTED &&
+            strcmp(event->departed->group, group) == 0 && strstr(event->departed->reason, words) != NULL) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* The key package comes first, and says as well that all before this incarnation is over: the group that was
+ * made after the backup, which nobody knows any more, too. */
+static void package_overtakes_confirm(void **state)
+{
+    struct site *site = *state;
+    struct way way = {site, 0};
+    store_copy(site, site_authority(site));
+    uint64_t before = incarnation_of(site_find(site, DOOR_1));
+    assert_true(before != 0);
+    site_group(site, "exits", "door", SITE_MN_CSE);
+    site_advance(site, 3000);
+    assert_int_equal(incarnation_of(site_find(site, DOOR_1)), 0); /* it is in two groups now */
+    store_put_back(site, site_authority(site));
+    site_reopen(site_authority(site));
+    site_advance(site, 5000);
+    site_carry(site, confirm_is_lost, &way);
+    assert_int_equal(operator_confirm(site, "--all"), OK);
+    site_advance(site, 700000);
+    assert_true(way.lost > 0);
+    assert_true(incarnation_of(site_find(site, DOOR_1)) > before);
+    assert_true(departed(site_find(site, DOOR_1), "exits", "begun anew"));
+    site_carry(site, roster_decides, site);
+}
+
 /* ---- what was recorded before ---- */
 
 struct recorded {
@@ -438,6 +502,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(everything_restored, setup, teardown),
         cmocka_unit_test_setup_teardown(devices_are_newer, setup, teardown),
         cmocka_unit_test_setup_teardown(device_holds_the_same_epoch, setup, teardown),
+        cmocka_unit_test_setup_teardown(package_overtakes_confirm, setup, teardown),
         cmocka_unit_test_setup_teardown(recorded_before_the_restore, setup, teardown),
         cmocka_unit_test_setup_teardown(evicted_before_the_owner_came, setup, teardown),
         cmocka_unit_test_setup_teardown(eviction_that_failed, setup, teardown),

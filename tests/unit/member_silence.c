@@ -187,6 +187,28 @@ static void cleared_topics_are_asked_about(void **state)
     play_free(play);
 }
 
+/* A site's devices hear it at the same moment, and do not ask at the same moment. */
+static void cleared_members_spread(void **state)
+{
+    (void)state;
+    struct broker broker;
+    struct play *play = play_over(&broker);
+    struct membership *membership = play_membership(play->door, PLAY_GROUP);
+    uint64_t now_us = engine_now_us(membership->identity->engine);
+    unsigned sixths[6] = {0};
+    for (unsigned i = 0; i < 600; i++) { /* 100 in each sixth of the time, give or take 9 */
+        silence_init(&membership->silence);
+        silence_cleared(membership);
+        uint64_t wait_us = membership->silence.due_us - now_us;
+        assert_true(wait_us < SILENCE_CLEARED_US);
+        sixths[wait_us * 6u / SILENCE_CLEARED_US]++;
+    }
+    for (unsigned i = 0; i < 6; i++) {
+        assert_in_range(sixths[i], 40, 200);
+    }
+    play_free(play);
+}
+
 /* What comes on them meanwhile makes it needless. */
 static void cleared_and_filled_again(void **state)
 {
@@ -253,11 +275,11 @@ static void unknown_in_the_group(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(asks_less_and_less),       cmocka_unit_test(asks_nothing_while_it_hears),
-        cmocka_unit_test(answer_ends_the_silence),  cmocka_unit_test(offline_is_no_silence),
-        cmocka_unit_test(overdue_news_are_silence), cmocka_unit_test(cleared_topics_are_asked_about),
-        cmocka_unit_test(cleared_and_filled_again), cmocka_unit_test(added_again_while_it_was_off),
-        cmocka_unit_test(unknown_in_the_group),
+        cmocka_unit_test(asks_less_and_less),           cmocka_unit_test(asks_nothing_while_it_hears),
+        cmocka_unit_test(answer_ends_the_silence),      cmocka_unit_test(offline_is_no_silence),
+        cmocka_unit_test(overdue_news_are_silence),     cmocka_unit_test(cleared_topics_are_asked_about),
+        cmocka_unit_test(cleared_and_filled_again),     cmocka_unit_test(cleared_members_spread),
+        cmocka_unit_test(added_again_while_it_was_off), cmocka_unit_test(unknown_in_the_group),
     };
     return cmocka_run_group_tests_name("member_silence", tests, NULL, NULL);
 }

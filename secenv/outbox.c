@@ -34,6 +34,7 @@ struct timer {
     struct peer *peer;
     struct timer *next;  /* of the same peer */
     uint64_t due;        /* monotonic microseconds; NEVER: waits for outbox_kick */
+    uint64_t turn;       /* of those due at one time, the first that was put goes first */
     size_t place;        /* in the heap */
     unsigned attempts;   /* since it was put or kicked: the back-off */
     unsigned unanswered; /* of these, without an answer */
@@ -58,9 +59,15 @@ struct outbox {
     struct timer **heap;           /* the earliest first */
     size_t count;
     size_t capacity;
+    uint64_t turns; /* given */
 };
 
 /* ---- the heap of timers ---- */
+
+static bool timer_before(const struct timer *a, const struct timer *b)
+{
+    return a->due != b->due ? a->due < b->due : a->turn < b->turn;
+}
 
 static void heap_put(struct outbox *outbox, size_t place, struct timer *timer)
 {
@@ -71,16 +78,16 @@ static void heap_put(struct outbox *outbox, size_t place, struct timer *timer)
 static void heap_settle(struct outbox *outbox, struct timer *timer)
 {
     size_t place = timer->place;
-    while (place > 0 && outbox->heap[(place - 1) / 2]->due > timer->due) {
+    while (place > 0 && timer_before(timer, outbox->heap[(place - 1) / 2])) {
         heap_put(outbox, place, outbox->heap[(place - 1) / 2]);
         place = (place - 1) / 2;
     }
     for (;;) {
         size_t child = 2 * place + 1;
-        if (child + 1 < outbox->count && outbox->heap[child + 1]->due < outbox->heap[child]->due) {
+        if (child + 1 < outbox->count && timer_before(outbox->heap[child + 1], outbox->heap[child])) {
             child++;
         }
-        if (child >= outbox->count || outbox->heap[child]->due >= timer->due) {
+        if (child >= outbox->count || !timer_before(outbox->heap[child], timer)) {
             break;
         }
         heap_put(outbox, place, outbox->heap[child]);
@@ -209,6 +216,7 @@ static enum result timer_arm(struct outbox *outbox, const char *owner, const cha
     struct timer *timer = timer_find(peer, slot);
     uint64_t now = clock_monotonic_us(outbox->clock);
     if (timer != NULL) {
+        timer->turn = ++outbox->turns;
         timer_restart(outbox, timer, now);
         return RESULT_OK;
     }
@@ -220,6 +228,7 @@ static enum result timer_arm(struct outbox *outbox, const char *owner, const cha
     memcpy(timer->slot, slot, size);
     timer->peer = peer;
     timer->due = now;
+    timer->turn = ++outbox->turns;
     if (heap_add(outbox, timer) != RESULT_OK) {
         free(timer);
         return RESULT_INTERNAL;

@@ -464,9 +464,10 @@ static enum result change_store(struct engine *engine, struct group *group, stru
     GUARD(leaves_load_mn_cses(engine->store, group, arena, &mn_cses, why));
     GUARD(news_update(engine, group, &mn_cses, arena, why));
     GUARD(packages_put(engine, group, difference, why));
-    GUARD(feed_change_all(engine, group, &mn_cses, arena, why));
+    /* The roster first: with the key an MN-CSE hears those who came, and no more those who left. */
     GUARD(roster_difference(group, difference, arena, &roster));
-    return roster_feed_change(engine, group, &roster, &mn_cses, arena, why);
+    GUARD(roster_feed_change(engine, group, &roster, &mn_cses, arena, why));
+    return feed_change_all(engine, group, &mn_cses, arena, why);
 }
 
 static enum result change_make(struct engine *engine, struct group *group, struct difference *difference,

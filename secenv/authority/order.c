@@ -287,6 +287,7 @@ static enum result order_put(struct engine *engine, const struct group *group,
     content.incarnation = group->incarnation;
     content.order = order;
     content.body = request->body;
+    content.epoch = group->epoch;
     body.content_case = GROUPSEAL__ENVELOPE__RECORD_BODY__CONTENT_ORDER;
     body.order = &content;
     GUARD(request_store(engine, &content, arena, why));

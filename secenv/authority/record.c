@@ -207,6 +207,9 @@ static enum result package_ask_take(struct engine *engine, const struct member *
     if (newer) {
         return RESULT_OK; /* the next turn ends what it asks for */
     }
+    if (ask->group[0] == '\0') {
+        return RESULT_OK; /* it is in no group, and wants to know whether its association stands: it does */
+    }
     if (group == NULL) {
         return asked_unknown(member, ask->group, why);
     }

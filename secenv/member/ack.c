@@ -42,9 +42,9 @@ static enum result ack_key_choose(struct ack_hearing *hearing, struct reason *wh
 
 static enum result ack_sender_find(struct ack_hearing *hearing, struct reason *why)
 {
-    hearing->member = roster_find(hearing->membership->relay, hearing->sender);
-    if (hearing->member == NULL || hearing->member->serial != hearing->opening.sealed->serial ||
-        hearing->member->incarnation != hearing->membership->incarnation) {
+    hearing->member =
+        roster_find_sender(hearing->membership->relay, hearing->sender, hearing->opening.sealed->serial);
+    if (hearing->member == NULL) {
         return result_fail(why, RESULT_REFUSED, "an ack as %.128s in %s: not a member of this serial",
                            hearing->sender, hearing->membership->group);
     }

@@ -339,6 +339,7 @@ static enum result command_wait(struct reception *reception, struct bytes payloa
     enum result result = waiting_room_enter(&membership->waiting_commands, reception->sync->site, "", payload,
                                             reception->now_us, why);
     if (result != RESULT_OK) {
+        membership->commands_missed = true;
         audit_count(AUDIT_COMMANDS_DROPPED);
         return result;
     }

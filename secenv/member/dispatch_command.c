@@ -128,6 +128,10 @@ static enum result order_place_check(const struct membership *membership, const 
         request->incarnation != membership->incarnation) {
         return result_fail(why, RESULT_REFUSED, "an order for another instance of %s", membership->group);
     }
+    if (request->epoch > membership->current.epoch) {
+        return result_fail(why, RESULT_NOT_READY, "an order for epoch %llu of %s, which is not here yet",
+                           (unsigned long long)request->epoch, membership->group);
+    }
     return RESULT_OK;
 }
 

@@ -327,6 +327,7 @@ static enum result identity_steps(struct identity_state *identity, uint64_t *nex
     }
     *next = identity->online_due_us < *next ? identity->online_due_us : *next;
     GUARD(problem_put_off(identity, authentication_turn(identity, next, why), why, next));
+    GUARD(problem_put_off(identity, standing_turn(identity, next, why), why, next));
     for (struct membership *membership = identity->memberships; membership != NULL;
          membership = membership->next) {
         why->text[0] = '\0';

@@ -5,6 +5,7 @@
 #include "secenv/limits.h"
 #include "secenv/member/authentication.h"
 #include "secenv/member/member_engine.h"
+#include "secenv/member/standing.h"
 
 struct membership;
 
@@ -29,6 +30,7 @@ struct identity_state {
     struct association association; /* where associated */
     struct authentication authentication;
     unsigned refusals; /* of our records, in a row */
+    struct standing standing;
     bool silence_told; /* that the authority does not answer: said once */
     struct membership *memberships;
     size_t membership_count;

@@ -533,12 +533,29 @@ enum result membership_online(struct membership *membership, struct reason *why)
     return membership->relay == NULL ? RESULT_OK : relay_publish_all(membership, why);
 }
 
+/* A sync brings every open command again. Once a key: what could not be opened proves nothing. */
+static void commands_ask(struct membership *membership)
+{
+    for (size_t i = 0; membership->commands_missed && i < membership->site_count; i++) {
+        sync_start(&membership->sites[i]);
+    }
+    membership->commands_missed = false;
+}
+
+/* A key or a policy came. */
+static enum result waiting_turn(struct membership *membership, struct reason *why)
+{
+    membership->waiting_due = false;
+    GUARD(command_waiting_turn(membership, why));
+    GUARD(speaking_waiting_turn(membership, why));
+    commands_ask(membership);
+    return RESULT_OK;
+}
+
 enum result membership_turn(struct membership *membership, uint64_t *next, struct reason *why)
 {
     if (membership->waiting_due && membership_ready(membership)) {
-        membership->waiting_due = false;
-        GUARD(command_waiting_turn(membership, why));
-        GUARD(speaking_waiting_turn(membership, why));
+        GUARD(waiting_turn(membership, why));
     }
     GUARD(overdue_turn(membership, next));
     GUARD(news_turn(membership, next, why));

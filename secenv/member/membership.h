@@ -87,8 +87,9 @@ struct membership {
 
     struct silence silence;
 
-    bool waiting_due; /* key or policy came: those that wait can be looked at again */
+    bool waiting_due; /* key, policy or roster came: those that wait can be looked at again */
     struct counter seal_counter;
+    bool commands_missed; /* some were let go that a key to come would have opened: ask for them again */
     struct waiting_room waiting_commands;
     struct waiting_room waiting_messages;
 

@@ -598,8 +598,8 @@ static enum result climb_turn(struct membership *membership, uint64_t now, uint6
     return RESULT_OK;
 }
 
-/* Who waits for too long makes room for others. */
-static void waiting_turn(struct waiting_room *room, enum audit_counter dropped, uint64_t now, uint64_t *next)
+/* Who waits for too long makes room for others. True: somebody did. */
+static bool waiting_turn(struct waiting_room *room, enum audit_counter dropped, uint64_t now, uint64_t *next)
 {
     size_t expired = waiting_room_expire(room, now < WAITING_LIFE_US ? 0 : now - WAITING_LIFE_US);
     for (size_t i = 0; i < expired; i++) {
@@ -609,14 +609,17 @@ static void waiting_turn(struct waiting_room *room, enum audit_counter dropped, 
         uint64_t due = room->places[0]->entered_us + WAITING_LIFE_US + 1;
         *next = due < *next ? due : *next;
     }
+    return expired != 0;
 }
 
 enum result news_turn(struct membership *membership, uint64_t *next, struct reason *why)
 {
     uint64_t now = engine_now_us(membership->identity->engine);
     GUARD(climb_turn(membership, now, next, why));
-    waiting_turn(&membership->waiting_commands, AUDIT_COMMANDS_DROPPED, now, next);
-    waiting_turn(&membership->waiting_messages, AUDIT_MESSAGES_REFUSED, now, next);
+    if (waiting_turn(&membership->waiting_commands, AUDIT_COMMANDS_DROPPED, now, next)) {
+        membership->commands_missed = true;
+    }
+    (void)waiting_turn(&membership->waiting_messages, AUDIT_MESSAGES_REFUSED, now, next);
     GUARD(resubscribe_turn(membership, now));
     if (membership->identity->online && membership->resubscribe_us < *next) {
         *next = membership->resubscribe_us;

@@ -113,6 +113,7 @@ static enum result stored_announcement_take(struct membership *membership, struc
                            membership->group);
     }
     newest_of(announcement, &membership->relay->newest);
+    evicted_note(&membership->relay->evicted, announcement);
     enum result result = news_take_announcement(membership, announcement, why);
     groupseal__envelope__announcement__free_unpacked(announcement, NULL);
     return result;

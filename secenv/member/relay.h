@@ -3,6 +3,7 @@
 #define GROUPSEAL_SECENV_MEMBER_RELAY_H
 
 #include "secenv/member/dispatch_command.h"
+#include "secenv/member/evicted.h"
 #include "secenv/member/membership.h"
 #include "secenv/member/roster.h"
 #include "secenv/member/sync_reply.h"
@@ -16,6 +17,7 @@ struct relay {
     char site[SITE_LIMIT + 1]; /* its own */
     struct announced newest;   /* of the stored announcement */
     struct roster roster;
+    struct evicted_senders evicted; /* that announcements have named: the roster may not know it yet */
     struct sync_replies syncs;
     struct dispatches dispatches;
     uint64_t epoch_sealed;    /* open commands have been sealed in this epoch */

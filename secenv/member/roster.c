@@ -84,6 +84,15 @@ const struct roster_member *roster_find(const struct relay *relay, const char *n
     return member != NULL && is_here(relay, member->site) ? member : NULL;
 }
 
+const struct roster_member *roster_find_sender(const struct relay *relay, const char *name, uint64_t serial)
+{
+    const struct roster_member *member = roster_find(relay, name);
+    bool known = member != NULL && member->serial == serial &&
+                 member->incarnation == relay->membership->incarnation &&
+                 !evicted_has(&relay->evicted, member->incarnation, serial);
+    return known ? member : NULL;
+}
+
 bool roster_sync_take(struct relay *relay, const char *name)
 {
     const struct bucket_rate rate = {ROSTER_SYNCS_INTERVAL_US, ROSTER_SYNCS_BURST};
@@ -123,6 +132,13 @@ static enum result room_make(struct roster *roster)
 }
 
 /* Behind all that are there: the caller goes by the names. */
+static void serial_note(struct roster *roster, const struct roster_member *member)
+{
+    if (member->serial > roster->highest_serial) {
+        roster->highest_serial = member->serial;
+    }
+}
+
 static enum result member_append(struct roster *roster, const Entry *entry)
 {
     GUARD(room_make(roster));
@@ -130,6 +146,7 @@ static enum result member_append(struct roster *roster, const Entry *entry)
     if (roster->members[roster->count] == NULL) {
         return RESULT_INTERNAL;
     }
+    serial_note(roster, roster->members[roster->count]);
     roster->count++;
     return RESULT_OK;
 }
@@ -159,6 +176,7 @@ static enum result member_put(struct roster *roster, const Entry *entry)
         free(member);
         return RESULT_INTERNAL;
     }
+    serial_note(roster, member);
     if (former != NULL) {
         member->syncs = (*former)->syncs;
         free(*former);
@@ -245,6 +263,7 @@ enum result roster_load(struct relay *relay, struct reason *why)
         buckets_keep(&relay->roster, &roster);
         roster_clear(&relay->roster);
         relay->roster = roster;
+        relay->membership->waiting_due = true;
     } else {
         roster_clear(&roster);
     }
@@ -454,6 +473,7 @@ static enum result delta_apply(struct relay *relay, const Delta *delta)
     roster->incarnation = delta->incarnation;
     roster->number = delta->number;
     memcpy(roster->hash, delta->hash.data, HASH_SIZE);
+    relay->membership->waiting_due = true;
     if (first) {
         return roster_publish(relay, false); /* there is no list yet that could change */
     }

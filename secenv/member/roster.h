@@ -28,6 +28,7 @@ struct roster {
     uint64_t incarnation;
     uint64_t number;
     uint8_t hash[HASH_SIZE];
+    uint64_t highest_serial;        /* of all that were in it since it was loaded */
     struct roster_member **members; /* in byte order of their names */
     size_t count;
     size_t capacity;
@@ -44,6 +45,9 @@ enum result roster_drop(struct relay *relay, struct reason *why) MUST_USE;
 
 /* A member at this site; NULL for one of another, who is heard there and not here. */
 const struct roster_member *roster_find(const struct relay *relay, const char *name);
+/* Who signs as `name` with this serial; NULL where it is no member of it, or an announcement says that it was
+ * evicted. */
+const struct roster_member *roster_find_sender(const struct relay *relay, const char *name, uint64_t serial);
 
 /*
  * A member of the roster asks for a sync: each is answered to the whole group, and brings it every open

@@ -79,9 +79,8 @@ static enum result sender_find(struct hearing *hearing, struct reason *why)
     if (membership->relay == NULL) {
         return RESULT_OK;
     }
-    hearing->member = roster_find(membership->relay, hearing->sender);
-    if (hearing->member == NULL || hearing->member->serial != hearing->opening.sealed->serial ||
-        hearing->member->incarnation != membership->incarnation) {
+    hearing->member = roster_find_sender(membership->relay, hearing->sender, hearing->opening.sealed->serial);
+    if (hearing->member == NULL) {
         return result_fail(why, RESULT_REFUSED, "a message as %.128s on %s: not a member of this serial",
                            hearing->sender, membership->group);
     }
@@ -173,18 +172,34 @@ static enum result message_take(struct hearing *hearing, struct reason *why)
     return event_message(membership, hearing->sender, arena_view(hearing->message->body), hearing->proven);
 }
 
+/*
+ * Whoever has the key was a member when it was made. Where the roster has no such serial yet, nor the name,
+ * or has it as that of somebody evicted, it is on its way: CHANGE and roster travel by themselves.
+ */
+static bool roster_is_late(const struct hearing *hearing)
+{
+    const struct relay *relay = hearing->membership->relay;
+    const struct roster_member *known = roster_find(relay, hearing->sender);
+    return hearing->opening.sealed->serial > relay->roster.highest_serial &&
+           (known == NULL || evicted_has(&relay->evicted, known->incarnation, known->serial));
+}
+
+/* Opened first: only who has the key can make others wait. RESULT_NOT_READY: it waits for the roster. */
 static enum result hearing_run(struct hearing *hearing, struct arena *arena, struct reason *why)
 {
     GUARD(key_choose(hearing, why));
-    GUARD(sender_find(hearing, why));
     GUARD(message_open(hearing, arena, why));
+    enum result result = sender_find(hearing, why);
+    if (result != RESULT_OK) {
+        return roster_is_late(hearing) ? RESULT_NOT_READY : result;
+    }
     if (hearing->member != NULL) {
         GUARD(signature_wanted(hearing, why));
     }
     return message_take(hearing, why);
 }
 
-/* Of a newer epoch, or before the policy: nothing of it is authenticated yet. */
+/* Of a newer epoch, or before the policy or the roster: its sender is not authenticated yet. */
 static enum result message_wait(struct membership *membership, const struct hearing *hearing, uint64_t epoch,
                                 struct bytes payload, struct reason *why)
 {
@@ -218,6 +233,9 @@ enum result speaking_hear(struct membership *membership, const char *site, const
     } else if (result == RESULT_OK) {
         group_opening_init(membership, sealed, site, sender, &hearing.opening);
         result = hearing_run(&hearing, arena, why);
+        if (result == RESULT_NOT_READY) {
+            result = message_wait(membership, &hearing, sealed->epoch, payload, why);
+        }
     }
     if (result != RESULT_OK) {
         audit_count(AUDIT_MESSAGES_REFUSED);

@@ -181,6 +181,27 @@ static void kick_sends_at_once(void **state)
     assert_int_equal(run(post), 0);
 }
 
+/* What is due at one time goes in the order in which it was put: a change builds on the roster before it. */
+static void first_put_goes_first(void **state)
+{
+    struct post *post = *state;
+    const char *const slots[] = {"e", "a", "d", "b", "c"};
+    for (int round = 0; round < 20; round++) { /* the rests before, which are drawn, leave no trace */
+        for (size_t i = 0; i < 5; i++) {
+            (void)put(post, DOOR, slots[i], "x");
+        }
+        assert_int_equal(run(post), 5);
+        for (size_t i = 0; i < 5; i++) {
+            assert_string_equal(post->sent[i].slot, slots[i]);
+        }
+        outbox_kick(post->outbox, OWNER, DOOR);
+        assert_int_equal(run(post), 5);
+        for (size_t i = 0; i < 5; i++) {
+            assert_string_equal(post->sent[i].slot, slots[i]);
+        }
+    }
+}
+
 /* Heard again, the peer has at once what it did not answer; what may still be on its way is left to its time.
  */
 static void heard_sends_what_was_not_answered(void **state)
@@ -407,6 +428,7 @@ int main(void)
         TEST(sends_until_accepted),
         TEST(backs_off),
         TEST(kick_sends_at_once),
+        TEST(first_put_goes_first),
         TEST(heard_sends_what_was_not_answered),
         TEST(waits_where_nothing_can_be_sent),
         TEST(newer_takes_the_slot),

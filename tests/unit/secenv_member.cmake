@@ -3,7 +3,7 @@ if(TARGET secenv_member AND TARGET secenv_authority)
   set(member_play ${CMAKE_CURRENT_SOURCE_DIR}/unit/member_play.c ${CMAKE_CURRENT_SOURCE_DIR}/unit/site.c
                   ${CMAKE_CURRENT_SOURCE_DIR}/unit/site_pki.c ${CMAKE_CURRENT_SOURCE_DIR}/unit/operator.c
                   ${CMAKE_CURRENT_SOURCE_DIR}/unit/power.c)
-  foreach(part command commanding dispatch group keys move refresh revocation roster silence speaking tree)
+  foreach(part command commanding dispatch group keys lag move refresh revocation roster silence speaking tree)
     unit_test(member_${part} SOURCES ${CMAKE_CURRENT_SOURCE_DIR}/unit/member_${part}.c ${member_play}
               LIBS secenv_member secenv_authority secenv_secret_note)
   endforeach()

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The use case on one machine: starts a site and its observer, shows the eight steps, and lets it burn."""
+"""The use case on one machine: starts a site and its observer, shows the eight steps, and lets it burn twice, the
+second time with the IN-CSE switched off."""
 
 import argparse
 import json
@@ -11,7 +12,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from harness.processes import Failure, clean_environment, free_ports  # noqa: E402
+from harness.processes import Failure, clean_environment, free_ports, wait_until  # noqa: E402
 from harness.site import IN_CSE, MN_CSE, Device, Site  # noqa: E402
 
 STEP_SECONDS = 30
@@ -23,7 +24,13 @@ DEVICES = [Device("Ssensor1", "sensor", "cert"), Device("Ssensor2", "sensor", "p
            Device("Sdoor1", "door", "cert"), Device("Sdoor2", "door", "psk"), Device("Sdoor3", "door", "psk", hop="cert"),
            Device("Sextinguisher1", "extinguisher", "cert"), Device("Sextinguisher2", "extinguisher", "psk"),
            Device("Sextinguisher3", "extinguisher", "cert")]
+# What makes the MN-CSE a commander for the doors, and lets it believe sensors: README and docs/operations.md.
+POLICIES = {"sensors": ["--sign-messages"], "doors": ["--mn-cse-commands"], "extinguishers": []}
 HEAT = "heat: 412 degrees Celsius at sensor 1"
+SMOKE = '{"smoke": 80}'
+ON_ITS_OWN = "close by rule"
+RULES = {"rules": [{"name": "fire", "group": "sensors", "field": "smoke", "is": ">=", "value": 50, "devices": 2,
+                    "within": "60s", "commands": [{"group": "doors", "payload": ON_ITS_OWN, "valid": "10m"}]}]}
 
 
 def group_of(device):
@@ -66,6 +73,10 @@ class Demo:
         self.site = Site(self.folder, build, DEVICES, tap=True, ports=self.relay_ports)
         # Else the client with the stolen key and the device that it was stolen from push each other off.
         self.site.broker.one_client = False
+        if without != "rules":
+            rules = self.folder / "rules.json"
+            rules.write_text(json.dumps(RULES))
+            self.site.broker.plugin |= {"commander": "mn-cse", "rules": rules}
         self.observer = None
 
     def plan(self):
@@ -107,7 +118,8 @@ class Demo:
         site = self.site
         site.start_authority()
         site.add_members()
-        site.create_groups(GROUPS)
+        for group, function in GROUPS.items():
+            site.operator("group", "create", group, "--function", function, "--site", MN_CSE, *POLICIES[group])
         if self.without != "mn-secenv":
             site.start_secenv("mn")
         site.start_broker()
@@ -146,9 +158,30 @@ class Demo:
                 raise Failure(f"the secure environment of {stem} has not opened exactly one command")
         print(f'  operator sends "{payload}" to {group}: executed by {", ".join(members)}', flush=True)
 
+    def burn_without_in_cse(self):
+        print("The IN-CSE is switched off, and it burns again:")
+        site = self.site
+        for name in ("in-cse", "secenv-authority"):
+            if site.running[name].stop() != 0:
+                raise Failure(f"{name} did not end in good order")
+        self.observer.ask({"alone": "doors"})
+        self.observer.answer()
+        for stem in ("Ssensor1", "Ssensor2"):
+            if site.say(stem, "sensors", SMOKE) != "ok":
+                raise Failure(f"{stem} could not report smoke")
+        print("  Ssensor1 and Ssensor2 report smoke; the MN-CSE has a rule for that, in build/demo/site/rules.json")
+        self.observer.ask({"acted": "doors"})
+        answer = self.observer.answer()
+        if "line" not in answer:
+            raise Failure(f"the MN-CSE did not act on its own: {answer['why']}")
+        doors = [device.stem for device in DEVICES if group_of(device) == "doors"]
+        for stem in doors:  # an answer may have been that it is at it
+            wait_until(lambda stem=stem: site.done(stem, ON_ITS_OWN) == 1, 20, f'{stem} executes "{ON_ITS_OWN}"')
+        print(f"  observer: {answer['line']}", flush=True)
+
     def eavesdrop(self):
         print("Eavesdroppers:")
-        self.observer.ask([HEAT, "close", "start"])
+        self.observer.ask([HEAT, "close", "start", SMOKE, ON_ITS_OWN])
         answer = self.observer.answer()
         if not answer["secret"]:
             raise Failure(f"not secret: {answer['why']}")
@@ -166,7 +199,7 @@ class Demo:
 def main():
     parser = argparse.ArgumentParser(prog="demo")
     parser.add_argument("build", type=lambda path: Path(path).resolve())
-    parser.add_argument("--without", choices=["in-cse", "mn-secenv", "device"])
+    parser.add_argument("--without", choices=["in-cse", "mn-secenv", "device", "rules"])
     arguments = parser.parse_args()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     demo = None
@@ -176,6 +209,7 @@ def main():
         print("The eight steps, as an observer sees them:", flush=True)
         demo.watch()
         demo.burn()
+        demo.burn_without_in_cse()
         demo.eavesdrop()
     except Failure as failure:
         print(f"demo: failed: {failure}", file=sys.stderr)

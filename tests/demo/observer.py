@@ -11,8 +11,9 @@ Of the secure environments it reads the audit counters and states, over their au
 
     observer.py PLAN    (JSON; made by demo.py)
 
-It answers in JSON lines on standard output: {"ready"}, {"seen": n, "line"}, {"failed": n, "why"}; then, for each
-JSON list of plaintexts on standard input, {"secret": true, "lines"} or {"secret": false, "why"}.
+It answers in JSON lines on standard output: {"ready"}, {"seen": n, "line"}, {"failed": n, "why"}; then to each line on
+standard input: to {"alone": GROUP} (the IN-CSE was switched off) with {"noted"}, to {"acted": GROUP} with {"line"} or
+{"why"}, to a JSON list of plaintexts with {"secret": true, "lines"} or {"secret": false, "why"}.
 """
 
 import base64
@@ -87,6 +88,9 @@ class Secenvs:
             self.cache[name] = (time.monotonic(), value)
         return value or {"counters": {}, "identities": []}
 
+    def answers(self, name):
+        return bool(self.read(name)["identities"])
+
     def counter(self, name, counter):
         return self.read(name)["counters"].get(counter, 0)
 
@@ -117,6 +121,7 @@ class Observer:
         self.tap, self.records = Tap(plan["tap"]), []
         self.wire = Relays([(relay["listen"], relay["broker"]) for relay in plan["relays"]])
         self.eavesdroppers = []
+        self.before = None  # when the IN-CSE was switched off
 
     def listen(self):
         """The eavesdroppers come when the broker is there: before any message that they could miss."""
@@ -248,6 +253,48 @@ class Observer:
                 time.sleep(0.1)
         return True
 
+    # The MN-CSE on its own.
+
+    def members_of(self, group):
+        return [device for device in self.devices if device["group"] == group]
+
+    def note_alone(self, group):
+        """What there was before: commands of the group that its devices and the MN-CSE know of, and all traffic."""
+        opened = {device["name"]: self.secenvs.counter(device["name"], "commands_opened")
+                  for device in self.members_of(group)}
+        self.before = (len(self.traffic()), opened, self.secenvs.counter("mn", "commands_own"))
+
+    def mn_cse_has_acted(self, group):
+        seen, opened, own = self.before
+        records = self.traffic()[seen:]
+        topic = f"groupseal/v1/{self.plan['mn_level']}/{group}/cmd"
+        need(not self.secenvs.answers("authority"), "the IN-CSE's secure environment is still there")
+        need(not any(record.user == self.plan["in_cse_user"] and record.access == PUBLISHED for record in records),
+             "the IN-CSE has said something")
+        need(self.secenvs.counter("mn", "commands_own") == own + 1, "the MN-CSE has given no command of its own")
+        for device in self.members_of(group):
+            need(any(record.user == device["stem"] and record.topic == topic and record.access == GIVEN and
+                     not is_eavesdropper(record) for record in records), f"no command was given to {device['name']}")
+            need(self.secenvs.counter(device["name"], "commands_opened") == opened[device["name"]] + 1,
+                 f"the secure environment of {device['name']} has not opened one more command")
+            need(any(record.topic.startswith(f"groupseal/v1/{self.plan['mn_level']}/{group}/ack/") and
+                     record.user == device["stem"] and record.access == PUBLISHED for record in records),
+                 f"{device['name']} has not answered")
+        return f"no word of the IN-CSE, one sealed command of the MN-CSE's own, opened and answered by the " \
+               f"{len(self.members_of(group))} {group}"
+
+    def watch_acting(self, group):
+        end = time.monotonic() + self.plan["step_seconds"]
+        while True:
+            try:
+                say(line=self.mn_cse_has_acted(group))
+                return
+            except NotYet as missing:
+                if time.monotonic() > end:
+                    say(why=str(missing))
+                    return
+            time.sleep(0.1)
+
     # Nobody on the way can read.
 
     def check_secrecy(self, plaintexts):
@@ -322,6 +369,11 @@ def main():
         elif request == "watch":
             if not observer.watch_steps():
                 return 1
+        elif "alone" in request:
+            observer.note_alone(request["alone"])
+            say(noted=True)
+        elif "acted" in request:
+            observer.watch_acting(request["acted"])
         else:
             observer.check_secrecy(request)
     return 0

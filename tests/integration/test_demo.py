@@ -5,22 +5,7 @@ import re
 
 import pytest
 
-from harness.processes import REPOSITORY, run, wait_until
-
-
-def demo(build, tmp_path, *options):
-    """What ./demo does after its build, with the build that is tested."""
-    folder = tmp_path / "build"
-    folder.mkdir()
-    for part in ("bin", "lib"):
-        (folder / part).symlink_to(build / part)
-    result = run(["/usr/bin/python3", REPOSITORY / "tests" / "demo" / "demo.py", folder, *options], check=False,
-                 seconds=120)
-    print(result.stdout, result.stderr)
-    # Nothing keeps running, and no secret stays.
-    wait_until(lambda: run(["pgrep", "-f", str(folder)], check=False).stdout == "", 10, "nothing keeps running")
-    assert not (folder / "site" / "pki").exists() and not (folder / "site" / "store").exists()
-    return result
+from harness.demo import demo
 
 
 def test_demo(build, tmp_path):
@@ -29,6 +14,8 @@ def test_demo(build, tmp_path):
     lines = result.stdout.splitlines()
     assert [line[2] for line in lines if re.match("  [0-9]  ", line)] == list("12345678")
     assert "close" in result.stdout and "start" in result.stdout
+    alone = lines.index("The IN-CSE is switched off, and it burns again:")
+    assert lines[alone + 2].startswith("  observer: no word of the IN-CSE, one sealed command of the MN-CSE's own")
     assert lines[-1] == "demo: ok"
 
 

@@ -186,6 +186,13 @@ bool closure_knows(const struct closure *closure, const struct secret *secret)
     return set_has(&closure->secrets, secret->data);
 }
 
+struct secret closure_secret(const struct closure *closure, size_t number)
+{
+    struct secret secret;
+    memcpy(secret.data, closure->secrets.items + number * SECRET_SIZE, SECRET_SIZE);
+    return secret;
+}
+
 size_t closure_size(const struct closure *closure)
 {
     return closure->secrets.count;

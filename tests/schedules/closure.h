@@ -22,6 +22,7 @@ void closure_wrap(struct closure *closure, const uint8_t wrap[WRAP_SIZE]);
 
 void closure_learn(struct closure *closure, const struct secret *secret);
 bool closure_knows(const struct closure *closure, const struct secret *secret);
-size_t closure_size(const struct closure *closure); /* secrets that are known */
+size_t closure_size(const struct closure *closure);                         /* secrets that are known … */
+struct secret closure_secret(const struct closure *closure, size_t number); /* … one of them */
 
 #endif

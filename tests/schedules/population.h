@@ -91,6 +91,12 @@ struct population {
     size_t brokers;
 };
 
+/* Hears each message before it is carried, or lost, of all populations made from now on; NULL: nobody does.
+ */
+typedef void (*population_observer)(void *context, struct population *population,
+                                    const struct site_message *message);
+void population_observe(population_observer observer, void *context);
+
 /* `size`: devices at most; most of them are members at first. */
 struct population *population_new(uint64_t seed, size_t size);
 void population_free(struct population *population);

@@ -219,9 +219,21 @@ static enum site_fate loose_fate(struct population *population)
     }
 }
 
+static population_observer observer;
+static void *observer_context;
+
+void population_observe(population_observer hears, void *context)
+{
+    observer = hears;
+    observer_context = context;
+}
+
 static enum site_fate fate(void *context, const struct site_message *message)
 {
     struct population *population = context;
+    if (observer != NULL) {
+        observer(observer_context, population, message);
+    }
     const struct resident *to = resident_of(population, message->to);
     if (message->what == SITE_PUBLISH && is_ordered(message)) {
         return ordered_fate(population, message);

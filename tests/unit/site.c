@@ -274,6 +274,13 @@ static enum result node_store_open(struct site_node *node, struct reason *why)
                       authority ? authority_schema_count : member_schema_count, &node->store, why);
 }
 
+static const struct site_node *at_work;
+
+const struct site_node *site_at_work(void)
+{
+    return at_work;
+}
+
 /* Of the node whose engine is being opened. */
 static unsigned opening_boots;
 
@@ -295,12 +302,12 @@ static enum result node_engine_open(struct site_node *node, struct reason *why)
     opening_boots = node->boots;
     struct engine_setup setup = {
         .store = node->store, .clock = &node->clock, .events = {.emit = node_emit, .context = node}};
-    if (node->kind == IDENTITY_IN_CSE) {
-        node->operations = &authority_operations;
-        return authority_engine_open(&setup, &node->engine, why);
-    }
-    node->operations = &member_operations;
-    return member_engine_open(&setup, &node->engine, why);
+    bool authority = node->kind == IDENTITY_IN_CSE;
+    node->operations = authority ? &authority_operations : &member_operations;
+    at_work = node;
+    enum result result = (authority ? authority_engine_open : member_engine_open)(&setup, &node->engine, why);
+    at_work = NULL;
+    return result;
 }
 
 static void node_close(struct site_node *node)
@@ -886,7 +893,9 @@ static bool turn(struct site_node *node)
         return false;
     }
     uint64_t next = UINT64_MAX;
+    at_work = node;
     result = node->operations->turn(node->engine, node->arena, &next, &reason);
+    at_work = NULL;
     node->next_us = node_due(node, next);
     if (result != RESULT_OK && node->failed) {
         store_rollback_to_savepoint(node->store);
@@ -1020,7 +1029,9 @@ static bool request_run(struct site_node *node, const struct engine_caller *call
     if (crashed(node, store_savepoint(node->store, &fatal), "savepoint", &fatal)) {
         return false;
     }
+    at_work = node;
     enum result result = node->operations->request(node->engine, caller, request, node->arena, reply, why);
+    at_work = NULL;
     enum result ended = RESULT_OK;
     if (result == RESULT_OK) {
         ended = store_release(node->store, &fatal);

@@ -85,6 +85,9 @@ void site_boot(struct site_node *node);
 void site_fail_event(struct site_node *node, size_t at);
 bool site_failed(const struct site_node *node);
 
+/* The node whose engine is running, for what hears from inside of it (secret_note); NULL: none is. */
+const struct site_node *site_at_work(void);
+
 const char *site_name(const struct site_node *node);
 struct engine *site_engine(struct site_node *node);
 struct store *site_store(struct site_node *node);

@@ -344,6 +344,36 @@ enum result outbox_drop_slot(struct outbox *outbox, const char *owner, const cha
     return delete_row(outbox, owner, peer, slot, why);
 }
 
+struct oldest {
+    char slot[SLOT_SIZE];
+    size_t count;
+};
+
+static enum result oldest_read(void *context, const struct store_row *row, struct reason *why)
+{
+    struct oldest *oldest = context;
+    (void)why;
+    oldest->count = (size_t)row_u64(row, 0);
+    (void)snprintf(oldest->slot, sizeof(oldest->slot), "%s", row_text(row, 1));
+    return RESULT_OK;
+}
+
+enum result outbox_trim(struct outbox *outbox, const char *owner, const char *peer, const char *prefix,
+                        size_t limit, struct reason *why)
+{
+    for (;;) {
+        struct oldest oldest = {.count = 0};
+        GUARD(store_query(outbox->store, why, oldest_read, &oldest,
+                          "SELECT count(*), slot, min(item) FROM outbox WHERE owner = ? AND peer = ?"
+                          " AND substr(slot, 1, length(?)) = ?",
+                          "tttt", owner, peer, prefix, prefix));
+        if (oldest.count <= limit) {
+            return RESULT_OK;
+        }
+        GUARD(outbox_drop_slot(outbox, owner, peer, oldest.slot, why));
+    }
+}
+
 enum result outbox_drop_peer(struct outbox *outbox, const char *owner, const char *peer, struct reason *why)
 {
     outbox_kick(outbox, owner, peer);

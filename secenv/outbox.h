@@ -22,6 +22,9 @@ enum result outbox_put(struct outbox *outbox, const char *owner, const char *pee
                        Groupseal__Envelope__RecordBody *body, struct reason *why) MUST_USE;
 enum result outbox_drop_slot(struct outbox *outbox, const char *owner, const char *peer, const char *slot,
                              struct reason *why) MUST_USE;
+/* Of the slots that begin with `prefix` the oldest are dropped until `limit` are left. */
+enum result outbox_trim(struct outbox *outbox, const char *owner, const char *peer, const char *prefix,
+                        size_t limit, struct reason *why) MUST_USE;
 enum result outbox_drop_peer(struct outbox *outbox, const char *owner, const char *peer,
                              struct reason *why) MUST_USE;
 

@@ -10,7 +10,8 @@ struct one_argument {
     const char *argument; /* NULL: the command takes none */
     const char *reason;   /* --reason, for the commands that list it */
     const char *site;     /* --site, likewise */
-    bool takes_one;
+    bool takes_one;       /* it must be there … */
+    bool may_take_one;    /* … or may */
 };
 
 enum { KEY_REASON = 0x200, KEY_TO_SITE };

@@ -43,8 +43,8 @@ static const struct {
     {"settings", NULL, (char[]){"in-cse settings"}, command_settings, "",
      "show or change what holds for the authority"},
     {"send", NULL, (char[]){"in-cse send"}, command_send, "GROUP PAYLOAD", "send a command to a group"},
-    {"report", NULL, (char[]){"in-cse report"}, command_report, "COMMAND-ID",
-     "show what became of a command"},
+    {"report", NULL, (char[]){"in-cse report"}, command_report, "[COMMAND-ID]",
+     "show the newest commands, or what became of one"},
 };
 #define COMMANDS (sizeof(commands) / sizeof(commands[0]))
 

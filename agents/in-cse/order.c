@@ -2,6 +2,7 @@
 #include "agents/in-cse/arguments.h"
 #include "agents/in-cse/commands.h"
 #include "agents/in-cse/json_line.h"
+#include "agents/in-cse/order_list.h"
 #include "agents/in-cse/report.h"
 #include "agents/timer.h"
 
@@ -319,31 +320,38 @@ static bool id_parse(const char *text, uint8_t id[COMMAND_ID_SIZE])
     return true;
 }
 
+static enum exit_code report_one(struct operator_session *session, struct follower *follower, bool json)
+{
+    enum exit_code code = report_ask(session, follower);
+    return code == EXIT_DONE ? report_end(follower, json, code) : code;
+}
+
 enum exit_code command_report(int argc, char **argv)
 {
-    static const struct argp parser = {NULL,
-                                       one_argument_parse,
-                                       "COMMAND-ID",
-                                       "Shows what the members have done with a command until now.",
-                                       common_children,
-                                       NULL,
-                                       NULL};
-    struct one_argument arguments = {.takes_one = true};
+    static const struct argp parser = {
+        NULL,
+        one_argument_parse,
+        "[COMMAND-ID]",
+        "Shows what the members have done with a command until now; without an id, the newest commands: the "
+        "operator's, and those that MN-CSEs have given by themselves and reported.",
+        common_children,
+        NULL,
+        NULL};
+    struct one_argument arguments = {.may_take_one = true};
     argp_parse(&parser, argc, argv, 0, NULL, &arguments);
 
     struct follower follower = {.known = true};
-    if (!id_parse(arguments.argument, follower.report.command_id)) {
+    if (arguments.argument != NULL && !id_parse(arguments.argument, follower.report.command_id)) {
         operator_say("\"%s\" is not a command id: 32 hexadecimal digits, as `in-cse send` prints it",
                      arguments.argument);
         return EXIT_USAGE;
     }
     struct operator_session *session = NULL;
     enum exit_code code = operator_open(&arguments.common, &session);
-    if (code == EXIT_DONE) {
-        code = report_ask(session, &follower);
-    }
-    if (code == EXIT_DONE) {
-        code = report_end(&follower, arguments.common.json, code);
+    if (code == EXIT_DONE && arguments.argument == NULL) {
+        code = order_list_print(session, arguments.common.json);
+    } else if (code == EXIT_DONE) {
+        code = report_one(session, &follower, arguments.common.json);
     }
     operator_close(session);
     report_clear(&follower.report);

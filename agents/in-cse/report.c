@@ -3,6 +3,7 @@
 
 #include "agents/in-cse/json_line.h"
 #include "agents/in-cse/table.h"
+#include "agents/in-cse/words.h"
 
 #include <search.h>
 #include <stdio.h>
@@ -109,9 +110,11 @@ bool report_merge(struct report *report, const Groupseal__Secenv__OrderReport *n
         return false;
     }
     if (!text_set(&report->group, news->group) ||
-        (news->refused[0] != '\0' && !text_set(&report->refused, news->refused))) {
+        (news->refused[0] != '\0' && !text_set(&report->refused, news->refused)) ||
+        (news->commander[0] != '\0' && !text_set(&report->commander, news->commander))) {
         return false;
     }
+    report->issued_ms = news->issued_ms;
     for (size_t i = 0; i < news->n_rows; i++) {
         if (!row_merge(report, news->rows[i])) {
             return false;
@@ -136,6 +139,7 @@ void report_clear(struct report *report)
     free(report->rows);
     free(report->group);
     free(report->refused);
+    free(report->commander);
     memset(report, 0, sizeof(*report));
 }
 
@@ -185,6 +189,8 @@ static int print_json(const struct report *report)
     json_line_text(object, "group", report->group);
     cJSON_AddBoolToObject(object, "complete", report->complete);
     json_line_text(object, "refused", report->refused);
+    json_line_text(object, "commander", report->commander);
+    json_line_time(object, "issued", report->issued_ms);
     cJSON_AddNumberToObject(object, "done", (double)tally.done);
     cJSON_AddNumberToObject(object, "accepted", (double)tally.accepted);
     cJSON_AddNumberToObject(object, "no_answer", (double)tally.silent);
@@ -216,6 +222,11 @@ static int print_table(const struct report *report)
         printf("%02x", report->command_id[i]);
     }
     printf("\n");
+    if (report->commander != NULL) {
+        char when[WORDS_TIME_SIZE];
+        words_time(report->issued_ms, when);
+        printf("given by %s itself, %s\n", report->commander, when);
+    }
     for (size_t i = 0; i < report->count; i++) {
         const struct report_row *row = report->rows[i];
         char outcome[32];

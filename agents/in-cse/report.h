@@ -22,6 +22,8 @@ struct report {
     uint8_t command_id[COMMAND_ID_SIZE];
     char *group;
     char *refused;            /* by an MN-CSE: which and why; NULL where none did */
+    char *commander;          /* the MN-CSE that has given it by itself; NULL: the operator has */
+    uint64_t issued_ms;       /* by the commander's clock; 0: not told */
     struct report_row **rows; /* in the order of their first report */
     void *index;              /* the same by name: a tree of tsearch(3) */
     size_t count;

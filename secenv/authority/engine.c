@@ -371,6 +371,9 @@ static enum result operator_request(struct engine *engine, const struct engine_c
     case GROUPSEAL__SECENV__TO_SECENV__REQUEST_ORDER_SHOW:
         reply->content_case = GROUPSEAL__SECENV__REPLY__CONTENT_REPORT;
         return order_show(engine, request->order_show, arena, &reply->report, why);
+    case GROUPSEAL__SECENV__TO_SECENV__REQUEST_ORDER_LIST:
+        reply->content_case = GROUPSEAL__SECENV__REPLY__CONTENT_ORDERS;
+        return order_list(engine, arena, &reply->orders, why);
     default:
         return result_fail(why, RESULT_REFUSED, "not a request of an operator");
     }

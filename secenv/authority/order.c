@@ -49,6 +49,10 @@ const char order_schema[] =
     "  late INTEGER NOT NULL DEFAULT 0,"
     "  PRIMARY KEY (command_id, name)"
     ") WITHOUT ROWID;"
+    "CREATE TABLE IF NOT EXISTS command_own (" /* an MN-CSE's, given by itself */
+    "  command_id BLOB PRIMARY KEY,"
+    "  commander TEXT NOT NULL"
+    ") WITHOUT ROWID;"
     "CREATE TABLE IF NOT EXISTS command_former (" /* where a member asked was before */
     "  command_id BLOB NOT NULL,"
     "  name TEXT NOT NULL,"
@@ -68,6 +72,7 @@ const char order_schema[] =
     "  DELETE FROM command_page WHERE command_id = OLD.id;"
     "END;"
     "CREATE TRIGGER IF NOT EXISTS command_moves_forgotten AFTER DELETE ON command BEGIN"
+    "  DELETE FROM command_own WHERE command_id = OLD.id;"
     "  DELETE FROM command_former WHERE command_id = OLD.id;"
     "  DELETE FROM command_request WHERE command_id = OLD.id;"
     "END;"
@@ -88,22 +93,28 @@ static enum result count_read(void *context, const struct store_row *row, struct
 static enum result orders_count(struct engine *engine, int64_t *out, struct reason *why)
 {
     *out = 0;
-    return store_query(engine->store, why, count_read, out, "SELECT count(*) FROM command", "");
+    return store_query(engine->store, why, count_read, out,
+                       "SELECT count(*) FROM command WHERE id NOT IN (SELECT command_id FROM command_own)",
+                       "");
 }
 
-/* Commands of more than a day ago go; then, if need be, the oldest that is complete. */
+/* Commands of more than a day ago go; then, if need be, the oldest that is complete. Those that an MN-CSE has
+ * given are own_command.c's. */
 static enum result room_make(struct engine *engine, struct reason *why)
 {
     uint64_t wall_ms = clock_wall_ms(engine->clock);
     uint64_t since_ms = wall_ms > ORDER_KEPT_MS ? wall_ms - ORDER_KEPT_MS : 0;
     int64_t left = 0;
-    GUARD(store_run(engine->store, why, "DELETE FROM command WHERE issued_ms < ? AND complete <> 0", "u",
-                    since_ms));
+    GUARD(store_run(engine->store, why,
+                    "DELETE FROM command WHERE issued_ms < ? AND complete <> 0"
+                    " AND id NOT IN (SELECT command_id FROM command_own)",
+                    "u", since_ms));
     GUARD(orders_count(engine, &left, why));
     if (left >= (int64_t)ORDERS_LIMIT) {
         GUARD(store_run(engine->store, why,
                         "DELETE FROM command WHERE id ="
-                        " (SELECT id FROM command WHERE complete <> 0 ORDER BY issued_ms LIMIT 1)",
+                        " (SELECT id FROM command WHERE complete <> 0 AND id NOT IN"
+                        "   (SELECT command_id FROM command_own) ORDER BY issued_ms LIMIT 1)",
                         ""));
         GUARD(orders_count(engine, &left, why));
     }

@@ -3,6 +3,7 @@
 
 #include "secenv/authority/authority.h"
 #include "secenv/authority/hex.h"
+#include "secenv/authority/own_command.h"
 #include "secenv/authority/report_page.h"
 
 #include <stdio.h>
@@ -200,6 +201,9 @@ enum result report_take(struct engine *engine, const struct member *mn_cse,
 {
     struct page_state state;
     GUARD(report_check(engine, mn_cse, report, why));
+    if (report->own != NULL) {
+        GUARD(own_command_note(engine, mn_cse, report, why));
+    }
     GUARD(page_state_load(engine, mn_cse, report, &state, why));
     if (report->revision < state.revision) {
         return RESULT_OK; /* overtaken */

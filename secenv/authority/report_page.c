@@ -96,8 +96,10 @@ static enum result head_read(void *context, const struct store_row *row, struct 
     uint64_t rows = row_u64(row, 2);
     head->report->group = arena_text(head->arena, row_text(row, 0));
     head->report->complete = row_int(row, 1) != 0;
+    head->report->issued_ms = row_u64(row, 3);
+    head->report->commander = arena_text(head->arena, row_text(row, 4));
     head->report->pages = rows == 0 ? 1 : (uint32_t)((rows + ROWS_LIMIT - 1) / ROWS_LIMIT);
-    return head->report->group != NULL ? RESULT_OK : report_full(why);
+    return head->report->group != NULL && head->report->commander != NULL ? RESULT_OK : report_full(why);
 }
 
 /* All but the rows. */
@@ -108,8 +110,9 @@ static enum result head_load(struct engine *engine, struct bytes id, struct aren
     groupseal__secenv__order_report__init(out);
     GUARD(store_query(
         engine->store, why, head_read, &head,
-        "SELECT group_name, complete, (SELECT count(*) FROM command_row r WHERE r.command_id = c.id)"
-        " FROM command c WHERE id = ?",
+        "SELECT group_name, complete, (SELECT count(*) FROM command_row r WHERE r.command_id = c.id), "
+        "issued_ms,"
+        " (SELECT commander FROM command_own o WHERE o.command_id = c.id) FROM command c WHERE id = ?",
         "b", id));
     if (out->pages == 0) {
         return result_fail(why, RESULT_UNKNOWN, "this order is not known (they are kept for 24 hours)");
@@ -158,6 +161,59 @@ enum result order_show(struct engine *engine, const Groupseal__Secenv__OrderShow
     (*out)->rows = page->rows;
     (*out)->n_rows = page->count;
     return RESULT_OK;
+}
+
+/* ---- all, in short ---- */
+
+struct summaries {
+    struct arena *arena;
+    Groupseal__Secenv__Orders *orders;
+};
+
+static enum result summary_read(void *context, const struct store_row *row, struct reason *why)
+{
+    const struct summaries *summaries = context;
+    Groupseal__Secenv__OrderSummary *out = arena_alloc(summaries->arena, sizeof(*out));
+    struct bytes id = row_bytes(row, 0);
+    if (out == NULL) {
+        return report_full(why);
+    }
+    groupseal__secenv__order_summary__init(out);
+    out->command_id.len = id.length;
+    out->command_id.data = arena_copy(summaries->arena, id);
+    out->group = arena_text(summaries->arena, row_text(row, 1));
+    out->issued_ms = row_u64(row, 2);
+    out->commander = arena_text(summaries->arena, row_text(row, 3));
+    out->complete = row_int(row, 4) != 0;
+    out->members = (uint32_t)row_u64(row, 5);
+    out->done = (uint32_t)row_u64(row, 6);
+    if (out->command_id.data == NULL || out->group == NULL || out->commander == NULL) {
+        return report_full(why);
+    }
+    summaries->orders->orders[summaries->orders->n_orders++] = out;
+    return RESULT_OK;
+}
+
+enum result order_list(struct engine *engine, struct arena *arena, Groupseal__Secenv__Orders **out,
+                       struct reason *why)
+{
+    struct summaries summaries = {arena, arena_alloc(arena, sizeof(*summaries.orders))};
+    if (summaries.orders == NULL) {
+        return report_full(why);
+    }
+    groupseal__secenv__orders__init(summaries.orders);
+    summaries.orders->orders = arena_alloc(arena, ORDER_LIST_LIMIT * sizeof(*summaries.orders->orders));
+    if (summaries.orders->orders == NULL) {
+        return report_full(why);
+    }
+    *out = summaries.orders;
+    return store_query(engine->store, why, summary_read, &summaries,
+                       "SELECT c.id, c.group_name, c.issued_ms, (SELECT commander FROM command_own o WHERE "
+                       "o.command_id = c.id),"
+                       " c.complete, (SELECT count(*) FROM command_row r WHERE r.command_id = c.id),"
+                       " (SELECT count(*) FROM command_row r WHERE r.command_id = c.id AND r.outcome = 2)"
+                       " FROM command c ORDER BY c.issued_ms DESC, c.id LIMIT ?",
+                       "i", (int64_t)ORDER_LIST_LIMIT);
 }
 
 /* ---- who watches ---- */

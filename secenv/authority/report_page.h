@@ -38,5 +38,9 @@ enum result report_page_turn(struct engine *engine, uint64_t *next, struct reaso
 enum result order_show(struct engine *engine, const Groupseal__Secenv__OrderShow *request,
                        struct arena *arena, Groupseal__Secenv__OrderReport **out,
                        struct reason *why) MUST_USE;
+/* The newest ORDER_LIST_LIMIT, in short. */
+#define ORDER_LIST_LIMIT 64u
+enum result order_list(struct engine *engine, struct arena *arena, Groupseal__Secenv__Orders **out,
+                       struct reason *why) MUST_USE;
 
 #endif

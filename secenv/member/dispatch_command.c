@@ -401,7 +401,7 @@ static enum result report_turn(struct relay *relay, struct dispatch *dispatch, b
     dispatch->complete = complete;
     dispatch->report_due_us = NEVER;
     if (dispatch->own) {
-        return commanding_report(relay, dispatch, why);
+        GUARD(commanding_report(relay, dispatch, why));
     }
     enum result result = report_put(relay, dispatch, why);
     if (result == RESULT_FULL) { /* the outbox: the authority has been away for long */

@@ -21,7 +21,7 @@ struct dispatch {
     struct dispatch *next;
     uint8_t id[COMMAND_ID_SIZE];
     bool everyone;            /* no targets named: who joins later answers too */
-    bool own;                 /* this MN-CSE commands: the owner gets the report, not the authority */
+    bool own;                 /* this MN-CSE commands: the owner gets the report, too */
     uint64_t expires_ms;      /* the order's own, wall clock */
     uint64_t seal_expires_ms; /* command clock, fixed when it was accepted */
     uint64_t sealed_ms;       /* command clock, when it was sealed first */

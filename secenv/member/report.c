@@ -3,11 +3,14 @@
 
 #include <stdio.h>
 
+#include "secenv/member/dispatch_store.h"
 #include "secenv/member/record.h"
+
+#define OWN_SLOT "own"
 
 static void report_slot(const struct dispatch *dispatch, uint32_t page, char *out, size_t size)
 {
-    int length = snprintf(out, size, "report ");
+    int length = snprintf(out, size, "%s ", dispatch->own ? OWN_SLOT : "report");
     for (size_t i = 0; i < COMMAND_ID_SIZE; i++) {
         length += snprintf(out + length, size - (size_t)length, "%02x", dispatch->id[i]);
     }
@@ -71,9 +74,30 @@ static enum result page_put(const struct relay *relay, const struct dispatch *di
     return RESULT_OK;
 }
 
+/* What the authority has to know of a command that it did not give. */
+static enum result own_fill(const struct relay *relay, const struct dispatch *dispatch,
+                            Groupseal__Envelope__OwnCommand *out, struct reason *why)
+{
+    struct arena *arena = relay->membership->identity->engine->scratch;
+    Groupseal__Envelope__OrderRequest *request = NULL;
+    GUARD(dispatch_store_request(relay, dispatch->id, arena, &request, why));
+    out->issued_ms = request->order->issued_ms;
+    out->expires_ms = request->order->expires_ms;
+    arena_reset(arena);
+    return RESULT_OK;
+}
+
+static enum result own_trim(const struct relay *relay, struct reason *why)
+{
+    const struct identity_state *identity = relay->membership->identity;
+    return outbox_trim(identity->engine->outbox, identity->identity.name, identity->identity.authority,
+                       OWN_SLOT " ", OWN_REPORTS_LIMIT, why);
+}
+
 enum result report_put(const struct relay *relay, struct dispatch *dispatch, struct reason *why)
 {
     Groupseal__Envelope__Report report = GROUPSEAL__ENVELOPE__REPORT__INIT;
+    Groupseal__Envelope__OwnCommand own = GROUPSEAL__ENVELOPE__OWN_COMMAND__INIT;
     report.group = relay->membership->group;
     report.instance = arena_field(BYTES_OF(relay->membership->instance));
     report.command_id = arena_field(BYTES_OF(dispatch->id));
@@ -81,11 +105,15 @@ enum result report_put(const struct relay *relay, struct dispatch *dispatch, str
     report.pages = report.pages == 0 ? 1 : report.pages;
     report.revision = dispatch->revision;
     report.complete = dispatch->complete;
+    if (dispatch->own) {
+        GUARD(own_fill(relay, dispatch, &own, why));
+        report.own = &own;
+    }
     for (report.page = 0; report.page < report.pages; report.page++) {
         struct page page = page_of(dispatch, report.page);
         if (!page_is_told(&page)) {
             GUARD(page_put(relay, dispatch, &page, &report, why));
         }
     }
-    return RESULT_OK;
+    return dispatch->own ? own_trim(relay, why) : RESULT_OK;
 }

@@ -119,7 +119,8 @@ def requests_of_others(pb, profile, group):
         "member_list": pb.MemberList(),
         "group_create": pb.GroupCreate(name="mine", function="door", sites=["//sp.example/mn-1"]),
         "group_list": pb.GroupList(), "group_show": pb.GroupShow(name=group),
-        "order_send": pb.OrderSend(group=group, body=b"open"), "order_show": pb.OrderShow(command_id=b"x" * 16)}
+        "order_send": pb.OrderSend(group=group, body=b"open"), "order_show": pb.OrderShow(command_id=b"x" * 16),
+        "order_list": pb.OrderList()}
     if profile == "authority":
         requests |= {"speak": pb.Speak(identity="//sp.example/in-cse", group=group, body=b"open"),
                      "finished": pb.Finished(identity="//sp.example/in-cse", group=group, command_id=b"x" * 16),

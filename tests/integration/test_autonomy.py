@@ -56,6 +56,28 @@ def test_fire_without_the_in_cse(make_site, tmp_path):
     wait_until(lambda: site.counter("mn", "messages_opened") >= 4, 20, "the MN-CSE has opened it")
     assert site.counter("mn", "commands_own") == 2 and site.done("Sdoor1", "close") == 1
 
+    # Back, the IN-CSE hears of both, and the operator can see them.
+    site.start_authority()
+    in_cse = site.start_in_cse()
+
+    def told():
+        named = r"//sp.example/mn-1 has given group (\w+) a command by itself: `in-cse report (\w+)`"
+        return re.findall(named, in_cse.text())
+    wait_until(lambda: len(told()) == 2, 90, "the IN-CSE hears of both")
+    assert {group for group, _identifier in told()} == {"doors", "extinguishers"}
+
+    listed = json.loads(site.operator("report").stdout)
+    assert {(row["command_id"], row["group"], row["commander"]) for row in listed} == {
+        (identifier, group, MN_CSE) for group, identifier in told()}
+
+    def reported(identifier):
+        return json.loads(site.operator("report", identifier, check=False).stdout)
+    for group, identifier in told():
+        stem = {"doors": "Sdoor1", "extinguishers": "Sext1"}[group]
+        wait_until(lambda of=identifier: reported(of)["done"] == 1, 60, f"{stem} has done it", every=0.5)
+        report = reported(identifier)
+        assert report["commander"] == MN_CSE and [row["name"] for row in report["members"]] == [f"//sp.example/{stem}"]
+
 
 def test_rules_and_authority_only_exclude_each_other(make_site, tmp_path):
     """Groups of the tool's default: the rule is told to be useless, its command is refused, nothing is done."""

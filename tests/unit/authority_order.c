@@ -600,6 +600,92 @@ static void orders_are_bounded(void **state)
     site_reply_free(reply);
 }
 
+/* ---- commands that an MN-CSE gives by itself ---- */
+
+static uint32_t say_own(struct hand *mn, struct said *said, uint64_t issued_ms, uint64_t valid_ms)
+{
+    Groupseal__Envelope__OwnCommand own = GROUPSEAL__ENVELOPE__OWN_COMMAND__INIT;
+    own.issued_ms = issued_ms;
+    own.expires_ms = issued_ms + valid_ms;
+    said->report.own = &own;
+    return say(mn, said);
+}
+
+/* Whose it is is settled by the first word of it; and one that nobody gave is none. */
+static void own_commands_are_shown(void **state)
+{
+    struct world *world = *state;
+    uint8_t id[COMMAND_ID_SIZE] = {7};
+    uint8_t nobodys[COMMAND_ID_SIZE] = {8};
+    uint8_t ordered[COMMAND_ID_SIZE];
+    struct said said;
+    said_init(&said, world->mn[0], id, 1, doors_1_2, DONE);
+    assert_int_equal(say(world->mn[0], &said), 3); /* not said to be its own */
+    assert_int_equal(say_own(world->mn[0], &said, 1000, 0), 1);
+    assert_int_equal(say_own(world->mn[0], &said, 1000, 86400001), 1);
+    assert_int_equal(say_own(world->mn[0], &said, UINT64_C(1) << 53, 1000), 1);
+    said.report.complete = 1;
+    assert_int_equal(say_own(world->mn[0], &said, 1000, 60000), 0);
+    Groupseal__Secenv__Reply *reply = show(world, id);
+    assert_string_equal(reply->report->commander, SITE_MN_CSE);
+    assert_int_equal(reply->report->issued_ms, 1000);
+    site_reply_free(reply);
+    assert_outcome(world, id, DOOR_1, GROUPSEAL__SECENV__OUTCOME__DONE, true);
+    said_init(&said, world->mn[1], id, 2, door_3, FAILED);
+    assert_int_equal(say_own(world->mn[1], &said, 2000, 60000), 3); /* of another MN-CSE's */
+    said_init(&said, world->mn[0], nobodys, 1, door_3, DONE);
+    assert_int_equal(say_own(world->mn[0], &said, 1000, 60000), 2); /* a device of another site */
+    static uint8_t other_instance[INSTANCE_SIZE];
+    said_init(&said, world->mn[0], nobodys, 1, door_1, DONE);
+    said.report.instance = (ProtobufCBinaryData){.len = INSTANCE_SIZE, .data = other_instance};
+    assert_int_equal(say_own(world->mn[0], &said, 1000, 60000), 3);
+    /* An operator's order does not become its own. */
+    order(world, NULL, 0, 0, ordered);
+    said_init(&said, world->mn[0], ordered, 1, doors_1_2, DONE);
+    assert_int_equal(say_own(world->mn[0], &said, 1000, 60000), 0);
+    reply = show(world, ordered);
+    assert_string_equal(reply->report->commander, "");
+    site_reply_free(reply);
+}
+
+/* However many it claims, orders of the operator are not pushed out, nor those of another MN-CSE. */
+static void own_commands_are_bounded(void **state)
+{
+    struct world *world = *state;
+    uint8_t ordered[COMMAND_ID_SIZE];
+    uint8_t id[COMMAND_ID_SIZE] = {9};
+    struct said said;
+    order(world, NULL, 0, 86400000, ordered);
+    said_init(&said, world->mn[1], id, 1, door_3, DONE);
+    assert_int_equal(say_own(world->mn[1], &said, 1, 60000), 0);
+    for (size_t i = 0; i < 300; i++) {
+        uint8_t own[COMMAND_ID_SIZE] = {10, (uint8_t)(i >> 8), (uint8_t)i};
+        said_init(&said, world->mn[0], own, 1, doors_1_2, DONE);
+        assert_int_equal(say_own(world->mn[0], &said, 1000 + i, 60000), 0);
+    }
+    uint8_t first[COMMAND_ID_SIZE] = {10};
+    uint8_t last[COMMAND_ID_SIZE] = {10, 1, 43};
+    Groupseal__Secenv__Reply *reply = operator_order_show(world->site, BYTES_OF(first));
+    assert_int_equal(reply->code, GROUPSEAL__SECENV__CODE__UNKNOWN);
+    site_reply_free(reply);
+    site_reply_free(show(world, last));
+    site_reply_free(show(world, id));
+    site_reply_free(show(world, ordered));
+    /* The list: the newest first, by the commanders' clocks, and no more than there is room for. */
+    reply = operator_order_list(world->site);
+    assert_int_equal(reply->code, OK);
+    assert_int_equal(reply->orders->n_orders, 64);
+    assert_memory_equal(reply->orders->orders[0]->command_id.data, ordered, COMMAND_ID_SIZE);
+    assert_string_equal(reply->orders->orders[0]->commander, "");
+    assert_int_equal(reply->orders->orders[0]->members, 3);
+    assert_int_equal(reply->orders->orders[0]->done, 0);
+    assert_memory_equal(reply->orders->orders[1]->command_id.data, last, COMMAND_ID_SIZE);
+    assert_string_equal(reply->orders->orders[1]->commander, SITE_MN_CSE);
+    assert_int_equal(reply->orders->orders[1]->members, 2);
+    assert_int_equal(reply->orders->orders[1]->done, 2);
+    site_reply_free(reply);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -619,6 +705,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(order_follows_any_word, setup, teardown),
         cmocka_unit_test_setup_teardown(operator_gone, setup, teardown),
         cmocka_unit_test_setup_teardown(orders_are_bounded, setup, teardown),
+        cmocka_unit_test_setup_teardown(own_commands_are_shown, setup, teardown),
+        cmocka_unit_test_setup_teardown(own_commands_are_bounded, setup, teardown),
     };
     return cmocka_run_group_tests_name("authority_order", tests, NULL, NULL);
 }

@@ -108,6 +108,48 @@ static void mn_cse_commands_while_the_in_cse_is_away(void **state)
     play_free(play);
 }
 
+/* Of what was done without it the authority hears when it is back, over starts of the MN-CSE. */
+static void authority_hears_of_it_later(void **state)
+{
+    (void)state;
+    struct play *play = play_new_commanding(2);
+    struct site_node *authority = site_authority(play->site);
+    uint8_t id[COMMAND_ID_SIZE];
+    site_online(authority, false);
+    site_online(play->door2, false);
+    Groupseal__Secenv__Command command = command_new("close");
+    uint64_t issued_ms = site_now_ms(play->site);
+    command_give(play, &command, id);
+    door_does(play, play->door, id);
+    site_advance(play->site, 4000000); /* expired, and an hour more: the MN-CSE itself has forgotten it */
+    Groupseal__Secenv__Reply *reply = command_shown(play, id, 0);
+    assert_int_equal(reply->code, CODE(UNKNOWN));
+    site_reply_free(reply);
+    site_restart(play->mn);
+    site_events_clear(authority);
+    site_online(authority, true);
+    site_advance(play->site, 120000);
+    struct bytes view = {id, COMMAND_ID_SIZE};
+    reply = operator_order_show(play->site, view);
+    assert_int_equal(reply->code, CODE(OK));
+    assert_true(reply->report->complete);
+    assert_string_equal(reply->report->group, PLAY_GROUP);
+    assert_string_equal(reply->report->commander, SITE_MN_CSE);
+    assert_int_equal(reply->report->issued_ms, issued_ms);
+    assert_int_equal(reply->report->n_rows, 2);
+    site_reply_free(reply);
+    assert_int_equal(play_outcome(play, id, PLAY_DOOR, NULL), OUTCOME(DONE));
+    assert_int_equal(play_outcome(play, id, PLAY_DOOR_2, NULL), OUTCOME(NO_ANSWER));
+    size_t told = 0;
+    for (size_t i = 0; i < site_event_count(authority); i++) {
+        const Groupseal__Secenv__Event *event = site_event(authority, i);
+        told += event->content_case == GROUPSEAL__SECENV__EVENT__CONTENT_NOTICE &&
+                strstr(event->notice->text, "by itself: `in-cse report ") != NULL;
+    }
+    assert_int_equal(told, 1);
+    play_free(play);
+}
+
 /* At most 122 bytes over id, times, targets and body. */
 static void signed_once_is_small(void **state)
 {
@@ -333,6 +375,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(mn_cse_commands_while_the_in_cse_is_away),
+        cmocka_unit_test(authority_hears_of_it_later),
         cmocka_unit_test(signed_once_is_small),
         cmocka_unit_test(authority_only_lets_no_mn_cse_command),
         cmocka_unit_test(wrong_commands_are_refused),

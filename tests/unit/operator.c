@@ -223,6 +223,15 @@ Groupseal__Secenv__Reply *operator_order(struct site *site, const char *group, c
     return operator_call(site, &request);
 }
 
+Groupseal__Secenv__Reply *operator_order_list(struct site *site)
+{
+    Groupseal__Secenv__OrderList content = GROUPSEAL__SECENV__ORDER_LIST__INIT;
+    Groupseal__Secenv__ToSecenv request = GROUPSEAL__SECENV__TO_SECENV__INIT;
+    request.request_case = GROUPSEAL__SECENV__TO_SECENV__REQUEST_ORDER_LIST;
+    request.order_list = &content;
+    return operator_call(site, &request);
+}
+
 Groupseal__Secenv__Reply *operator_order_page(struct site *site, struct bytes command_id, uint32_t page)
 {
     Groupseal__Secenv__OrderShow content = GROUPSEAL__SECENV__ORDER_SHOW__INIT;

@@ -29,6 +29,7 @@ Groupseal__Secenv__Reply *operator_list(struct site *site, const char *after);
 Groupseal__Secenv__Reply *operator_show(struct site *site, const char *group);
 Groupseal__Secenv__Reply *operator_order(struct site *site, const char *group, const char *body,
                                          const char *const *targets, size_t count, uint32_t valid_ms);
+Groupseal__Secenv__Reply *operator_order_list(struct site *site);
 Groupseal__Secenv__Reply *operator_order_show(struct site *site, struct bytes command_id); /* page 0 */
 Groupseal__Secenv__Reply *operator_order_page(struct site *site, struct bytes command_id, uint32_t page);
 

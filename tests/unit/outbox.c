@@ -299,6 +299,27 @@ static void drops(void **state)
     assert_string_equal(post->sent[0].peer, LAMP);
 }
 
+/* The oldest go, of these slots alone. */
+static void trims(void **state)
+{
+    struct post *post = *state;
+    struct reason why = {""};
+    (void)put(post, DOOR, "own 1", "1");
+    (void)put(post, DOOR, "owner", "owner");
+    (void)put(post, LAMP, "own 1", "lamp");
+    (void)put(post, DOOR, "own 2", "2");
+    (void)put(post, DOOR, "own 3", "3");
+    (void)put(post, DOOR, "own 1", "1 again"); /* the newest now */
+    assert_int_equal(outbox_trim(post->outbox, OWNER, DOOR, "own ", 3, &why), RESULT_OK);
+    assert_int_equal(run(post), 5);
+    assert_int_equal(outbox_trim(post->outbox, OWNER, DOOR, "own ", 2, &why), RESULT_OK);
+    outbox_kick(post->outbox, OWNER, DOOR);
+    assert_int_equal(run(post), 3);
+    for (size_t i = 0; i < 3; i++) {
+        assert_string_not_equal(post->sent[i].slot, "own 2");
+    }
+}
+
 static void restart_sends_all_again(void **state)
 {
     struct post *post = *state;
@@ -434,6 +455,7 @@ int main(void)
         TEST(newer_takes_the_slot),
         TEST(store_error_of_the_peer_keeps_it),
         TEST(drops),
+        TEST(trims),
         TEST(restart_sends_all_again),
         TEST(rolled_back_requests),
         TEST(is_bounded),

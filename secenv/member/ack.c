@@ -20,7 +20,8 @@ struct ack_hearing {
     const Groupseal__Envelope__Ack *ack;
 };
 
-/* Signed by a serial of the roster: the previous epoch does as well, however long ago it ended. */
+/* Signed by a serial of the roster: the previous epoch does as well, however long ago it ended, and for a
+ * while those before. */
 static enum result ack_key_choose(struct ack_hearing *hearing, struct reason *why)
 {
     struct membership *membership = hearing->membership;
@@ -30,14 +31,20 @@ static enum result ack_key_choose(struct ack_hearing *hearing, struct reason *wh
     switch (membership_epoch_age(membership, hearing->opening.sealed->epoch)) {
     case EPOCH_CURRENT:
         hearing->opening.key = &membership->current;
-        return RESULT_OK;
+        break;
     case EPOCH_PREVIOUS:
         hearing->opening.key = &membership->previous;
-        return RESULT_OK;
-    default:
-        return result_fail(why, RESULT_REFUSED, "a message on ack of %s of epoch %llu, which is not here",
-                           membership->group, (unsigned long long)hearing->opening.sealed->epoch);
+        break;
+    case EPOCH_GONE:
+        hearing->opening.key = past_epochs_find(&membership->relay->past, hearing->opening.sealed->epoch);
+        break;
+    case EPOCH_NEWER:
+        break;
     }
+    return hearing->opening.key != NULL
+               ? RESULT_OK
+               : result_fail(why, RESULT_REFUSED, "a message on ack of %s of epoch %llu, which is not here",
+                             membership->group, (unsigned long long)hearing->opening.sealed->epoch);
 }
 
 static enum result ack_sender_find(struct ack_hearing *hearing, struct reason *why)
@@ -100,7 +107,7 @@ static enum result sync_act(const struct ack_hearing *hearing, struct reason *wh
 static enum result ack_act(const struct ack_hearing *hearing, struct reason *why)
 {
     struct membership *membership = hearing->membership;
-    if (hearing->opening.key == &membership->previous) {
+    if (hearing->opening.key != &membership->current) {
         relay_news_wanted(membership->relay);
     }
     if (hearing->ack->content_case == GROUPSEAL__ENVELOPE__ACK__CONTENT_SYNC_REQUEST) {

@@ -116,6 +116,7 @@ void membership_free(struct membership *membership)
         return;
     }
     relay_free(membership->relay);
+    membership->relay = NULL;
     news_clear(membership);
     receipt_queue_clear(&membership->receipts);
     secret_wipe_bytes(membership, sizeof(*membership));

@@ -9,6 +9,7 @@
 #include "secenv/member/overdue.h"
 #include "secenv/member/package_ask.h"
 #include "secenv/member/packed.h"
+#include "secenv/member/relay.h"
 
 #define OVERLAP_DEFAULT_MS 30000u
 #define CLIMB_WAIT_US 2000000u       /* for blocks, before a new key package is asked for */
@@ -300,6 +301,9 @@ static void epoch_enter(struct membership *membership, const Announcement *annou
 {
     uint64_t now = engine_now_us(membership->identity->engine);
     bool commands_only = somebody_may_be_evicted(membership, announcement);
+    if (membership->relay != NULL) {
+        past_epochs_add(&membership->relay->past, &membership->previous, now);
+    }
     secret_wipe(&membership->previous.secret);
     membership->previous = membership->current;
     membership->overlap_until_us = announcement->overlap_ended ? now : now + overlap_us(membership);
@@ -656,6 +660,9 @@ void news_clear(struct membership *membership)
 {
     secret_wipe(&membership->current.secret);
     secret_wipe(&membership->previous.secret);
+    if (membership->relay != NULL) {
+        past_epochs_clear(&membership->relay->past);
+    }
     membership->current = (struct epoch_key){.present = false};
     membership->previous = (struct epoch_key){.present = false};
     membership->announced = (struct announced){.present = false};

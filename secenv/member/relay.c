@@ -203,6 +203,7 @@ void relay_free(struct relay *relay)
     if (relay == NULL) {
         return;
     }
+    past_epochs_clear(&relay->past);
     roster_clear(&relay->roster);
     dispatch_clear(&relay->dispatches);
     free(relay);
@@ -581,6 +582,7 @@ static enum result news_again_turn(struct relay *relay, uint64_t *next, struct r
 enum result relay_turn(struct membership *membership, uint64_t *next, struct reason *why)
 {
     struct relay *relay = membership->relay;
+    past_epochs_turn(&relay->past, engine_now_us(membership->identity->engine), next);
     GUARD(news_again_turn(relay, next, why));
     GUARD(roster_turn(relay, next, why));
     if (!membership->identity->online) {

@@ -5,6 +5,7 @@
 #include "secenv/member/dispatch_command.h"
 #include "secenv/member/evicted.h"
 #include "secenv/member/membership.h"
+#include "secenv/member/past_epochs.h"
 #include "secenv/member/roster.h"
 #include "secenv/member/sync_reply.h"
 
@@ -16,12 +17,13 @@ struct relay {
     struct membership *membership;
     char site[SITE_LIMIT + 1]; /* its own */
     struct announced newest;   /* of the stored announcement */
+    struct past_epochs past;
     struct roster roster;
     struct evicted_senders evicted; /* that announcements have named: the roster may not know it yet */
     struct sync_replies syncs;
     struct dispatches dispatches;
     uint64_t epoch_sealed;    /* open commands have been sealed in this epoch */
-    bool news_wanted;         /* a member still speaks in the previous epoch */
+    bool news_wanted;         /* a member still speaks in an epoch before */
     uint64_t roster_asked_us; /* when the whole roster was asked for last; 0: never */
     bool roster_ask_due;      /* it is to be asked for again, when it is time */
     uint64_t news_given_us;   /* when announcement and policy were published last */
@@ -44,7 +46,7 @@ enum result relay_climb(struct membership *membership, struct reason *why) MUST_
 enum result relay_publish_all(struct membership *membership, struct reason *why) MUST_USE;
 /* Takes the retained state back: the group is gone, or this MN-CSE no longer relays it. */
 enum result relay_unpublish(struct membership *membership, struct reason *why) MUST_USE;
-/* A member speaks in the previous epoch: publish the news again, now and then. */
+/* A member speaks in an epoch before: publish the news again, now and then. */
 void relay_news_wanted(struct relay *relay);
 
 /* NEWEST to the authority: what is stored of all groups, as it is when it is sent. */

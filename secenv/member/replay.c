@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "secenv/member/replay.h"
 
+#include "secenv/member/relay.h"
+
 const char replay_schema[] =
     "CREATE TABLE IF NOT EXISTS replay ("
     " identity TEXT NOT NULL, grp TEXT NOT NULL, instance BLOB NOT NULL, kind INTEGER NOT NULL,"
@@ -76,11 +78,14 @@ static enum result rows_count(const struct membership *membership, const struct 
                        BYTES_OF(membership->instance), (int64_t)sender->kind);
 }
 
-/* What was sealed in an epoch before the previous one cannot be opened any more, so not be repeated. */
+/* What was sealed in an epoch whose key is not here cannot be opened any more, so not be repeated. */
 static enum result rows_forget(const struct membership *membership, const struct replay_sender *sender,
                                struct reason *why)
 {
     uint64_t oldest = membership->previous.present ? membership->previous.epoch : membership->current.epoch;
+    if (membership->relay != NULL) {
+        oldest = past_epochs_oldest(&membership->relay->past, oldest);
+    }
     return store_run(membership->identity->engine->setup.store, why,
                      "DELETE FROM replay WHERE identity = ? AND grp = ? AND instance = ? AND kind = ?"
                      " AND epoch < ?",

@@ -54,7 +54,7 @@ struct hearing {
 };
 
 /* From the previous epoch: members within the overlap unless somebody was, or may have been, evicted since;
- * the MN-CSE at any time, if it turns out to be signed. */
+ * the MN-CSE at any time, and for a while from those before, if it turns out to be signed. */
 static enum result key_choose(struct hearing *hearing, struct reason *why)
 {
     struct membership *membership = hearing->membership;
@@ -67,6 +67,12 @@ static enum result key_choose(struct hearing *hearing, struct reason *why)
     }
     if (age == EPOCH_PREVIOUS && (overlap || membership->relay != NULL)) {
         hearing->opening.key = &membership->previous;
+        return RESULT_OK;
+    }
+    if (age == EPOCH_GONE && membership->relay != NULL) {
+        hearing->opening.key = past_epochs_find(&membership->relay->past, hearing->opening.sealed->epoch);
+    }
+    if (hearing->opening.key != NULL) {
         return RESULT_OK;
     }
     return result_fail(why, RESULT_REFUSED, "a member message of epoch %llu on %s: that epoch is over",
@@ -109,7 +115,7 @@ static enum result signature_wanted(struct hearing *hearing, struct reason *why)
     uint8_t hash[HASH_SIZE];
     if (hearing->message->signature.len == 0) {
         bool needed = membership_policy(membership)->sign_member_messages ||
-                      hearing->opening.key == &membership->previous;
+                      hearing->opening.key != &membership->current;
         return needed ? result_fail(why, RESULT_REFUSED, "a message of %.128s on %s is not signed",
                                     hearing->sender, membership->group)
                       : RESULT_OK;
@@ -162,7 +168,7 @@ static enum result message_take(struct hearing *hearing, struct reason *why)
         return RESULT_OK;
     }
     GUARD(replay_take(membership, &sender, why));
-    if (hearing->opening.key == &membership->previous && membership->relay != NULL) {
+    if (hearing->opening.key != &membership->current && membership->relay != NULL) {
         relay_news_wanted(membership->relay);
     }
     if (!allowance_has(membership, OWNER_READ)) {

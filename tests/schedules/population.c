@@ -107,8 +107,8 @@ void population_enrol(struct population *population, size_t number)
     resident->deaf = false;
     resident->evicted_after = NEVER_EVICTED;
     resident->enrolled_after = authority_epoch_of(population->site, PLAY_GROUP);
-    resident->member_since = population->step;
-    resident->asked = code == CODE(STORE); /* no answer: the operator asks again, which may be twice */
+    resident->member_since = ++population->step; /* a command of before is not for it */
+    resident->asked = code == CODE(STORE);       /* no answer: the operator asks again, which may be twice */
     if (!resident->asked && code != CODE(OK) && code != CODE(EXISTS)) {
         fail_msg("adding %s: code %d", resident->name, (int)code);
     }

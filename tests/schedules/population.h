@@ -57,7 +57,7 @@ struct said_record {
     size_t speaker;
     uint64_t epoch;     /* of the speaker's key */
     bool excused;       /* who said it was evicted, or something broke down, before it arrived */
-    bool too_old;       /* the MN-CSE was more than one key further when it arrived */
+    bool too_old;       /* the MN-CSE had its key no more when it arrived */
     bool heard;         /* by the MN-CSE */
     uint32_t forbidden; /* to residents, by bit, and the MN-CSE (MN_BIT) */
 };

@@ -84,7 +84,15 @@ static void hold_back(struct population *population, const struct site_message *
     (void)snprintf(held->from, sizeof(held->from), "%s", message->from);
 }
 
-/* It arrives at the MN-CSE, which has gone on by more than one key: it cannot read it. */
+/* The MN-CSE has, or will have, the key of this epoch. */
+static bool key_is_kept(struct population *population, uint64_t epoch)
+{
+    const struct membership *relay = play_membership(population->mn, PLAY_GROUP);
+    return membership_epoch_age(relay, epoch) != EPOCH_GONE ||
+           past_epochs_find(&relay->relay->past, epoch) != NULL;
+}
+
+/* It arrives at the MN-CSE, which has gone on by more keys than it keeps: it cannot read it. */
 static void age_note(struct population *population, const Groupseal__Secenv__Publish *publish)
 {
     Groupseal__Envelope__Sealed *sealed =
@@ -92,8 +100,7 @@ static void age_note(struct population *population, const Groupseal__Secenv__Pub
     const struct resident *speaker = resident_of(population, publish->sender);
     assert_non_null(sealed);
     assert_non_null(speaker);
-    if (!site_down(population->mn) &&
-        play_membership(population->mn, PLAY_GROUP)->current.epoch > sealed->epoch + 1) {
+    if (!site_down(population->mn) && !key_is_kept(population, sealed->epoch)) {
         for (size_t i = 0; i < population->said_count; i++) {
             struct said_record *said = &population->said[i];
             said->too_old = said->too_old || (!said->heard && said->epoch == sealed->epoch &&

@@ -206,6 +206,74 @@ static void newcomer_is_heard_when_the_roster_comes(void **state)
     }
 }
 
+/* ---- several changes overtake it ---- */
+
+static void rotate(struct play *play, unsigned times)
+{
+    for (unsigned i = 0; i < times; i++) {
+        assert_int_equal(operator_rotate(play->site, PLAY_GROUP), CODE(OK));
+        site_advance(play->site, 100);
+    }
+}
+
+/* As many keys as are kept; one more; too late. */
+static void signed_message_is_taken_over_several_changes(void **state)
+{
+    static const struct {
+        unsigned changes;
+        uint64_t later_ms;
+        bool taken;
+    } cases[] = {{2, 0, true},
+                 {PAST_EPOCHS + 1, 0, true},
+                 {PAST_EPOCHS + 2, 0, false},
+                 {2, PAST_EPOCH_US / 1000u - 1000u, true},
+                 {2, PAST_EPOCH_US / 1000u + 1000u, false}};
+    (void)state;
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        struct play *play = play_new_signed(1);
+        struct buffer said = speak(play->door);
+        uint64_t epoch = epoch_of(play);
+        rotate(play, cases[i].changes);
+        assert_int_equal(epoch_of(play), epoch + cases[i].changes);
+        site_advance(play->site, cases[i].later_ms);
+        assert_int_equal(play_hear(play->mn, TOPIC(MESSAGE), PLAY_DOOR, buffer_bytes(&said), false),
+                         cases[i].taken ? CODE(OK) : CODE(REFUSED));
+        assert_int_equal(site_last_event(play->mn, EVENT(MESSAGE)) != NULL, cases[i].taken);
+        /* Once. */
+        assert_int_equal(play_hear(play->mn, TOPIC(MESSAGE), PLAY_DOOR, buffer_bytes(&said), false),
+                         CODE(REFUSED));
+        buffer_clear(&said);
+        play_free(play);
+    }
+}
+
+/* Whatever keys are kept: an unsigned one is not taken, nor one of who was evicted since. */
+static void past_keys_are_for_signed_ones_of_members(void **state)
+{
+    (void)state;
+    struct play *play = play_new(1);
+    struct buffer unsigned_one = speak(play->door);
+    rotate(play, 2);
+    assert_int_equal(play_hear(play->mn, TOPIC(MESSAGE), PLAY_DOOR, buffer_bytes(&unsigned_one), false),
+                     CODE(REFUSED));
+    buffer_clear(&unsigned_one);
+    play_free(play);
+    for (int evicted = 0; evicted < 2; evicted++) {
+        struct losses losses = {.lost = 0};
+        play = play_new_signed(2);
+        struct buffer said = speak(play->door2);
+        site_carry(play->site, losses_carry, &losses);
+        if (evicted != 0) {
+            assert_int_equal(operator_evict(play->site, PLAY_DOOR_2), CODE(OK));
+        }
+        rotate(play, 2);
+        assert_int_equal(play_hear(play->mn, TOPIC(MESSAGE), PLAY_DOOR_2, buffer_bytes(&said), false),
+                         evicted != 0 ? CODE(REFUSED) : CODE(OK));
+        buffer_clear(&said);
+        play_free(play);
+    }
+}
+
 /* ---- nobody could tell it ---- */
 
 /* It has an association, and its key package is lost; it is evicted, and added again. */
@@ -242,6 +310,8 @@ int main(void)
         cmocka_unit_test(evicted_is_out_before_the_roster_says_so),
         cmocka_unit_test(evicted_is_out_after_a_start_too),
         cmocka_unit_test(newcomer_is_heard_when_the_roster_comes),
+        cmocka_unit_test(signed_message_is_taken_over_several_changes),
+        cmocka_unit_test(past_keys_are_for_signed_ones_of_members),
         cmocka_unit_test(evicted_unheard_comes_back),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

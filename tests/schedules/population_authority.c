@@ -15,6 +15,12 @@ uint64_t authority_epoch_of(struct site *site, const char *name)
     return group == NULL ? 0 : group->epoch;
 }
 
+uint32_t authority_height_of(struct site *site, const char *name)
+{
+    const struct group *group = group_of(site, name);
+    return group == NULL ? 0 : tree_height(group->tree);
+}
+
 bool authority_epoch_secret_of(struct site *site, const char *name, struct secret *out)
 {
     struct secret root;

@@ -7,6 +7,7 @@
 
 /* What the authority's engine holds of a group. The epoch is 0 where it is down. */
 uint64_t authority_epoch_of(struct site *site, const char *group);
+uint32_t authority_height_of(struct site *site, const char *group); /* of its tree; 0 too */
 bool authority_epoch_secret_of(struct site *site, const char *group, struct secret *out);
 
 #endif

@@ -12,6 +12,7 @@
 #include "secenv/log.h"
 #include "tests/schedules/options.h"
 #include "tests/schedules/population.h"
+#include "tests/schedules/population_authority.h"
 #include "tests/schedules/random_source.h"
 #include "tests/unit/operator.h"
 
@@ -120,6 +121,7 @@ static void lives(void **state)
 {
     (void)state;
     struct population sum = {.changes = 0};
+    uint32_t highest = 0;
     uint64_t sites = (options.count + SCHEDULES_A_SITE - 1) / SCHEDULES_A_SITE;
     print_message("%llu schedules on %llu sites, --seed %llu\n", (unsigned long long)options.count,
                   (unsigned long long)sites, (unsigned long long)options.seed);
@@ -131,6 +133,8 @@ static void lives(void **state)
         for (unsigned i = 0; i < SCHEDULES_A_SITE; i++) {
             schedule_play(population);
         }
+        uint32_t height = authority_height_of(population->site, PLAY_GROUP);
+        highest = height > highest ? height : highest;
         sum.changes += population->changes;
         sum.orders_ended += population->orders_ended;
         sum.messages_heard += population->messages_heard;
@@ -143,10 +147,17 @@ static void lives(void **state)
     }
     playing = 0;
     print_message(
-        "%zu changes, %zu answers to commands, %zu signed messages heard, %zu excused, %zu too old, %zu "
-        "said by evicted ones, %zu cuts, %zu brokers\n",
-        sum.changes, sum.orders_ended, sum.messages_heard, sum.messages_excused, sum.messages_too_old,
-        sum.spoken_evicted, sum.cuts, sum.brokers);
+        "%zu changes, trees of %u levels, %zu answers to commands, %zu signed messages heard, %zu excused, "
+        "%zu too old, %zu said by evicted ones, %zu cuts, %zu brokers\n",
+        sum.changes, highest, sum.orders_ended, sum.messages_heard, sum.messages_excused,
+        sum.messages_too_old, sum.spoken_evicted, sum.cuts, sum.brokers);
+    if (options.count >= DEFAULT_COUNT) { /* it was all there */
+        assert_true(highest > TREE_BLOCK_LEVELS);
+        assert_true(sum.orders_ended > 0 && sum.messages_heard > sum.messages_excused &&
+                    sum.spoken_evicted > 0);
+        assert_true(sum.cuts > 0 && sum.brokers > 0);
+        assert_true(sum.messages_too_old <= options.count / 20);
+    }
 }
 
 int main(int argc, char **argv)

@@ -210,17 +210,30 @@ static enum result evicted_read(void *context, const struct store_row *row, stru
     return RESULT_OK;
 }
 
-/* Who left within the overlap; older rows are of no use to anyone. */
+static enum result changed_read(void *context, const struct store_row *row, struct reason *why)
+{
+    (void)why;
+    *(uint64_t *)context = row_u64(row, 0);
+    return RESULT_OK;
+}
+
+/* Who left within the overlap; older rows are of no use to anyone. A beat after it does not say any more who
+ * left with this key: whoever climbs to it no sooner than now has nothing to hear of the former one. */
 static enum result announcement_evicted(struct engine *engine, const struct group *group, struct arena *arena,
                                         Announcement *announcement, struct reason *why)
 {
     uint64_t wall_ms = clock_wall_ms(engine->clock);
     uint64_t since_ms = wall_ms > group->overlap_ms ? wall_ms - group->overlap_ms : 0;
+    uint64_t changed_ms = 0;
     struct evicted_list list = {announcement, group->incarnation, arena};
     announcement->evicted = arena_alloc(arena, EVICTED_LIMIT * sizeof(*announcement->evicted));
     if (announcement->evicted == NULL) {
         return RESULT_INTERNAL;
     }
+    GUARD(store_query(engine->store, why, changed_read, &changed_ms,
+                      "SELECT changed_ms FROM key_group WHERE id = ?", "i", group->id));
+    announcement->overlap_ended =
+        wall_ms - changed_ms >= group->overlap_ms; /* a clock set back ends it, too */
     GUARD(store_run(engine->store, why, "DELETE FROM evicted_sender WHERE group_id = ? AND at_ms < ?", "iu",
                     group->id, since_ms));
     return store_query(

@@ -188,6 +188,10 @@ static void eviction_is_announced_for_the_overlap(void **state)
     assert_true(hand_authenticate(world->door_1));
     site_advance(world->site, 6000);
     assert_int_equal(change_of(world->mn)->announcement->n_evicted, 0);
+    assert_false(change_of(world->mn)->announcement->overlap_ended);
+    /* A beat that could not name those who left with this key says that the overlap is over. */
+    site_advance(world->site, 900000);
+    assert_true(change_of(world->mn)->announcement->overlap_ended);
 }
 
 /* The last member leaves: no key, nothing to announce; a new one starts again above. */

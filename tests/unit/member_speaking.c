@@ -340,6 +340,31 @@ static void latecomer_takes_no_messages_of_the_evicted(void **state)
     assert_int_equal(latecomer_hears_the_old_epoch(true), CODE(REFUSED));
 }
 
+/* It wakes to a beat of the very next epoch, which names nobody any more: what the evicted said is refused,
+ * and what is said now is taken. */
+static void latecomer_to_a_beat(void **state)
+{
+    (void)state;
+    struct play *play = play_new(2);
+    struct site_node *door3 =
+        site_join(play->site, "//sp.example/Sdoor3", IDENTITY_ADN_AE, CREDENTIALS_PSK, SITE_MN_CSE, "door");
+    site_advance(play->site, 31000);
+    uint64_t epoch = play_membership(play->door2, PLAY_GROUP)->current.epoch;
+    Groupseal__Secenv__Publish *said = speak(door3, PLAY_GROUP, "all is well");
+    site_online(play->door2, false);
+    assert_int_equal(operator_evict(play->site, site_name(door3)), CODE(OK));
+    site_advance(play->site, 901000);
+    site_online(play->door2, true);
+    site_settle(play->site);
+    assert_int_equal(play_membership(play->door2, PLAY_GROUP)->current.epoch, epoch + 1);
+    refused_without_change(play->door2, said);
+    groupseal__secenv__publish__free_unpacked(said, NULL);
+    said = speak(play->door, PLAY_GROUP, "fire");
+    assert_int_equal(site_hear(play->door2, said, false), CODE(OK));
+    groupseal__secenv__publish__free_unpacked(said, NULL);
+    play_free(play);
+}
+
 static void message_of_a_newer_epoch_waits(void **state)
 {
     (void)state;
@@ -469,6 +494,7 @@ int main(void)
         cmocka_unit_test(relay_refuses_unsigned_messages_of_the_previous_epoch),
         cmocka_unit_test(previous_epoch_is_over_for_messages_after_an_eviction),
         cmocka_unit_test(latecomer_takes_no_messages_of_the_evicted),
+        cmocka_unit_test(latecomer_to_a_beat),
         cmocka_unit_test(message_of_a_newer_epoch_waits),
         cmocka_unit_test(nobody_fills_the_waiting_room_alone),
         cmocka_unit_test(claimed_epochs_are_followed_less_and_less),

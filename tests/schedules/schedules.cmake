@@ -25,7 +25,7 @@ if(TARGET test_site)
   add_dependencies(unit_tests site_lives site_leavers)
   add_test(NAME unit/site_leavers COMMAND site_leavers --seed 1 --count 4)
   add_test(NAME schedules/site_leavers COMMAND site_leavers --count 100)
-  add_test(NAME unit/site_lives COMMAND site_lives --seed 12 --count 100)
+  add_test(NAME unit/site_lives COMMAND site_lives --seed 13 --count 80)
   add_test(NAME schedules/site_lives COMMAND site_lives --count 4000)
   set_tests_properties(schedules/site_lives schedules/site_leavers PROPERTIES LABELS full)
   if(EXISTS /dev/shm) # each commit with its fsyncs

@@ -20,7 +20,7 @@
  * Random lives of a site of real engines (population.h): each seed is a site, and plays twenty schedules one
  * after the other; after each all must be as it should be. GROUPSEAL_VERBOSE: with the log of the engines.
  */
-#define DEFAULT_COUNT 100u
+#define DEFAULT_COUNT 80u
 #define SCHEDULES_A_SITE 20u
 
 static struct schedule_options options;

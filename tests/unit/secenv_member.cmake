@@ -10,7 +10,7 @@ if(TARGET secenv_member AND TARGET secenv_authority)
   unit_test(group_large SOURCES unit/group_large.c unit/member_play.c LIBS test_site secenv_secret_note)
   if(EXISTS /dev/shm) # days of beats, each with an fsync
     set_tests_properties(unit/group_large unit/member_command unit/member_dispatch unit/member_group
-                         unit/member_move
+                         unit/member_lag unit/member_move
                          unit/member_refresh unit/member_revocation unit/member_silence
                          unit/member_tree
                          PROPERTIES ENVIRONMENT TMPDIR=/dev/shm)

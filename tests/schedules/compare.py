@@ -157,8 +157,9 @@ class Schedule:
         agree("nodes that are fresh beyond the model's", self.drawn, {})
         agree("height", said.height, self.model.height)
         agree("blocks that changed", said.touched, self.model.touched)
-        agree("nodes that became empty", said.empty, used - set(self.model.nodes) | {
-            (0, leaf) for leaf, secret in changes.items() if secret is None and (0, leaf) in used})
+        # A node that growth has made, and the same change has emptied again, may be among them.
+        agree("nodes that became empty", said.empty & used, used - set(self.model.nodes))
+        agree("empty nodes that are in use", said.empty & set(self.model.nodes), set())
         for told, expected in zip(said.messages(self.model.epoch), messages, strict=True):
             agree(f"block {told.row}, {told.column}", told.nodes.hex(), expected.nodes.hex())
         agree("root", said.root, self.model.root())

@@ -232,6 +232,8 @@ static const struct {
      GROUPSEAL__ENVELOPE__RECORD_BODY__CONTENT_REVOCATION, TO_MEMBER},
     {GROUPSEAL__ENVELOPE__RECORD_TYPE__RECORD_NEWEST_ASK,
      GROUPSEAL__ENVELOPE__RECORD_BODY__CONTENT_NEWEST_ASK, TO_MEMBER},
+    {GROUPSEAL__ENVELOPE__RECORD_TYPE__RECORD_HOLDINGS, GROUPSEAL__ENVELOPE__RECORD_BODY__CONTENT_HOLDINGS,
+     TO_AUTHORITY},
 };
 
 static bool kind_allowed(Groupseal__Envelope__RecordType type,
@@ -389,7 +391,7 @@ static enum result check_header(const struct association *association,
                            peer);
     }
     if (record->type <= GROUPSEAL__ENVELOPE__RECORD_TYPE__RECORD_NONE ||
-        record->type > GROUPSEAL__ENVELOPE__RECORD_TYPE__RECORD_NEWEST_ASK) {
+        record->type > GROUPSEAL__ENVELOPE__RECORD_TYPE__RECORD_HOLDINGS) {
         return result_fail(why, RESULT_INVALID, "record of %s has the unknown type %d", peer,
                            (int)record->type);
     }

@@ -58,6 +58,8 @@
     X(RECEIPTS_TAKEN, "receipts_taken")                                                                      \
     X(RECEIPTS_LATE, "receipts_late") /* MN-CSE: the first answer came after the response window */          \
     X(RECEIPTS_REFUSED, "receipts_refused")                                                                  \
+    X(HOLDINGS_SEALED, "holdings_sealed")   /* member: that it has an epoch */                               \
+    X(HOLDINGS_TAKEN, "holdings_taken")     /* MN-CSE */                                                     \
     X(REQUESTS_REFUSED, "requests_refused") /* not in the table of the socket */                             \
     X(OWNER_REFUSED, "owner_refused")       /* asked for what the owner has no right to */                   \
     X(OWNER_TOO_OFTEN, "owner_too_often")   /* beyond the owner's rate: refused or put off */                \

@@ -22,7 +22,7 @@ static bool record_fits(const Groupseal__Envelope__Record *record)
     return record->association.len == ASSOCIATION_ID_SIZE && record->boot.len == BOOT_SIZE &&
            record->ciphertext.len >= AEAD_TAG_SIZE &&
            record->type > GROUPSEAL__ENVELOPE__RECORD_TYPE__RECORD_NONE &&
-           record->type <= GROUPSEAL__ENVELOPE__RECORD_TYPE__RECORD_NEWEST_ASK;
+           record->type <= GROUPSEAL__ENVELOPE__RECORD_TYPE__RECORD_HOLDINGS;
 }
 
 /* Which parts a flight has, by its number (docs/protocol.md section 4). */

@@ -397,6 +397,23 @@ enum result outbox_put(struct outbox *outbox, const char *owner, const char *pee
     return RESULT_OK;
 }
 
+static enum result found_row(void *context, const struct store_row *row, struct reason *why)
+{
+    (void)row;
+    (void)why;
+    *(bool *)context = true;
+    return RESULT_OK;
+}
+
+enum result outbox_waits(const struct outbox *outbox, const char *owner, const char *peer, const char *slot,
+                         bool *out, struct reason *why)
+{
+    *out = false;
+    return store_query(outbox->store, why, found_row, out,
+                       "SELECT 1 FROM outbox WHERE owner = ? AND peer = ? AND slot = ?", "ttt", owner, peer,
+                       slot);
+}
+
 struct slot_answer {
     bool found;
     char *slot;

@@ -28,6 +28,10 @@ enum result outbox_trim(struct outbox *outbox, const char *owner, const char *pe
 enum result outbox_drop_peer(struct outbox *outbox, const char *owner, const char *peer,
                              struct reason *why) MUST_USE;
 
+/* `*out`: the slot has an item that no ACCEPT has ended yet. */
+enum result outbox_waits(const struct outbox *outbox, const char *owner, const char *peer, const char *slot,
+                         bool *out, struct reason *why) MUST_USE;
+
 /* An ACCEPT came. `slot` receives what it answered (RESULT_UNKNOWN where nothing: a repeat). Result 7
  * (store) keeps the item for another try. */
 enum result outbox_accepted(struct outbox *outbox, const char *owner, const char *peer, uint64_t item,

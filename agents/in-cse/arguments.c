@@ -16,6 +16,9 @@ error_t one_argument_parse(int key, char *argument, struct argp_state *state)
     case KEY_TO_SITE:
         arguments->site = argument;
         return 0;
+    case KEY_BEHIND:
+        arguments->behind = true;
+        return 0;
     case ARGP_KEY_ARG:
         if ((!arguments->takes_one && !arguments->may_take_one) || state->arg_num > 0) {
             argp_error(state, "\"%s\" is one argument too many", argument);

@@ -267,6 +267,20 @@ enum exit_code command_group_list(int argc, char **argv)
 
 /* ---- group show ---- */
 
+static void holdings_json(cJSON *object, const Groupseal__Secenv__GroupDetail *group)
+{
+    cJSON *sites = cJSON_AddArrayToObject(object, "holdings");
+    for (size_t i = 0; i < group->n_holdings; i++) {
+        cJSON *row = cJSON_CreateObject();
+        json_line_text(row, "site", group->holdings[i]->site);
+        cJSON_AddNumberToObject(row, "epoch", (double)group->holdings[i]->epoch);
+        cJSON_AddNumberToObject(row, "devices", group->holdings[i]->devices);
+        cJSON_AddNumberToObject(row, "behind", group->holdings[i]->behind);
+        json_line_time(row, "told", group->holdings[i]->told_ms);
+        cJSON_AddItemToArray(sites, row);
+    }
+}
+
 static int detail_json(const Groupseal__Secenv__GroupDetail *group)
 {
     cJSON *object = group_json(group->group);
@@ -282,6 +296,7 @@ static int detail_json(const Groupseal__Secenv__GroupDetail *group)
     cJSON_AddBoolToObject(object, "held", group->held);
     cJSON_AddNumberToObject(object, "rotate_every_s", group->rotate_every_s);
     json_line_time(object, "changed", group->changed_ms);
+    holdings_json(object, group);
     cJSON *members = cJSON_AddArrayToObject(object, "roster");
     for (size_t i = 0; i < group->n_members; i++) {
         cJSON *row = cJSON_CreateObject();
@@ -291,9 +306,26 @@ static int detail_json(const Groupseal__Secenv__GroupDetail *group)
         cJSON_AddBoolToObject(row, "package_taken", group->members[i]->package_taken);
         json_line_time(row, "leaf_made", group->members[i]->leaf_ms);
         json_line_text(row, "site", group->members[i]->site);
+        cJSON_AddBoolToObject(row, "behind", group->members[i]->behind);
+        if (group->members[i]->behind) {
+            cJSON_AddNumberToObject(row, "held_epoch", (double)group->members[i]->held_epoch);
+            json_line_time(row, "behind_since", group->members[i]->behind_ms);
+        }
         cJSON_AddItemToArray(members, row);
     }
     return json_line_put(object);
+}
+
+static void holdings_print(const Groupseal__Secenv__GroupDetail *group)
+{
+    for (size_t i = 0; i < group->n_holdings; i++) {
+        const Groupseal__Secenv__SiteHolding *site = group->holdings[i];
+        char age[WORDS_AGE_SIZE];
+        words_age(group->time_ms, site->told_ms, age);
+        printf("%s %s: %" PRIu32 " of %" PRIu32 " devices have epoch %" PRIu64 " (told %s ago)\n",
+               i == 0 ? "held by         " : "                ", site->site, site->devices - site->behind,
+               site->devices, site->epoch, age);
+    }
 }
 
 static void facts_print(const Groupseal__Secenv__GroupDetail *group)
@@ -324,16 +356,32 @@ static void facts_print(const Groupseal__Secenv__GroupDetail *group)
     printf("key              %s%s; rotation by age: %s\n",
            group->changed_ms == 0 && row->epoch != 0 ? "to be rotated" : age,
            group->changed_ms != 0 ? " old" : "", every);
+    holdings_print(group);
     printf("commanders       %s\nmember messages  %s\n\n",
            group->authority_only ? "the IN-CSE only" : "the IN-CSE and its MN-CSEs",
            group->sign_member_messages ? "signed" : "unsigned");
     free(sites);
 }
 
-static int detail_print(const Groupseal__Secenv__GroupDetail *group)
+/* "epoch 12, for 3m"; "-" where it is not behind. */
+static void behind_words(const Groupseal__Secenv__GroupDetail *group,
+                         const Groupseal__Secenv__GroupMemberRow *row, char *out, size_t size)
 {
-    static const char *const titles[] = {"MEMBER", "SERIAL", "LEAF", "AGE", "KEY PACKAGE", "SITE"};
-    struct table *table = table_new(titles, 6);
+    char age[WORDS_AGE_SIZE];
+    words_age(group->time_ms, row->behind_ms, age);
+    if (!row->behind) {
+        snprintf(out, size, "-");
+    } else if (row->held_epoch == 0) {
+        snprintf(out, size, "no epoch, for %s", age);
+    } else {
+        snprintf(out, size, "epoch %" PRIu64 ", for %s", row->held_epoch, age);
+    }
+}
+
+static int detail_print(const Groupseal__Secenv__GroupDetail *group, bool only_behind)
+{
+    static const char *const titles[] = {"MEMBER", "SERIAL", "LEAF", "AGE", "KEY PACKAGE", "BEHIND", "SITE"};
+    struct table *table = table_new(titles, 7);
     if (table == NULL) {
         return -1;
     }
@@ -346,11 +394,13 @@ static int detail_print(const Groupseal__Secenv__GroupDetail *group)
         char age[WORDS_AGE_SIZE];
         snprintf(leaf, sizeof(leaf), "%" PRIu32, row->leaf_index);
         words_age(group->time_ms, row->leaf_ms, age);
-        const char *cells[] = {row->name, serial, leaf, age, row->package_taken ? "taken" : "waiting",
-                               row->site};
+        char behind[WORDS_AGE_SIZE + 48];
+        behind_words(group, row, behind, sizeof(behind));
+        const char *cells[] = {row->name, serial,   leaf, age, row->package_taken ? "taken" : "waiting",
+                               behind,    row->site};
         table_row(table, cells);
     }
-    int state = table_print(table, "no members yet", stdout);
+    int state = table_print(table, only_behind ? "nobody is behind" : "no members yet", stdout);
     table_free(table);
     return state;
 }
@@ -398,12 +448,14 @@ static bool shown_take(struct shown *shown, Groupseal__Secenv__FromSecenv *reply
     return true;
 }
 
-static enum exit_code shown_load(struct operator_session *session, const char *name, struct shown *shown)
+static enum exit_code shown_load(struct operator_session *session, const struct one_argument *arguments,
+                                 struct shown *shown)
 {
     Groupseal__Secenv__GroupShow show = GROUPSEAL__SECENV__GROUP_SHOW__INIT;
     Groupseal__Secenv__ToSecenv request = GROUPSEAL__SECENV__TO_SECENV__INIT;
     bool more = true;
-    show.name = (char *)(uintptr_t)name;
+    show.name = (char *)(uintptr_t)arguments->argument;
+    show.behind = arguments->behind;
     request.request_case = GROUPSEAL__SECENV__TO_SECENV__REQUEST_GROUP_SHOW;
     request.group_show = &show;
     while (more) {
@@ -431,12 +483,12 @@ static enum exit_code shown_load(struct operator_session *session, const char *n
 static enum exit_code group_show(struct operator_session *session, const struct one_argument *arguments)
 {
     struct shown shown = {.count = 0};
-    enum exit_code code = shown_load(session, arguments->argument, &shown);
+    enum exit_code code = shown_load(session, arguments, &shown);
     if (code == EXIT_DONE) {
         Groupseal__Secenv__GroupDetail whole = *shown.replies[0]->reply->group;
         whole.members = shown.members;
         whole.n_members = shown.member_count;
-        if ((arguments->common.json ? detail_json(&whole) : detail_print(&whole)) != 0) {
+        if ((arguments->common.json ? detail_json(&whole) : detail_print(&whole, arguments->behind)) != 0) {
             operator_say("out of memory");
             code = EXIT_FAILED;
         }
@@ -447,8 +499,17 @@ static enum exit_code group_show(struct operator_session *session, const struct 
 
 enum exit_code command_group_show(int argc, char **argv)
 {
+    static const struct argp_option options[] = {
+        {"behind", KEY_BEHIND, NULL, 0, "Only members that have not the epoch that they should have", 0},
+        {0}};
     static const struct argp parser = {
-        NULL, one_argument_parse, "NAME", "Shows a group and its members.", common_children, NULL, NULL};
+        options,
+        one_argument_parse,
+        "NAME",
+        "Shows a group, who of its members holds which epoch, and its members.",
+        common_children,
+        NULL,
+        NULL};
     struct one_argument arguments = {.takes_one = true};
     argp_parse(&parser, argc, argv, 0, NULL, &arguments);
 

@@ -5,6 +5,7 @@
 #include "secenv/authority/authority.h"
 #include "secenv/authority/difference.h"
 #include "secenv/authority/feed.h"
+#include "secenv/authority/holding.h"
 #include "secenv/authority/roster_feed.h"
 
 #include <stdio.h>
@@ -472,6 +473,9 @@ static enum result change_store(struct engine *engine, struct group *group, stru
     struct roster_change roster;
     GUARD(departures_store(engine, group, difference, why));
     GUARD(arrivals_store(engine, group, difference, why));
+    for (size_t i = 0; i < difference->departure_count; i++) {
+        GUARD(holding_departed(engine, group, difference->departures[i].name, why));
+    }
     GUARD(tree_store(engine, group, why));
     GUARD(feed_blocks_note(engine, group, touched, touched_count, why));
     GUARD(leaves_load_mn_cses(engine->store, group, arena, &mn_cses, why));

@@ -5,6 +5,7 @@
 #include "secenv/authority/evictions.h"
 #include "secenv/authority/feed.h"
 #include "secenv/authority/hex.h"
+#include "secenv/authority/holding.h"
 #include "secenv/authority/move.h"
 #include "secenv/authority/report.h"
 #include "secenv/authority/report_page.h"
@@ -22,23 +23,12 @@
 #define ONLINES_INTERVAL_US 2000000u
 
 const char *const authority_schemas[] = {
-    counter_schema,
-    identity_schema,
-    limit_schema,
-    association_schema,
-    outbox_schema,
-    keys_schema,
-    member_schema,
-    group_schema,
-    change_schema,
-    feed_schema,
-    roster_feed_schema,
-    arrears_schema,
-    incarnation_schema,
-    order_schema,
-    settings_schema,
-    revocation_schema,
-    member_revocation_schema,
+    counter_schema,     identity_schema,    limit_schema,
+    association_schema, outbox_schema,      keys_schema,
+    member_schema,      group_schema,       change_schema,
+    feed_schema,        roster_feed_schema, arrears_schema,
+    incarnation_schema, order_schema,       holding_schema,
+    settings_schema,    revocation_schema,  member_revocation_schema,
 };
 const size_t authority_schema_count = sizeof(authority_schemas) / sizeof(authority_schemas[0]);
 

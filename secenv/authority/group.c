@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "secenv/authority/authority.h"
+#include "secenv/authority/holding.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -690,12 +691,13 @@ enum result group_list(struct engine *engine, struct arena *arena, Groupseal__Se
 }
 
 /* One page, from the name behind `after` on. */
-static enum result show_members(struct engine *engine, const struct group *group, const char *after,
-                                struct arena *arena, Groupseal__Secenv__GroupDetail *detail,
-                                struct reason *why)
+static enum result show_members(struct engine *engine, const struct group *group,
+                                const Groupseal__Secenv__GroupShow *request, struct arena *arena,
+                                Groupseal__Secenv__GroupDetail *detail, struct reason *why)
 {
     struct leaves leaves;
-    GUARD(leaves_load_page(engine->store, group, after, arena, &leaves, why));
+    GUARD((request->behind ? leaves_load_behind : leaves_load_page)(engine->store, group, request->after,
+                                                                    arena, &leaves, why));
     detail->members = arena_alloc(arena, (leaves.count + 1) * sizeof(*detail->members));
     Groupseal__Secenv__GroupMemberRow *rows = arena_alloc(arena, (leaves.count + 1) * sizeof(*rows));
     if (detail->members == NULL || rows == NULL) {
@@ -711,6 +713,7 @@ static enum result show_members(struct engine *engine, const struct group *group
         rows[i].package_taken = leaf->package_taken;
         rows[i].leaf_ms = leaf->made_ms;
         rows[i].site = leaf->site;
+        GUARD(holding_member(engine, group, leaf->member_id, &rows[i], why));
         detail->members[detail->n_members++] = &rows[i];
     }
     return RESULT_OK;
@@ -736,7 +739,8 @@ enum result group_show(struct engine *engine, const Groupseal__Secenv__GroupShow
     }
     groupseal__secenv__group_detail__init(detail);
     GUARD(row_fill(engine, group, arena, &detail->group, why));
-    GUARD(show_members(engine, group, request->after, arena, detail, why));
+    GUARD(show_members(engine, group, request, arena, detail, why));
+    GUARD(holding_sites(engine, group, arena, detail, why));
     detail->instance = authority_hex(arena, BYTES_OF(group->instance));
     detail->policy_number = group->policy_number;
     detail->aead =

@@ -34,6 +34,9 @@ enum result leaves_load_mn_cses(struct store *store, const struct group *group, 
                                 struct leaves *out, struct reason *why) MUST_USE;
 enum result leaves_load_page(struct store *store, const struct group *group, const char *after,
                              struct arena *arena, struct leaves *out, struct reason *why) MUST_USE;
+/* The same of those alone that are behind (holding.h). */
+enum result leaves_load_behind(struct store *store, const struct group *group, const char *after,
+                               struct arena *arena, struct leaves *out, struct reason *why) MUST_USE;
 /* `*found`: the member has a leaf. */
 enum result leaf_load(struct store *store, const struct group *group, int64_t member_id, struct leaf *out,
                       bool *found, struct reason *why) MUST_USE;

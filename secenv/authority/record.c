@@ -5,6 +5,7 @@
 #include "secenv/authority/authority.h"
 #include "secenv/authority/change.h"
 #include "secenv/authority/feed.h"
+#include "secenv/authority/holding.h"
 #include "secenv/authority/report.h"
 #include "secenv/authority/roster_feed.h"
 
@@ -359,6 +360,8 @@ static enum result body_take(struct engine *engine, const struct member *member,
         return accept_take(engine, member, body->accept, why);
     case GROUPSEAL__ENVELOPE__RECORD_BODY__CONTENT_REPORT:
         return report_take(engine, member, body->report, why);
+    case GROUPSEAL__ENVELOPE__RECORD_BODY__CONTENT_HOLDINGS:
+        return holding_take(engine, member, body->holdings, why);
     case GROUPSEAL__ENVELOPE__RECORD_BODY__CONTENT_ROSTER_ASK:
         return roster_ask_take(engine, member, body->roster_ask, why);
     case GROUPSEAL__ENVELOPE__RECORD_BODY__CONTENT_PACKAGE_ASK:

@@ -8,6 +8,7 @@
 #include "secenv/member/dispatch_seal.h"
 #include "secenv/member/event.h"
 #include "secenv/member/group_seal.h"
+#include "secenv/member/holders.h"
 #include "secenv/member/relay.h"
 #include "secenv/member/replay.h"
 
@@ -113,6 +114,10 @@ static enum result ack_act(const struct ack_hearing *hearing, struct reason *why
     if (hearing->ack->content_case == GROUPSEAL__ENVELOPE__ACK__CONTENT_SYNC_REQUEST) {
         return sync_act(hearing, why);
     }
+    if (hearing->ack->content_case == GROUPSEAL__ENVELOPE__ACK__CONTENT_HOLDING) {
+        audit_count(AUDIT_HOLDINGS_TAKEN);
+        return RESULT_OK;
+    }
     return dispatch_receipt(membership->relay, hearing->member, hearing->ack->receipt, why);
 }
 
@@ -128,6 +133,7 @@ static enum result ack_take(const struct ack_hearing *hearing, struct reason *wh
                                    .epoch = hearing->opening.sealed->epoch};
     GUARD(replay_check(membership, &sender, why));
     GUARD(replay_take(membership, &sender, why));
+    holders_heard(membership->relay, hearing->sender, sender.epoch);
     return ack_act(hearing, why);
 }
 

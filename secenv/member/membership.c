@@ -9,6 +9,7 @@
 #include "secenv/member/command.h"
 #include "secenv/member/command_table.h"
 #include "secenv/member/event.h"
+#include "secenv/member/holding.h"
 #include "secenv/member/news.h"
 #include "secenv/member/overdue.h"
 #include "secenv/member/package_ask.h"
@@ -104,6 +105,7 @@ static struct membership *membership_new(struct identity_state *identity, const 
     (void)snprintf(membership->group, sizeof(membership->group), "%s", group);
     membership->waiting_news = BUFFER_EMPTY(OBJECT_LIMIT);
     membership->resubscribe_us = NEVER;
+    membership->holding_due_us = NEVER;
     news_clear(membership);
     overdue_start(membership);
     silence_init(&membership->silence);
@@ -565,5 +567,6 @@ enum result membership_turn(struct membership *membership, uint64_t *next, struc
         return relay_turn(membership, next, why);
     }
     GUARD(sync_turn(membership, next, why));
-    return receipt_turn(membership, next, why);
+    GUARD(receipt_turn(membership, next, why));
+    return holding_turn(membership, next, why);
 }

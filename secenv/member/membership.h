@@ -96,6 +96,7 @@ struct membership {
     struct site_sync sites[MEMBERSHIP_SITES_LIMIT];
     size_t site_count;
     struct receipt_queue receipts;
+    uint64_t holding_due_us; /* monotonic: it says which epoch it has; NEVER */
 
     struct relay *relay; /* MN-CSE only */
 };

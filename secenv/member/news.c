@@ -6,6 +6,7 @@
 
 #include "secenv/audit.h"
 #include "secenv/member/event.h"
+#include "secenv/member/holding.h"
 #include "secenv/member/overdue.h"
 #include "secenv/member/package_ask.h"
 #include "secenv/member/packed.h"
@@ -317,6 +318,7 @@ static void epoch_enter(struct membership *membership, const Announcement *annou
     }
     membership->waiting_due = true;
     membership->claims_followed = 0;
+    holding_wanted(membership);
     audit_count(AUDIT_EPOCHS_CLIMBED);
     identity_state_touch(membership->identity);
 }

@@ -270,6 +270,12 @@ static enum result accept_taken(struct identity_state *identity, const Groupseal
     if (accept->result == ACCEPT_TAKEN || accept->result == ACCEPT_STORE) {
         return RESULT_OK;
     }
+    if (strncmp(slot, "holdings ", strlen("holdings ")) == 0) {
+        struct membership *membership = membership_find(identity, slot + strlen("holdings "));
+        if (membership != NULL && membership->relay != NULL) {
+            holders_refused(membership->relay);
+        }
+    }
     if (accept->result == ACCEPT_NOT_KNOWN) {
         GUARD(package_ask_unknown(identity, slot, why));
     }

@@ -194,6 +194,7 @@ enum result relay_open(struct membership *membership, struct reason *why)
         return result_fail(why, RESULT_INVALID, "%s is no CSE-ID", membership->identity->identity.name);
     }
     GUARD(roster_load(relay, why));
+    GUARD(holders_open(relay, why));
     GUARD(dispatch_load(relay, why));
     return relay_climb(membership, why);
 }
@@ -585,6 +586,7 @@ enum result relay_turn(struct membership *membership, uint64_t *next, struct rea
     past_epochs_turn(&relay->past, engine_now_us(membership->identity->engine), next);
     GUARD(news_again_turn(relay, next, why));
     GUARD(roster_turn(relay, next, why));
+    GUARD(holders_turn(relay, next, why));
     if (!membership->identity->online) {
         return RESULT_OK;
     }

@@ -4,6 +4,7 @@
 
 #include "secenv/member/dispatch_command.h"
 #include "secenv/member/evicted.h"
+#include "secenv/member/holders.h"
 #include "secenv/member/membership.h"
 #include "secenv/member/past_epochs.h"
 #include "secenv/member/roster.h"
@@ -22,6 +23,7 @@ struct relay {
     struct evicted_senders evicted; /* that announcements have named: the roster may not know it yet */
     struct sync_replies syncs;
     struct dispatches dispatches;
+    struct holders holders;
     uint64_t epoch_sealed;    /* open commands have been sealed in this epoch */
     bool news_wanted;         /* a member still speaks in an epoch before */
     uint64_t roster_asked_us; /* when the whole roster was asked for last; 0: never */

@@ -115,7 +115,7 @@ enum result replay_take(const struct membership *membership, const struct replay
 {
     struct last_taken last;
     GUARD(last_find(membership, sender, &last, why));
-    if (!last.found) {
+    if (!last.found && !(sender->proven && membership->relay != NULL)) { /* else it is in the roster */
         GUARD(room_make(membership, sender, why));
     }
     return store_run(membership->identity->engine->setup.store, why,

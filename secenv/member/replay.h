@@ -9,7 +9,8 @@
  * their own, one for each relay; member messages and receipts one for each AE-ID, so that nobody can fill the
  * table with names that are not his. A row of an epoch that can no longer be opened may be forgotten.
  */
-#define REPLAY_ROWS_LIMIT 1024u /* of one kind in one group */
+#define REPLAY_ROWS_LIMIT                                                                                    \
+    1024u /* of one kind in one group; an MN-CSE has as many proven ones as its roster names */
 
 struct replay_sender {
     Groupseal__Envelope__Kind kind;

@@ -73,6 +73,11 @@ static struct roster_member *member_of(const struct roster *roster, const char *
     return place == NULL ? NULL : *place;
 }
 
+struct roster_member *roster_member(struct relay *relay, const char *name)
+{
+    return member_of(&relay->roster, name);
+}
+
 static bool is_here(const struct relay *relay, const char *site)
 {
     return strcmp(site, relay->site) == 0;
@@ -179,6 +184,7 @@ static enum result member_put(struct roster *roster, const Entry *entry)
     serial_note(roster, member);
     if (former != NULL) {
         member->syncs = (*former)->syncs;
+        holder_follow(&member->holder, &(*former)->holder, member->serial == (*former)->serial);
         free(*former);
         *former = member;
         return RESULT_OK;
@@ -251,6 +257,8 @@ static void buckets_keep(const struct roster *former, struct roster *roster)
         const struct roster_member *member = member_of(former, roster->members[i]->name);
         if (member != NULL) {
             roster->members[i]->syncs = member->syncs;
+            holder_follow(&roster->members[i]->holder, &member->holder,
+                          roster->members[i]->serial == member->serial);
         }
     }
 }

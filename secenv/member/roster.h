@@ -3,6 +3,7 @@
 #define GROUPSEAL_SECENV_MEMBER_ROSTER_H
 
 #include "secenv/bucket.h"
+#include "secenv/member/holder.h"
 #include "secenv/objects/object.h"
 
 struct identity_state;
@@ -15,6 +16,7 @@ struct relay;
  * list of names from here, and receipts and messages are checked against its keys.
  */
 struct roster_member {
+    struct holder holder;
     uint64_t incarnation;
     uint64_t serial;
     uint8_t key[VERIFY_KEY_SIZE];
@@ -43,6 +45,8 @@ enum result roster_load(struct relay *relay, struct reason *why) MUST_USE;
 void roster_clear(struct roster *roster);
 enum result roster_drop(struct relay *relay, struct reason *why) MUST_USE;
 
+/* What holders.h keeps of it may be changed. */
+struct roster_member *roster_member(struct relay *relay, const char *name);
 /* A member at this site; NULL for one of another, who is heard there and not here. */
 const struct roster_member *roster_find(const struct relay *relay, const char *name);
 /* Who signs as `name` with this serial; NULL where it is no member of it, or an announcement says that it was

@@ -3,6 +3,7 @@
 
 #include "secenv/member/event.h"
 #include "secenv/member/group_seal.h"
+#include "secenv/member/holding.h"
 
 enum result said_ack(struct membership *membership, const char *site, Groupseal__Envelope__Ack *ack,
                      struct reason *why)
@@ -24,5 +25,8 @@ enum result said_ack(struct membership *membership, const char *site, Groupseal_
         result = event_publish(membership, &publication);
     }
     buffer_clear(&payload);
+    if (result == RESULT_OK) {
+        holding_said(membership);
+    }
     return result;
 }

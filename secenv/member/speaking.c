@@ -8,6 +8,8 @@
 #include "secenv/member/allowance.h"
 #include "secenv/member/event.h"
 #include "secenv/member/group_seal.h"
+#include "secenv/member/holders.h"
+#include "secenv/member/holding.h"
 #include "secenv/member/news.h"
 #include "secenv/member/relay.h"
 #include "secenv/member/replay.h"
@@ -37,6 +39,9 @@ enum result speaking_seal(struct membership *membership, struct bytes body, cons
         message.signature = arena_field(BYTES_OF(signature));
     }
     GUARD(group_seal_message(membership, &context, &message.base, payload));
+    if (message.signature.len != 0) {
+        holding_said(membership);
+    }
     audit_count(AUDIT_MESSAGES_SEALED);
     return RESULT_OK;
 }
@@ -168,6 +173,9 @@ static enum result message_take(struct hearing *hearing, struct reason *why)
         return RESULT_OK;
     }
     GUARD(replay_take(membership, &sender, why));
+    if (membership->relay != NULL) {
+        holders_heard(membership->relay, hearing->sender, sender.epoch);
+    }
     if (hearing->opening.key != &membership->current && membership->relay != NULL) {
         relay_news_wanted(membership->relay);
     }

@@ -164,7 +164,7 @@ enum result said_sign(const struct seal_context *context, const uint8_t hash[HAS
                       const struct signing_key *member, uint8_t signature[SIGNATURE_SIZE]) MUST_USE;
 enum result said_check(const struct seal_context *context, const uint8_t hash[HASH_SIZE],
                        struct bytes member_key, struct bytes signature) MUST_USE;
-/* INVALID where the ack has neither or is over its limits. */
+/* INVALID where the ack has no content or is over its limits. */
 enum result ack_hash(const Groupseal__Envelope__Ack *ack, uint8_t out[HASH_SIZE]) MUST_USE;
 
 #endif

@@ -329,6 +329,9 @@ enum result ack_hash(const Groupseal__Envelope__Ack *ack, uint8_t out[HASH_SIZE]
         result = RESULT_OK;
     } else if (ack->content_case == GROUPSEAL__ENVELOPE__ACK__CONTENT_RECEIPT) {
         result = receipt_list(ack->receipt, &list);
+    } else if (ack->content_case == GROUPSEAL__ENVELOPE__ACK__CONTENT_HOLDING) {
+        fields_u8(&list, 3);
+        result = RESULT_OK;
     }
     if (result == RESULT_OK) {
         result = hash_fields(&list, out);

@@ -193,10 +193,11 @@ def test_seal_signature(vectors):
 def test_member_signature(vectors):
     for vector in vectors["message"]:
         said_signature(vector, sha256(raw(vector["body"])))
-    assert {vector["content"] for vector in vectors["ack"]} == {"sync_request", "receipt"}
+    assert {vector["content"] for vector in vectors["ack"]} == {"sync_request", "receipt", "holding"}
     for vector in vectors["ack"]:
-        name = {"sync_request": "SyncRequest", "receipt": "Receipt"}[vector["content"]]
+        name = {"sync_request": "SyncRequest", "receipt": "Receipt", "holding": "Holding"}[vector["content"]]
         ack = wire.new("Ack", **{vector["content"]: message(name, vector)})
+        getattr(ack, vector["content"]).SetInParent()
         assert messages.ack_hash(ack).hex() == vector["hash"]
         said_signature(vector, messages.ack_hash(ack))
 

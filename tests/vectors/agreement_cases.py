@@ -576,7 +576,9 @@ class Cases:
                 thing.signature = messages.said_signature(context, sha256(thing.body), sender)
         else:
             thing = wire.new("Ack")
-            if one_in(self.random, 2):
+            if one_in(self.random, 3):
+                thing.holding.SetInParent()
+            elif one_in(self.random, 2):
                 thing.sync_request.nonce = self.random.randbytes(8)
             else:
                 thing.receipt.command_id = self.random.randbytes(16)

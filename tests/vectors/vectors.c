@@ -587,7 +587,11 @@ static void print_acks(void)
     receipt.detail = text("door is blocked");
     ack.content_case = GROUPSEAL__ENVELOPE__ACK__CONTENT_RECEIPT;
     ack.receipt = &receipt;
-    print_ack(&ack, "receipt", &receipt.base, true);
+    print_ack(&ack, "receipt", &receipt.base, false);
+    Groupseal__Envelope__Holding holding = GROUPSEAL__ENVELOPE__HOLDING__INIT;
+    ack.content_case = GROUPSEAL__ENVELOPE__ACK__CONTENT_HOLDING;
+    ack.holding = &holding;
+    print_ack(&ack, "holding", &holding.base, true);
     printf("],\n");
 
     uint8_t hash[HASH_SIZE];
@@ -708,17 +712,21 @@ static void print_record(struct store *store, struct arena *arena, enum associat
 static void print_record_kinds(struct store *store, struct arena *arena)
 {
     const ProtobufCMessageDescriptor *descriptor = &groupseal__envelope__record_body__descriptor;
-    for (unsigned i = 1; i + 1 < descriptor->n_fields; i++) { /* the first is `item`, the last `floor` */
+    for (unsigned i = 1; i < descriptor->n_fields; i++) { /* the first is `item` */
         const ProtobufCFieldDescriptor *field = &descriptor->fields[i];
+        if (strcmp(field->name, "floor") == 0) {
+            continue;
+        }
         Groupseal__Envelope__RecordBody content = GROUPSEAL__ENVELOPE__RECORD_BODY__INIT;
         bool to_authority = strcmp(field->name, "first") == 0 || strcmp(field->name, "report") == 0 ||
                             strcmp(field->name, "roster_ask") == 0 ||
-                            strcmp(field->name, "package_ask") == 0 || strcmp(field->name, "newest") == 0;
+                            strcmp(field->name, "package_ask") == 0 || strcmp(field->name, "newest") == 0 ||
+                            strcmp(field->name, "holdings") == 0;
         content.item = i;
         content.floor = to_authority ? 0 : 1700000001;
         fill_field(&content.base, field, arena);
         print_record(store, arena, to_authority ? ASSOCIATION_MEMBER : ASSOCIATION_AUTHORITY,
-                     CREDENTIALS_CERT, &content, i + 2 == descriptor->n_fields);
+                     CREDENTIALS_CERT, &content, i + 1 == descriptor->n_fields);
     }
 }
 

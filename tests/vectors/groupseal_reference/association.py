@@ -30,6 +30,7 @@ TYPES = {
     "newest": (14, {TO_AUTHORITY}),
     "revocation": (15, {TO_MEMBER}),
     "newest_ask": (16, {TO_MEMBER}),
+    "holdings": (17, {TO_AUTHORITY}),
 }
 
 
@@ -57,7 +58,7 @@ def parse(data):
 
 def check_record(record):
     require(len(record.association) == ID_SIZE and len(record.boot) == BOOT_SIZE, "no record")
-    require(1 <= record.type <= 16 and len(record.ciphertext) >= 16, "no record")
+    require(1 <= record.type <= 17 and len(record.ciphertext) >= 16, "no record")
 
 
 def check_flight(flight):

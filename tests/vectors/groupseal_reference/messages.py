@@ -117,6 +117,8 @@ def sync_hash(reply):
 def ack_list_hash(ack):
     if ack.HasField("sync_request"):
         return sha256(u8(1) + fix(ack.sync_request.nonce, NONCE_SIZE))
+    if ack.HasField("holding"):
+        return sha256(u8(3))
     receipt = ack.receipt
     return sha256(u8(2) + fix(receipt.command_id, objects.COMMAND_ID_SIZE) + u8(receipt.outcome & 0xFF)
                   + var(receipt.detail))
@@ -124,7 +126,7 @@ def ack_list_hash(ack):
 
 def ack_hash(ack):
     content = ack.WhichOneof("content")
-    require(content is not None, "neither request nor receipt")
+    require(content is not None, "an ack without content")
     if content == "receipt":
         require(1 <= ack.receipt.outcome <= 5, "no such outcome")
         require(len(ack.receipt.detail.encode()) <= DETAIL_LIMIT, "the detail is over its limit")

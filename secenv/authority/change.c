@@ -38,6 +38,7 @@ static enum result departures_store(struct engine *engine, const struct group *g
     return RESULT_OK;
 }
 
+/* And what was told of those that have not come again. */
 static enum result arrivals_store(struct engine *engine, const struct group *group,
                                   struct difference *difference, struct reason *why)
 {
@@ -54,6 +55,9 @@ static enum result arrivals_store(struct engine *engine, const struct group *gro
             GUARD(feed_forget(engine, group, arrival->leaf.member_id, why));
             GUARD(roster_feed_forget(engine, group, arrival->leaf.member_id, why));
         }
+    }
+    for (size_t i = 0; i < difference->departure_count; i++) {
+        GUARD(holding_departed(engine, group, difference->departures[i].name, why));
     }
     return RESULT_OK;
 }
@@ -473,9 +477,6 @@ static enum result change_store(struct engine *engine, struct group *group, stru
     struct roster_change roster;
     GUARD(departures_store(engine, group, difference, why));
     GUARD(arrivals_store(engine, group, difference, why));
-    for (size_t i = 0; i < difference->departure_count; i++) {
-        GUARD(holding_departed(engine, group, difference->departures[i].name, why));
-    }
     GUARD(tree_store(engine, group, why));
     GUARD(feed_blocks_note(engine, group, touched, touched_count, why));
     GUARD(leaves_load_mn_cses(engine->store, group, arena, &mn_cses, why));

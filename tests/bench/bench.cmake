@@ -15,6 +15,14 @@ if(TARGET test_site AND NOT GROUPSEAL_FUZZ)
   target_link_libraries(bench_large PUBLIC test_site)
   add_executable(bench_rekey ${CMAKE_CURRENT_LIST_DIR}/rekey.c)
   target_link_libraries(bench_rekey PRIVATE bench_large secenv_secret_note)
+  add_executable(receipts_large ${CMAKE_CURRENT_SOURCE_DIR}/unit/receipts_large.c)
+  target_link_libraries(receipts_large PRIVATE bench_large secenv_secret_note)
+  add_test(NAME unit/receipts_large COMMAND receipts_large 400)
+  add_test(NAME unit/receipts_ten_thousand COMMAND receipts_large 10000)
+  set_tests_properties(unit/receipts_ten_thousand PROPERTIES LABELS full)
+  if(EXISTS /dev/shm) # a commit for each receipt
+    set_tests_properties(unit/receipts_large unit/receipts_ten_thousand PROPERTIES ENVIRONMENT TMPDIR=/dev/shm)
+  endif()
   add_test(NAME bench/rekey COMMAND bench_rekey 300 3) # that it works, not how fast
   unit_test(group_parts SOURCES ${CMAKE_CURRENT_SOURCE_DIR}/unit/group_parts.c
                                 ${CMAKE_CURRENT_SOURCE_DIR}/unit/member_play.c

@@ -59,9 +59,16 @@ struct site_node *large_group_device(struct large_group *large, size_t number)
 
 /* ---- members without an engine ---- */
 
-static void bulk_name(size_t number, char out[NAME_LIMIT + 1])
+void large_group_name(size_t number, char out[NAME_LIMIT + 1])
 {
     (void)snprintf(out, NAME_LIMIT + 1, "//sp.example/Smember%07zu", number);
+}
+
+void large_group_key(size_t number, struct signing_key *out)
+{
+    struct secret seed = {{1}};
+    memcpy(&seed.data[1], &number, sizeof(number));
+    expect(signing_key_from_seed(&seed, out) == RESULT_OK, "a signing key", NULL);
 }
 
 struct bulk_member {
@@ -77,7 +84,7 @@ static void bulk_add(struct large_group *large, size_t first, size_t count, stru
     Groupseal__Secenv__MemberAdd request = GROUPSEAL__SECENV__MEMBER_ADD__INIT;
     for (size_t i = 0; i < count; i++) {
         struct bulk_member *member = &members[i];
-        bulk_name(first + i, member->name);
+        large_group_name(first + i, member->name);
         groupseal__secenv__new_member__init(&member->row);
         member->row.name = member->name;
         member->row.kind = GROUPSEAL__SECENV__MEMBER_KIND__MEMBER_ADN_AE;
@@ -99,9 +106,15 @@ static void bulk_present(struct large_group *large, size_t number, struct reason
     struct member member;
     uint8_t association[ASSOCIATION_ID_SIZE];
     uint8_t key[VERIFY_KEY_SIZE];
-    bulk_name(number, name);
+    large_group_name(number, name);
+    if (large->can_sign) {
+        struct signing_key signing;
+        large_group_key(number, &signing);
+        memcpy(key, signing.public_key, sizeof(key));
+    } else {
+        expect(random_bytes(key, sizeof(key)) == RESULT_OK, "a signing key", NULL);
+    }
     bool done = random_bytes(association, sizeof(association)) == RESULT_OK &&
-                random_bytes(key, sizeof(key)) == RESULT_OK &&
                 member_find(store_of(large), name, &member, why) == RESULT_OK &&
                 member_present(engine_of(large), &member, association, key, why) == RESULT_OK;
     expect(done, "a member's arrival", why);
@@ -114,7 +127,7 @@ static void bulk_accept(struct large_group *large, size_t first, size_t count, s
     char name[NAME_LIMIT + 1];
     expect(store_begin(store_of(large), why) == RESULT_OK, "begin", why);
     for (size_t i = 0; i < count; i++) {
-        bulk_name(first + i, name);
+        large_group_name(first + i, name);
         expect(outbox_drop_peer(engine->outbox, engine->identity.name, name, why) == RESULT_OK, "outbox",
                why);
     }

@@ -18,7 +18,8 @@
 struct large_group {
     struct site *site;
     struct site_node *mn;
-    size_t bulk; /* members without an engine so far */
+    size_t bulk;   /* members without an engine so far */
+    bool can_sign; /* set before they come: their signing keys are large_group_key's, not random */
 };
 
 void large_group_open(struct large_group *large); /* the MN-CSE is its only member */
@@ -28,6 +29,9 @@ void large_group_close(struct large_group *large);
 struct site_node *large_group_device(struct large_group *large, size_t number);
 /* `count` more members without an engine; they take the lowest free leaves. */
 void large_group_fill(struct large_group *large, size_t count);
+
+void large_group_name(size_t number, char out[NAME_LIMIT + 1]);
+void large_group_key(size_t number, struct signing_key *out);
 
 size_t large_group_count(struct large_group *large); /* of leaves */
 /* The member that has this leaf. */

@@ -37,6 +37,13 @@ def test_forty_devices(make_site):
     wait_until(lambda: all(site.groups_of(stem)["doors"]["epoch"] == newest["epoch"] for stem in stems), 60,
                "all climb", every=0.5)
     wait_until(lambda: site.in_no_group("Sdoor30"), 30, "the evicted one has no group", every=0.5)
+
+    def behind():
+        """Who has not the newest key, once the MN-CSE has told of it."""
+        shown = json.loads(site.operator("group", "show", "doors", "--behind").stdout)
+        told = [row["epoch"] for row in shown["holdings"]]
+        return {row["name"].rsplit("/", 1)[1] for row in shown["roster"]} if told == [shown["epoch"]] else None
+    wait_until(lambda: behind() == {"Sdoor07"}, 120, "the operator sees who sleeps", every=1)
     sent = site.operator("send", "doors", "open", "--wait", "1s", "--valid", "240s", check=False)
     identifier = json.loads(sent.stdout)["command_id"]
 
@@ -52,6 +59,7 @@ def test_forty_devices(make_site):
     wait_until(lambda: site.done("Sdoor07", "open") == 1, 60, "the sleeper runs the command", every=0.5)
     assert site.groups_of("Sdoor07")["doors"]["epoch"] == newest["epoch"]
     assert site.done("Sdoor30", "open") == 0
+    wait_until(lambda: behind() == set(), 120, "nobody is behind", every=1)
 
     # Nobody heard of the tree but what is on the path of its own leaf.
     log = site.broker.process.text()

@@ -77,6 +77,9 @@ def test_groups(operator):
     assert not shown["refuse_when_overdue"] and len(shown["instance"]) == 32
     text = operator("group", "show", "doors").stdout
     assert "aes-256-gcm" in text and "10 s" in text and "the IN-CSE only" in text
+    assert shown["holdings"] == [] and json.loads(operator("group", "show", "doors", "--behind", "--json").stdout)[
+        "roster"] == []
+    assert "nobody is behind" in operator("group", "show", "doors", "--behind").stdout
     operator("group", "show", "windows", code=FAILED)
     # What ends a site's autonomy is said when it is set.
     warned = operator("group", "create", "exits", "--function", "exit", "--site", "mn-1", "--refuse-when-overdue")

@@ -181,6 +181,8 @@ static enum result rows_end(struct engine *engine, struct reason *why)
         "DELETE FROM roster_entry",
         "DELETE FROM roster_feed",
         "DELETE FROM arrears",
+        "DELETE FROM behind",
+        "DELETE FROM site_holding",
     };
     for (size_t i = 0; i < sizeof(statements) / sizeof(statements[0]); i++) {
         GUARD(store_run(engine->store, why, statements[i], ""));

@@ -47,8 +47,10 @@ static enum result hop_fits(const struct member *member, const char *hop, struct
     if (strcmp(hop, member->site) == 0 || strcmp(hop, member->name) == 0) {
         return RESULT_OK;
     }
-    return result_fail(why, RESULT_REFUSED, "%.100s came through %.60s, but its site is %.60s", member->name,
-                       hop, member->site);
+    return result_fail(
+        why, RESULT_REFUSED,
+        "%.100s came through %.60s, but its site is %.60s (where it has moved: `in-cse member move`)",
+        member->name, hop, member->site);
 }
 
 /* `answer` is left without content where there is nothing to answer. `*cause`: whose doing a refusal is, as

@@ -475,7 +475,7 @@ static void carriage_has_its_parts(void **state)
     record->boot.len = 7;
     assert_int_equal(carry(pair, &object), RESULT_INVALID);
     record->boot.len = 8;
-    record->type = 17;
+    record->type = (Groupseal__Envelope__RecordType)groupseal__envelope__record_type__descriptor.n_values;
     assert_int_equal(carry(pair, &object), RESULT_INVALID);
     record->type = GROUPSEAL__ENVELOPE__RECORD_TYPE__RECORD_ACCEPT;
 

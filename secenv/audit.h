@@ -64,6 +64,7 @@
     X(OWNER_REFUSED, "owner_refused")       /* asked for what the owner has no right to */                   \
     X(OWNER_TOO_OFTEN, "owner_too_often")   /* beyond the owner's rate: refused or put off */                \
     X(OWNER_WITHHELD, "owner_withheld")     /* texts that the owner may not read */                          \
+    X(CLOCK_DOUBTED, "clock_doubted")       /* authority: times that the system clock became so */           \
     X(COMMITS, "commits")
 
 enum audit_counter {

@@ -160,20 +160,24 @@ static enum result ask_lists(const struct handshake *handshake, struct reason *w
 {
     struct handshake_context *context = handshake->context;
     const struct revocation_list *overdue = handshake_overdue_list(context);
-    char what[64] = "no CRL is here";
+    char what[128] = "no CRL is here";
     if (context->list_count > 0 && overdue == NULL) {
         (void)wolfSSL_CTX_EnableCRL(context->certificate, WOLFSSL_CRL_CHECK);
         return RESULT_OK;
     }
     if (overdue != NULL) {
         char when[CERTIFICATE_TIME_SIZE];
+        char here[CERTIFICATE_TIME_SIZE];
         certificate_time_text(overdue->next_update, when);
-        (void)snprintf(what, sizeof(what), "the CRL is overdue since %s", when);
+        certificate_time_text(handshake_now(context), here);
+        (void)snprintf(what, sizeof(what), "the CRL is overdue since %s and the time here is %s", when, here);
     }
     if (context->refuses_unrevoked) {
-        return result_fail(why, RESULT_REFUSED,
-                           "%s, so the certificate of %s cannot be taken: give %s the CA's newest list", what,
-                           handshake->peer, context->name);
+        return result_fail(
+            why, RESULT_REFUSED,
+            "%s, so the certificate of %s cannot be taken: give %s the CA's newest list, or check its "
+            "clock",
+            what, handshake->peer, context->name);
     }
     log_line(LOG_LEVEL_ALARM, "%s: %s: nobody knows whether the certificate of %s is revoked", context->name,
              what, handshake->peer);

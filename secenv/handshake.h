@@ -31,7 +31,7 @@ enum result handshake_context_new(const struct identity *identity, const struct 
                                   struct handshake_context **out, struct reason *why) MUST_USE;
 void handshake_context_free(struct handshake_context *context);
 /* Certificates are not checked against an earlier time than this (milliseconds since 1970), whatever the
- * clock says: the newest that the authority has signed. It only rises; the build date holds without it. */
+ * clock says: the newest that the authority has signed. Never before the build date. */
 void handshake_context_not_before(struct handshake_context *context, uint64_t wall_ms);
 
 /*

@@ -39,7 +39,7 @@ uint64_t handshake_now(const struct handshake_context *context)
 void handshake_context_not_before(struct handshake_context *context, uint64_t wall_ms)
 {
     uint64_t seconds = wall_ms / 1000u;
-    context->not_before = seconds > context->not_before ? seconds : context->not_before;
+    context->not_before = seconds > GROUPSEAL_BUILD_TIME ? seconds : GROUPSEAL_BUILD_TIME;
 }
 
 const struct revocation_list *handshake_overdue_list(const struct handshake_context *context)

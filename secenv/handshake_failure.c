@@ -40,6 +40,8 @@ static enum result say_time(const struct handshake *handshake, bool expired, str
     struct certificate certificate;
     uint64_t now = handshake_now(handshake->context);
     char when[CERTIFICATE_TIME_SIZE] = "";
+    char here[CERTIFICATE_TIME_SIZE];
+    certificate_time_text(now, here);
     if (handshake_peer_certificate(handshake, &der) && certificate_parse(der, &certificate) == RESULT_OK) {
         if (expired && certificate.not_after < now) {
             certificate_time_text(certificate.not_after, when);
@@ -49,13 +51,14 @@ static enum result say_time(const struct handshake *handshake, bool expired, str
     }
     if (when[0] == '\0') {
         return result_fail(why, RESULT_REFUSED,
-                           "a CA certificate above that of %s %s: check this machine's "
+                           "a CA certificate above that of %s %s; the time here is %s: check this machine's "
                            "clock, and the CA",
-                           handshake->peer, expired ? "has expired" : "is not valid yet");
+                           handshake->peer, expired ? "has expired" : "is not valid yet", here);
     }
-    return result_fail(why, RESULT_REFUSED,
-                       "certificate of %s %s %s: check this machine's clock, or renew it", handshake->peer,
-                       expired ? "expired on" : "is not valid before", when);
+    return result_fail(
+        why, RESULT_REFUSED,
+        "certificate of %s %s %s; the time here is %s: check this machine's clock, or renew it",
+        handshake->peer, expired ? "expired on" : "is not valid before", when, here);
 }
 
 static enum result say_no_list(const struct handshake *handshake, struct reason *why)
@@ -67,12 +70,14 @@ static enum result say_no_list(const struct handshake *handshake, struct reason 
                            handshake->peer);
     }
     char when[CERTIFICATE_TIME_SIZE];
+    char here[CERTIFICATE_TIME_SIZE];
     certificate_time_text(overdue->next_update, when);
+    certificate_time_text(handshake_now(handshake->context), here);
     return result_fail(
         why, RESULT_REFUSED,
-        "the CRL is overdue since %s, so the certificate of %s cannot be taken: provision a newer "
-        "one",
-        when, handshake->peer);
+        "the CRL is overdue since %s and the time here is %s, so the certificate of %s cannot be taken: "
+        "provision a newer one, or check this machine's clock",
+        when, here, handshake->peer);
 }
 
 /* RESULT_UNKNOWN where the error is not about the peer's certificate. */

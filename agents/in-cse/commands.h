@@ -24,6 +24,8 @@ enum exit_code command_group_rotate(int argc, char **argv);
 enum exit_code command_group_delete(int argc, char **argv);
 enum exit_code command_revocation_set(int argc, char **argv);
 enum exit_code command_revocation_show(int argc, char **argv);
+enum exit_code command_clock_show(int argc, char **argv);
+enum exit_code command_clock_accept(int argc, char **argv);
 enum exit_code command_settings(int argc, char **argv);
 enum exit_code command_send(int argc, char **argv);
 enum exit_code command_report(int argc, char **argv);

@@ -280,7 +280,7 @@ static enum result confirm(struct engine *engine, struct association *associatio
 {
     Groupseal__Envelope__Confirm content = GROUPSEAL__ENVELOPE__CONFIRM__INIT;
     Groupseal__Envelope__RecordBody body = GROUPSEAL__ENVELOPE__RECORD_BODY__INIT;
-    content.time_ms = clock_wall_ms(engine->clock);
+    GUARD(carried_clock_sign(engine, &content.time_ms, why));
     content.floor = engine->incarnation;
     body.content_case = GROUPSEAL__ENVELOPE__RECORD_BODY__CONTENT_CONFIRM;
     body.confirm = &content;

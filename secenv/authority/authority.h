@@ -4,6 +4,7 @@
 
 #include "secenv/authority/admission.h"
 #include "secenv/authority/arrears.h"
+#include "secenv/authority/carried_clock.h"
 #include "secenv/authority/farewell.h"
 #include "secenv/authority/ferry.h"
 #include "secenv/authority/group.h"
@@ -29,7 +30,8 @@
  */
 struct engine {
     struct store *store;
-    const struct clock_source *clock;
+    struct carried_clock time;
+    const struct clock_source *clock; /* of `time` */
     struct engine_events events;
     struct identity identity; /* the IN-CSE, certificate mode */
     struct limits limits;     /* of its owner: the rule "*" counts */

@@ -298,7 +298,7 @@ static enum result announcement_update(struct engine *engine, struct group *grou
     announcement.beat = ++group->beat;
     announcement.height = tree_height(tree);
     announcement.policy_hash = arena_field((struct bytes){hash, HASH_SIZE});
-    announcement.time_ms = clock_wall_ms(engine->clock);
+    GUARD(carried_clock_sign(engine, &announcement.time_ms, why));
     group->announced_us = clock_monotonic_us(engine->clock);
     GUARD(confirmation_make(group, tree, arena, &announcement.confirmation));
     GUARD(announcement_evicted(engine, group, arena, &announcement, why));
@@ -314,7 +314,7 @@ static enum result announcement_update(struct engine *engine, struct group *grou
         engine->store, why,
         "UPDATE key_group SET epoch = ?, beat = ?, height = ?, announced_ms = ?, announcement = ?"
         " WHERE id = ?",
-        "uuiubi", group->epoch, group->beat, (int64_t)announcement.height, announcement.time_ms, view,
+        "uuiubi", group->epoch, group->beat, (int64_t)announcement.height, clock_wall_ms(engine->clock), view,
         group->id);
 }
 

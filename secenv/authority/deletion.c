@@ -67,6 +67,26 @@ static enum result member_row(void *context, const struct store_row *row, struct
     return member_tell(farewell, member, why);
 }
 
+#define GROUP_DELIVERIES                                                                                     \
+    "SELECT m.name, coalesce(f.pages, 0), coalesce(c.parts, 0) FROM leaf l"                                  \
+    " JOIN member m ON m.id = l.member_id"                                                                   \
+    " LEFT JOIN roster_feed f ON f.group_id = l.group_id AND f.member_id = l.member_id"                      \
+    " LEFT JOIN change_feed c ON c.group_id = l.group_id AND c.member_id = l.member_id"                      \
+    " WHERE l.group_id = ? AND m.state <> 3"
+
+static enum result member_undeliver(void *context, const struct store_row *row, struct reason *why)
+{
+    char member[NAME_LIMIT + 1];
+    (void)snprintf(member, sizeof(member), "%s", row_text(row, 0));
+    return slots_drop(context, member, row_u64(row, 1), row_u64(row, 2), why);
+}
+
+enum result group_undeliver(struct engine *engine, struct group *group, struct reason *why)
+{
+    struct farewell nobody_told = {engine, group, NULL, 0};
+    return store_query(engine->store, why, member_undeliver, &nobody_told, GROUP_DELIVERIES, "i", group->id);
+}
+
 static enum result members_tell(struct engine *engine, struct group *group, size_t *told, struct reason *why)
 {
     Groupseal__Envelope__Left left = GROUPSEAL__ENVELOPE__LEFT__INIT;
@@ -79,13 +99,7 @@ static enum result members_tell(struct engine *engine, struct group *group, size
     left.deleted = 1;
     body.content_case = GROUPSEAL__ENVELOPE__RECORD_BODY__CONTENT_LEFT;
     body.left = &left;
-    GUARD(store_query(engine->store, why, member_row, &farewell,
-                      "SELECT m.name, coalesce(f.pages, 0), coalesce(c.parts, 0) FROM leaf l"
-                      " JOIN member m ON m.id = l.member_id"
-                      " LEFT JOIN roster_feed f ON f.group_id = l.group_id AND f.member_id = l.member_id"
-                      " LEFT JOIN change_feed c ON c.group_id = l.group_id AND c.member_id = l.member_id"
-                      " WHERE l.group_id = ? AND m.state <> 3",
-                      "i", group->id));
+    GUARD(store_query(engine->store, why, member_row, &farewell, GROUP_DELIVERIES, "i", group->id));
     *told = farewell.told;
     return RESULT_OK;
 }

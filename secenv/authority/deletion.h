@@ -12,5 +12,7 @@
  */
 enum result group_delete(struct engine *engine, const Groupseal__Secenv__GroupDelete *request,
                          struct reason *why) MUST_USE;
+/* What waits for its members of the group is dropped. */
+enum result group_undeliver(struct engine *engine, struct group *group, struct reason *why) MUST_USE;
 
 #endif

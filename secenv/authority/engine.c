@@ -23,12 +23,13 @@
 #define ONLINES_INTERVAL_US 2000000u
 
 const char *const authority_schemas[] = {
-    counter_schema,     identity_schema,    limit_schema,
-    association_schema, outbox_schema,      keys_schema,
-    member_schema,      group_schema,       change_schema,
-    feed_schema,        roster_feed_schema, arrears_schema,
-    incarnation_schema, order_schema,       holding_schema,
-    settings_schema,    revocation_schema,  member_revocation_schema,
+    counter_schema,       identity_schema,    limit_schema,
+    association_schema,   outbox_schema,      keys_schema,
+    member_schema,        group_schema,       change_schema,
+    feed_schema,          roster_feed_schema, arrears_schema,
+    incarnation_schema,   order_schema,       holding_schema,
+    settings_schema,      revocation_schema,  member_revocation_schema,
+    carried_clock_schema,
 };
 const size_t authority_schema_count = sizeof(authority_schemas) / sizeof(authority_schemas[0]);
 
@@ -130,6 +131,7 @@ static enum result memory_refresh(struct engine *engine, struct reason *why)
     }
     groups_clear(&engine->groups);
     peers_clear(&engine->peers);
+    GUARD(carried_clock_reload(&engine->time, engine->store, why));
     GUARD(memory_load(engine, why));
     engine->stale = false;
     return RESULT_OK;
@@ -139,6 +141,7 @@ static enum result memory_refresh(struct engine *engine, struct reason *why)
 static enum result self_open(struct engine *engine, struct reason *why)
 {
     GUARD(identity_open(engine, why));
+    GUARD(carried_clock_certificate(&engine->time, &engine->identity, why));
     GUARD(limits_load(engine->store, engine->identity.name, IDENTITY_IN_CSE, &engine->limits, why));
     GUARD(handshake_context_new(&engine->identity, engine->clock, &engine->tls, why));
     return keys_open(engine->store, &engine->keys, why);
@@ -156,8 +159,9 @@ static enum result memory_open(struct engine *engine, struct reason *why)
     return revocations_open(engine, why);
 }
 
-static enum result engine_fill(struct engine *engine, struct reason *why)
+static enum result engine_fill(struct engine *engine, const struct clock_source *system, struct reason *why)
 {
+    GUARD(carried_clock_open(&engine->time, engine->store, system, why));
     /* Tokens of before a restart are not taken for new ones. */
     engine->ferry.last_token = clock_wall_us(engine->clock);
     engine->scratch = arena_new(SCRATCH_LIMIT);
@@ -185,10 +189,10 @@ enum result authority_engine_open(const struct engine_setup *setup, struct engin
     admission_init(&engine->admission);
     notices_init(&engine->notices);
     engine->store = setup->store;
-    engine->clock = setup->clock;
+    engine->clock = &engine->time.source;
     engine->events = setup->events;
     engine->evictions = -1;
-    enum result result = engine_fill(engine, why);
+    enum result result = engine_fill(engine, setup->clock, why);
     if (result != RESULT_OK) {
         engine_close(engine);
         return result;
@@ -349,6 +353,9 @@ static enum result operator_request(struct engine *engine, const struct engine_c
     case GROUPSEAL__SECENV__TO_SECENV__REQUEST_SETTINGS:
         reply->content_case = GROUPSEAL__SECENV__REPLY__CONTENT_SETTINGS;
         return settings_change(engine, request->settings, arena, &reply->settings, why);
+    case GROUPSEAL__SECENV__TO_SECENV__REQUEST_CLOCK:
+        reply->content_case = GROUPSEAL__SECENV__REPLY__CONTENT_CLOCK;
+        return carried_clock_request(engine, request->clock, arena, &reply->clock, why);
     case GROUPSEAL__SECENV__TO_SECENV__REQUEST_REVOCATION_SET:
         reply->content_case = GROUPSEAL__SECENV__REPLY__CONTENT_REVOCATIONS;
         return revocation_set(engine, request->revocation_set, arena, &reply->revocations, why);
@@ -408,6 +415,7 @@ static enum result engine_request(struct engine *engine, const struct engine_cal
 static enum result turn_steps(struct engine *engine, struct arena *arena, uint64_t *next, struct reason *why)
 {
     *next = UINT64_MAX;
+    GUARD(carried_clock_turn(engine, next, why));
     GUARD(incarnation_turn(engine, why));
     GUARD(admission_turn(engine, next, why));
     GUARD(refresh_turn(engine, next, why));

@@ -2,6 +2,7 @@
 #include "secenv/authority/incarnation.h"
 
 #include "secenv/authority/authority.h"
+#include "secenv/authority/deletion.h"
 
 #include <stdio.h>
 
@@ -167,28 +168,32 @@ static enum result outbox_row(void *context, const struct store_row *row, struct
     return outbox_drop_peer(engine->outbox, engine->identity.name, name, why);
 }
 
+/* Of the members: nobody is in, everybody waits for the operator's word. */
+static enum result members_end(struct engine *engine, struct reason *why)
+{
+    GUARD(store_run(engine->store, why,
+                    "INSERT OR IGNORE INTO unconfirmed (member_id) SELECT id FROM member WHERE state <> 3",
+                    ""));
+    GUARD(store_run(engine->store, why, "UPDATE member SET state = 1 WHERE state = 2", ""));
+    GUARD(store_run(engine->store, why,
+                    "UPDATE member SET association = NULL, signing_key = NULL, pending_key = NULL", ""));
+    return store_query(engine->store, why, outbox_row, engine, "SELECT name FROM member WHERE state <> 3",
+                       "");
+}
+
+/* Of the groups. */
 static enum result rows_end(struct engine *engine, struct reason *why)
 {
     static const char *const statements[] = {
-        "INSERT OR IGNORE INTO unconfirmed (member_id) SELECT id FROM member WHERE state <> 3",
-        "UPDATE member SET state = 1 WHERE state = 2",
-        "UPDATE member SET association = NULL, signing_key = NULL, pending_key = NULL",
-        "DELETE FROM leaf",
-        "DELETE FROM tree_node",
-        "DELETE FROM tree_block",
-        "DELETE FROM change_feed",
-        "DELETE FROM evicted_sender",
-        "DELETE FROM roster_entry",
-        "DELETE FROM roster_feed",
-        "DELETE FROM arrears",
-        "DELETE FROM behind",
+        "DELETE FROM leaf",         "DELETE FROM tree_node",      "DELETE FROM tree_block",
+        "DELETE FROM change_feed",  "DELETE FROM evicted_sender", "DELETE FROM roster_entry",
+        "DELETE FROM roster_feed",  "DELETE FROM arrears",        "DELETE FROM behind",
         "DELETE FROM site_holding",
     };
     for (size_t i = 0; i < sizeof(statements) / sizeof(statements[0]); i++) {
         GUARD(store_run(engine->store, why, statements[i], ""));
     }
-    return store_query(engine->store, why, outbox_row, engine, "SELECT name FROM member WHERE state <> 3",
-                       "");
+    return RESULT_OK;
 }
 
 static enum result number_take(struct engine *engine, uint64_t least, struct reason *why)
@@ -206,21 +211,35 @@ static enum result number_take(struct engine *engine, uint64_t least, struct rea
     return unannounced_release(engine, why);
 }
 
+/* Every group in a new incarnation, above `seen`. */
+static enum result groups_begin_anew(struct engine *engine, uint64_t seen, struct reason *why)
+{
+    uint64_t seconds = clock_wall_ms(engine->clock) / 1000u;
+    for (size_t i = 0; i < engine->groups.count; i++) {
+        GUARD(orders_end(engine, engine->groups.items[i]->id, "the authority has begun anew", why));
+    }
+    GUARD(rows_end(engine, why));
+    GUARD(number_take(engine, seen + 1 > seconds ? seen + 1 : seconds, why));
+    groups_clear(&engine->groups);
+    return groups_load(engine, why);
+}
+
+enum result incarnation_renew_groups(struct engine *engine, struct reason *why)
+{
+    for (size_t i = 0; i < engine->groups.count; i++) {
+        GUARD(group_undeliver(engine, engine->groups.items[i], why));
+    }
+    return groups_begin_anew(engine, engine->incarnation, why);
+}
+
 enum result incarnation_turn(struct engine *engine, struct reason *why)
 {
     if (engine->newer == 0) {
         return RESULT_OK;
     }
-    uint64_t seconds = clock_wall_ms(engine->clock) / 1000u;
-    uint64_t least = engine->newer + 1 > seconds ? engine->newer + 1 : seconds;
-    for (size_t i = 0; i < engine->groups.count; i++) {
-        GUARD(orders_end(engine, engine->groups.items[i]->id, "the authority has begun anew", why));
-    }
     GUARD(associations_end(engine, why));
-    GUARD(rows_end(engine, why));
-    GUARD(number_take(engine, least, why));
-    groups_clear(&engine->groups);
-    GUARD(groups_load(engine, why));
+    GUARD(members_end(engine, why));
+    GUARD(groups_begin_anew(engine, engine->newer, why));
     engine->newer = 0;
     return authority_notice(engine, GROUPSEAL__SECENV__SEVERITY__ALARM,
                             "incarnation %llu is taken: every member waits for the operator's word "

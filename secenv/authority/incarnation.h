@@ -40,6 +40,9 @@ enum result incarnation_hold_review(struct engine *engine, struct group *group, 
 enum result incarnation_seen(struct engine *engine, const struct member *member,
                              const Groupseal__Envelope__Announcement *announcement,
                              struct reason *why) MUST_USE;
+/* A new incarnation within the associations, in this request: keys, policy, roster and news of every group
+ * are made anew, open orders end, and nobody waits for a confirmation. No group may be held. */
+enum result incarnation_renew_groups(struct engine *engine, struct reason *why) MUST_USE;
 /* Takes the new incarnation, where it is due. */
 enum result incarnation_turn(struct engine *engine, struct reason *why) MUST_USE;
 

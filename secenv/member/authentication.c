@@ -337,8 +337,7 @@ static enum result association_install(struct identity_state *identity, uint64_t
     GUARD(association_save(&authentication->association, store, why));
     GUARD(store_run(store, why, "DELETE FROM authentication_order WHERE identity = ?", "t",
                     identity->identity.name));
-    GUARD(identity_state_time(identity, time_ms, why));
-    GUARD(memberships_end_before(identity, floor, why));
+    GUARD(identity_state_floor(identity, floor, time_ms, why));
     association_wipe(&identity->association);
     identity->association = authentication->association;
     identity->associated = true;

@@ -16,7 +16,9 @@
 
 const char member_key_schema[] = "CREATE TABLE IF NOT EXISTS member_key ("
                                  " identity TEXT PRIMARY KEY, seed BLOB NOT NULL,"
-                                 " authority_time_ms INTEGER NOT NULL) WITHOUT ROWID;";
+                                 " authority_time_ms INTEGER NOT NULL) WITHOUT ROWID;"
+                                 "CREATE TABLE IF NOT EXISTS authority_floor ("
+                                 " identity TEXT PRIMARY KEY, floor INTEGER NOT NULL) WITHOUT ROWID;";
 
 #define PURPOSE_SIZE 200u
 #define PUT_OFF_US 60000000u /* of what went wrong with one identity alone */
@@ -54,6 +56,13 @@ static enum result signing_key_new(struct identity_state *identity, const char *
                      identity->identity.name, purpose, secret_bytes(&identity->signing.seed));
 }
 
+static enum result floor_row(void *context, const struct store_row *row, struct reason *why)
+{
+    (void)why;
+    *(uint64_t *)context = row_u64(row, 0);
+    return RESULT_OK;
+}
+
 /* Made here the first time: it never leaves, only its public half goes into FIRST. */
 static enum result signing_key_load(struct identity_state *identity, struct reason *why)
 {
@@ -65,6 +74,12 @@ static enum result signing_key_load(struct identity_state *identity, struct reas
                                      identity->identity.name);
     if (result == RESULT_OK && stored.found) {
         identity->authority_time_ms = stored.authority_time_ms;
+        identity->floor = 0;
+        result =
+            store_query(identity->engine->setup.store, why, floor_row, &identity->floor,
+                        "SELECT floor FROM authority_floor WHERE identity = ?", "t", identity->identity.name);
+    }
+    if (result == RESULT_OK && stored.found) {
         result = signing_key_from_seed(&stored.seed, &identity->signing);
     } else if (result == RESULT_OK) {
         result = signing_key_new(identity, purpose, why);
@@ -355,6 +370,29 @@ enum result identity_state_time(struct identity_state *identity, uint64_t time_m
     GUARD(store_run(identity->engine->setup.store, why,
                     "UPDATE member_key SET authority_time_ms = ? WHERE identity = ?", "ut", time_ms,
                     identity->identity.name));
+    identity->authority_time_ms = time_ms;
+    return RESULT_OK;
+}
+
+static enum result floor_store(const struct identity_state *identity, uint64_t floor, uint64_t time_ms,
+                               struct reason *why)
+{
+    struct store *store = identity->engine->setup.store;
+    GUARD(store_run(store, why, "INSERT OR REPLACE INTO authority_floor (identity, floor) VALUES (?, ?)",
+                    "tu", identity->identity.name, floor));
+    return store_run(store, why, "UPDATE member_key SET authority_time_ms = ? WHERE identity = ?", "ut",
+                     time_ms, identity->identity.name);
+}
+
+enum result identity_state_floor(struct identity_state *identity, uint64_t floor, uint64_t time_ms,
+                                 struct reason *why)
+{
+    if (floor <= identity->floor) {
+        return identity_state_time(identity, time_ms, why);
+    }
+    GUARD(floor_store(identity, floor, time_ms, why));
+    GUARD(memberships_end_before(identity, floor, why));
+    identity->floor = floor;
     identity->authority_time_ms = time_ms;
     return RESULT_OK;
 }

@@ -22,6 +22,7 @@ struct identity_state {
     struct bucket onlines;
     struct bucket authentications; /* that the owner asked for */
     uint64_t online_due_us;        /* it came up too often: it is taken for up then; NEVER */
+    uint64_t floor;                /* incarnations below it are over; 0: none is */
     uint64_t authority_time_ms;    /* the newest time that the authority has authenticated to us */
     bool online;
     uint64_t owner;  /* the connection that said so; 0: none has */
@@ -85,7 +86,12 @@ static inline bool identity_is_relay(const struct identity_state *identity)
     return identity->identity.kind == IDENTITY_MN_CSE;
 }
 
-/* Store and memory of authority_time_ms: it only rises. */
+/* Store and memory of the floor that the authority has named (docs/protocol.md section 5, "Start and
+ * incarnation"). A higher one ends the memberships of before, and the authority begins anew with `time_ms`,
+ * which may be earlier than what it has said (0: its next announcement says the time). */
+enum result identity_state_floor(struct identity_state *identity, uint64_t floor, uint64_t time_ms,
+                                 struct reason *why) MUST_USE;
+/* Store and memory of authority_time_ms: it only rises, within a floor. */
 enum result identity_state_time(struct identity_state *identity, uint64_t time_ms,
                                 struct reason *why) MUST_USE;
 

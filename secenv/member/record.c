@@ -189,7 +189,11 @@ static enum result record_take(struct identity_state *identity, const Groupseal_
         return result;
     }
     authentication_reassure(identity);
-    result = body_take(identity, body, &verdict, why);
+    /* A record says, as CONFIRM does, what of before is over. */
+    result = identity_state_floor(identity, body->floor, 0, why);
+    if (result == RESULT_OK) {
+        result = body_take(identity, body, &verdict, why);
+    }
     if (result == RESULT_OK && body->item != 0) {
         result = accept_pack(identity, body->item, &verdict, arena, answer, why);
     }

@@ -113,7 +113,7 @@ def requests_of_others(pb, profile, group):
         "member_confirm": pb.MemberConfirm(all=True), "group_release": pb.GroupRelease(name="doors"),
         "group_rotate": pb.GroupRotate(name="doors"),
         "group_delete": pb.GroupDelete(name="doors"),
-        "settings": pb.Settings(leaf_age_s=2**32 - 1),
+        "settings": pb.Settings(leaf_age_s=2**32 - 1), "clock": pb.Clock(accept=True),
         "revocation_set": pb.RevocationSet(lists=b"0"),
         "revocation_show": pb.RevocationShow(),
         "member_list": pb.MemberList(),

@@ -105,6 +105,13 @@ def test_a_groups_life(operator):
     assert "rotation by age: 12h" in operator("group", "show", "doors").stdout
 
 
+def test_clock(operator):
+    shown = json.loads(operator("clock", "show", "--json").stdout)
+    assert shown["state"] == "followed" and set(shown) == {"time", "system", "state", "until"}
+    assert "followed" in operator("clock", "show").stdout
+    assert "is not in doubt" in operator("clock", "accept", code=FAILED).stderr
+
+
 def test_settings(operator):
     assert operator("settings").stdout == "leaf age         30d\n"
     assert json.loads(operator("settings", "--leaf-age", "12h", "--json").stdout) == {"leaf_age_s": 43200}

@@ -415,9 +415,13 @@ static void time_is_not_before_the_build(void **state)
     run = run_once(client, server, &door_certificate, NULL, NULL);
     assert_agreed(&run, CREDENTIALS_CERT);
     handshake_context_not_before(client, now_ms + 400ull * 86400000u);
-    handshake_context_not_before(client, now_ms); /* it only rises */
     run = run_once(client, server, &door_certificate, NULL, NULL);
     assert_refused(&run, AT_ANSWER, AUDIT_REFUSED_CHAIN, "expired on 20");
+    assert_non_null(strstr(run.why.text, "the time here is 20"));
+    assert_non_null(strstr(run.why.text, "check this machine's clock"));
+    handshake_context_not_before(client, now_ms); /* it has begun anew */
+    run = run_once(client, server, &door_certificate, NULL, NULL);
+    assert_agreed(&run, CREDENTIALS_CERT);
     handshake_context_free(client);
     handshake_context_free(server);
 }

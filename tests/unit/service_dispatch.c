@@ -23,7 +23,7 @@ static bool permitted(enum store_profile profile, enum socket_kind socket, unsig
     if (request >= 20 && request <= 25) {
         return socket == SOCKET_OWNER && profile == STORE_MEMBER;
     }
-    if ((request >= 40 && request <= 48) || (request >= 60 && request <= 65) ||
+    if ((request >= 40 && request <= 48) || (request >= 60 && request <= 66) ||
         (request >= 70 && request <= 73)) {
         return socket == SOCKET_OPERATOR && profile == STORE_AUTHORITY;
     }
@@ -61,7 +61,7 @@ static void every_request_on_every_socket_and_state(void **state)
             }
         }
     }
-    assert_int_equal(allowed, 2 * 3 * 2 + 2 * 3 + 6 + 19);
+    assert_int_equal(allowed, 2 * 3 * 2 + 2 * 3 + 6 + 20);
 }
 
 static void ids_rise(void **state)

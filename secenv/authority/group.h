@@ -38,7 +38,7 @@ struct group {
     int64_t *marked;  /* … these members; some may be there twice */
     size_t marked_count;
     size_t marked_capacity;
-    uint64_t later_us;       /* monotonic: due then, for leaves that are refreshed by age; 0: for none */
+    uint64_t later_us;       /* monotonic: due then, for members that came or have new leaves; 0: for none */
     uint64_t announced_us;   /* monotonic: when the last announcement was made */
     uint32_t rotate_every_s; /* 0: not by age */
     uint64_t changed_us;     /* monotonic: when its key was made */

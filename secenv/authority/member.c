@@ -555,7 +555,7 @@ enum result member_present(struct engine *engine, const struct member *member,
                     "ubbui", serial, key, id, clock_wall_ms(engine->clock), member->id));
     GUARD(revocation_member(engine, member, anew, why));
     uint64_t later_us = refresh_collected(engine, peers_find(&engine->peers, member->name));
-    return groups_mark_member(engine, member, later_us, why);
+    return groups_mark_member(engine, member, later_us != 0 ? later_us : settings_collected_us(engine), why);
 }
 
 enum result member_pending_key_set(struct engine *engine, const struct member *member,

@@ -113,11 +113,15 @@ def test_clock(operator):
 
 
 def test_settings(operator):
-    assert operator("settings").stdout == "leaf age         30d\n"
-    assert json.loads(operator("settings", "--leaf-age", "12h", "--json").stdout) == {"leaf_age_s": 43200}
+    assert operator("settings").stdout == "leaf age         30d\ncollect          100 ms\n"
+    assert json.loads(operator("settings", "--leaf-age", "12h", "--json").stdout) == {"leaf_age_s": 43200,
+                                                                                            "collect_ms": 100}
     operator("settings", "--leaf-age", "30s", code=USAGE)
-    assert json.loads(operator("settings", "--json").stdout) == {"leaf_age_s": 43200}
-    assert operator("settings", "--leaf-age", "off").stdout == "leaf age         off\n"
+    assert json.loads(operator("settings", "--json").stdout) == {"leaf_age_s": 43200, "collect_ms": 100}
+    assert operator("settings", "--leaf-age", "off").stdout == "leaf age         off\ncollect          100 ms\n"
+    assert operator("settings", "--collect", "2s").stdout == "leaf age         off\ncollect          2000 ms\n"
+    operator("settings", "--collect", "2m", code=USAGE)
+    assert operator("settings", "--collect", "off").stdout == "leaf age         off\ncollect          off\n"
 
 
 HEADER = "name,kind,mode,psk_file,site,functions\n"

@@ -161,6 +161,16 @@ Groupseal__Secenv__Code operator_leaf_age(struct site *site, uint32_t seconds)
     return code_of(site, &request);
 }
 
+Groupseal__Secenv__Code operator_collect(struct site *site, uint32_t ms)
+{
+    Groupseal__Secenv__Settings content = GROUPSEAL__SECENV__SETTINGS__INIT;
+    Groupseal__Secenv__ToSecenv request = GROUPSEAL__SECENV__TO_SECENV__INIT;
+    content.collect_ms = ms;
+    request.request_case = GROUPSEAL__SECENV__TO_SECENV__REQUEST_SETTINGS;
+    request.settings = &content;
+    return code_of(site, &request);
+}
+
 Groupseal__Secenv__Reply *operator_clock(struct site *site, bool accept)
 {
     Groupseal__Secenv__Clock content = GROUPSEAL__SECENV__CLOCK__INIT;

@@ -21,6 +21,7 @@ Groupseal__Secenv__Code operator_release(struct site *site, const char *group);
 Groupseal__Secenv__Code operator_rotate(struct site *site, const char *group);
 Groupseal__Secenv__Code operator_delete(struct site *site, const char *group);
 Groupseal__Secenv__Code operator_leaf_age(struct site *site, uint32_t seconds);
+Groupseal__Secenv__Code operator_collect(struct site *site, uint32_t ms); /* UINT32_MAX: off */
 Groupseal__Secenv__Reply *operator_clock(struct site *site, bool accept);
 /* The reply's code; `out` (may be NULL) is the caller's (site_reply_free). */
 Groupseal__Secenv__Code operator_revocation(struct site *site, struct bytes lists,

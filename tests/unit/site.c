@@ -463,6 +463,20 @@ const char *site_directory(const struct site_node *node)
 
 /* ---- site ---- */
 
+/* What is done shows when the site has settled, with no need of time: who comes is not waited for with. */
+static void collect_never(struct site_node *authority)
+{
+    Groupseal__Secenv__ToSecenv request = GROUPSEAL__SECENV__TO_SECENV__INIT;
+    Groupseal__Secenv__Settings settings = GROUPSEAL__SECENV__SETTINGS__INIT;
+    settings.collect_ms = UINT32_MAX;
+    request.request_case = GROUPSEAL__SECENV__TO_SECENV__REQUEST_SETTINGS;
+    request.settings = &settings;
+    Groupseal__Secenv__Reply *reply =
+        site_request(authority, SOCKET_OPERATOR, SITE_OPERATOR_CONNECTION, &request);
+    assert_int_equal(reply->code, GROUPSEAL__SECENV__CODE__OK);
+    site_reply_free(reply);
+}
+
 struct site *site_new(void)
 {
     struct site *site = calloc(1, sizeof(*site));
@@ -477,6 +491,7 @@ struct site *site_new(void)
     site_pki_make(site->directory);
     struct site_node *authority = site_provision(site, SITE_AUTHORITY, IDENTITY_IN_CSE, CREDENTIALS_CERT);
     site_online(authority, true);
+    collect_never(authority);
     return site;
 }
 

@@ -19,7 +19,9 @@ struct site_node;
 #define SITE_MN_CSE "//sp.example/mn-1"
 #define SITE_OPERATOR_CONNECTION 7u
 
-/* A new site: authority provisioned with a certificate, open and online; nobody in its roster. */
+/* A new site: authority provisioned with a certificate, open and online, members that come collected for no
+ * time
+ * (`in-cse settings --collect off`); nobody in its roster. */
 struct site *site_new(void);
 void site_free(struct site *site); /* closes all, removes the directories; NULL is allowed */
 

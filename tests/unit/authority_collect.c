@@ -1,0 +1,139 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include <cmocka.h>
+
+#include "tests/unit/operator.h"
+
+/*
+ * Members that come are collected for a time into one change of their group; who leaves is not waited for
+ * with, and takes them along.
+ */
+#define GROUP "doors"
+#define COLLECT_MS 100u
+#define OK GROUPSEAL__SECENV__CODE__OK
+
+static const char *const doors[] = {"//sp.example/Sdoor1", "//sp.example/Sdoor2", "//sp.example/Sdoor3"};
+
+static uint64_t epoch_of(struct site *site)
+{
+    Groupseal__Secenv__Reply *reply = operator_show(site, GROUP);
+    assert_int_equal(reply->code, OK);
+    uint64_t epoch = reply->group->group->epoch;
+    site_reply_free(reply);
+    return epoch;
+}
+
+static size_t members_of(struct site *site)
+{
+    Groupseal__Secenv__Reply *reply = operator_show(site, GROUP);
+    size_t count = reply->group->n_members;
+    site_reply_free(reply);
+    return count;
+}
+
+static void door_join(struct site *site, size_t at)
+{
+    site_join(site, doors[at], IDENTITY_ADN_AE, CREDENTIALS_PSK, SITE_MN_CSE, "door");
+}
+
+static int setup(void **state)
+{
+    struct site *site = site_new();
+    site_join(site, SITE_MN_CSE, IDENTITY_MN_CSE, CREDENTIALS_CERT, NULL, NULL);
+    site_group(site, GROUP, "door", SITE_MN_CSE);
+    site_settle(site);
+    assert_int_equal(operator_collect(site, COLLECT_MS), OK);
+    *state = site;
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    site_free(*state);
+    return 0;
+}
+
+static void those_who_come_share_a_change(void **state)
+{
+    struct site *site = *state;
+    uint64_t before = epoch_of(site);
+    for (size_t i = 0; i < 3; i++) {
+        door_join(site, i);
+    }
+    assert_int_equal(epoch_of(site), before);
+    site_advance(site, COLLECT_MS);
+    assert_int_equal(epoch_of(site), before + 1);
+    assert_int_equal(members_of(site), 4);
+}
+
+/* The twin: without collecting each is a change of its own. */
+static void without_it_each_is_a_change(void **state)
+{
+    struct site *site = *state;
+    uint64_t before = epoch_of(site);
+    assert_int_equal(operator_collect(site, UINT32_MAX), OK);
+    for (size_t i = 0; i < 3; i++) {
+        door_join(site, i);
+    }
+    assert_int_equal(epoch_of(site), before + 3);
+}
+
+/* From the first one on: a stream of members does not keep the first one waiting. */
+static void the_time_is_not_drawn_out(void **state)
+{
+    struct site *site = *state;
+    uint64_t before = epoch_of(site);
+    door_join(site, 0);
+    site_advance(site, COLLECT_MS * 6 / 10);
+    door_join(site, 1);
+    site_advance(site, COLLECT_MS * 6 / 10);
+    assert_int_equal(epoch_of(site), before + 1);
+    assert_int_equal(members_of(site), 3);
+}
+
+/* What is ordered right after an eviction is sealed with a key that the evicted does not have. */
+static void who_leaves_is_not_waited_for(void **state)
+{
+    struct site *site = *state;
+    door_join(site, 0);
+    site_advance(site, COLLECT_MS);
+    uint64_t before = epoch_of(site);
+    door_join(site, 1);
+    assert_int_equal(epoch_of(site), before);
+    assert_int_equal(operator_evict(site, doors[0]), OK);
+    assert_int_equal(epoch_of(site), before + 1);
+    assert_int_equal(members_of(site), 2);
+    site_advance(site, 10 * COLLECT_MS);
+    assert_int_equal(epoch_of(site), before + 1); /* who had come was taken along */
+}
+
+/* Who has come is not forgotten with the time that was to be waited. */
+static void start_takes_those_who_came(void **state)
+{
+    struct site *site = *state;
+    uint64_t before = epoch_of(site);
+    door_join(site, 0);
+    site_restart(site_authority(site));
+    site_advance(site, 5000);
+    assert_int_equal(epoch_of(site), before + 1);
+    assert_int_equal(members_of(site), 2);
+    assert_int_equal(operator_collect(site, 60001), GROUPSEAL__SECENV__CODE__INVALID);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(those_who_come_share_a_change, setup, teardown),
+        cmocka_unit_test_setup_teardown(without_it_each_is_a_change, setup, teardown),
+        cmocka_unit_test_setup_teardown(the_time_is_not_drawn_out, setup, teardown),
+        cmocka_unit_test_setup_teardown(who_leaves_is_not_waited_for, setup, teardown),
+        cmocka_unit_test_setup_teardown(start_takes_those_who_came, setup, teardown),
+    };
+    return cmocka_run_group_tests_name("authority_collect", tests, NULL, NULL);
+}

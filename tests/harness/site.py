@@ -118,18 +118,18 @@ class Site:
         self.running[name] = process
         return process
 
-    def start_secenv(self, name, *arguments):
+    def start_secenv(self, name, *arguments, **options):
         """The service secenv-<name>: authority or mn."""
         process = self.start(f"secenv-{name}", [self.secenv_program, "run", "--store", self.store(name),
                                                 "--owner-socket", self.socket(name),
-                                                "--audit-socket", self.socket(f"{name}-audit"), *arguments])
+                                                "--audit-socket", self.socket(f"{name}-audit"), *arguments], **options)
         wait_until(lambda: not process.running() or "secenv: ready" in process.text(), 10, f"secenv-{name} is ready")
         if not process.running():
             raise Failure(f"secenv-{name} ended at once:\n{process.text()[-2000:]}")
         return process
 
-    def start_authority(self):
-        return self.start_secenv("authority", "--operator-socket", self.socket("operator"), "--same-user")
+    def start_authority(self, **options):
+        return self.start_secenv("authority", "--operator-socket", self.socket("operator"), "--same-user", **options)
 
     def start_broker(self):
         self.broker.start()
@@ -138,10 +138,10 @@ class Site:
     def start_in_cse(self):
         return self.start("in-cse", [self.build / "bin" / "in-cse", "run", "--config", self.configuration("in-cse")])
 
-    def start_device(self, stem):
+    def start_device(self, stem, **options):
         device = self.devices[stem]
         device.process = self.start(stem, [self.build / "bin" / "adn-ae", "run", "--config",
-                                           self.configuration(stem)])
+                                           self.configuration(stem)], **options)
         return device.process
 
     def start_all(self, groups, *stems):

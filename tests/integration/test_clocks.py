@@ -2,7 +2,7 @@
 # ctest: full
 """The clocks of real secure environments are ten years off after a start: what must go on goes on, what must fail says
 why. (Steps while they run, and devices: unit/authority_clock and crash/copies, with a clock of the test's. libfaketime
-reads a file for a step, which the confinement forbids, and the timed waits of Paho's threads do not end under it.)"""
+reads a file for a step, which the confinement forbids, and the timers of the agents do not run under it.)"""
 
 import json
 from pathlib import Path

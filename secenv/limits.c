@@ -166,22 +166,15 @@ void limits_clear(struct limits *limits)
     *limits = (struct limits){.rules = NULL};
 }
 
-static enum result count_row(void *context, const struct store_row *row, struct reason *why)
-{
-    (void)why;
-    *(int64_t *)context = row_int(row, 0);
-    return RESULT_OK;
-}
-
 enum result limits_set(struct store *store, const char *identity, const struct limit *rule,
                        struct reason *why)
 {
-    int64_t others = 0;
+    uint64_t others = 0;
     GUARD(limits_check(rule, why));
-    GUARD(store_query(store, why, count_row, &others,
-                      "SELECT count(*) FROM owner_limit WHERE identity = ? AND pattern <> ?", "tt", identity,
-                      rule->pattern));
-    if (others >= (int64_t)LIMIT_RULES_LIMIT) {
+    GUARD(store_number(store, why, &others,
+                       "SELECT count(*) FROM owner_limit WHERE identity = ? AND pattern <> ?", "tt", identity,
+                       rule->pattern));
+    if (others >= LIMIT_RULES_LIMIT) {
         return result_fail(why, RESULT_FULL, "%s has %u limits already", identity, LIMIT_RULES_LIMIT);
     }
     return store_run(store, why,
@@ -193,10 +186,10 @@ enum result limits_set(struct store *store, const char *identity, const struct l
 
 enum result limits_remove(struct store *store, const char *identity, const char *pattern, struct reason *why)
 {
-    int64_t found = 0;
-    GUARD(store_query(store, why, count_row, &found,
-                      "SELECT count(*) FROM owner_limit WHERE identity = ? AND pattern = ?", "tt", identity,
-                      pattern));
+    uint64_t found = 0;
+    GUARD(store_number(store, why, &found,
+                       "SELECT count(*) FROM owner_limit WHERE identity = ? AND pattern = ?", "tt", identity,
+                       pattern));
     if (found == 0) {
         return result_fail(why, RESULT_UNKNOWN, "%s has no limit for %.70s", identity, pattern);
     }

@@ -269,13 +269,6 @@ static uint64_t backoff(unsigned attempts)
 
 /* ---- rows ---- */
 
-static enum result count_row(void *context, const struct store_row *row, struct reason *why)
-{
-    (void)why;
-    *(int64_t *)context = row_int(row, 0);
-    return RESULT_OK;
-}
-
 /* Timers outlive their rows until they are due, so where they are many the rows are counted. */
 static enum result room_check(const struct outbox *outbox, const char *owner, const char *peer,
                               struct reason *why)
@@ -284,10 +277,10 @@ static enum result room_check(const struct outbox *outbox, const char *owner, co
     if (known == NULL || known->count < SLOTS_LIMIT) {
         return RESULT_OK;
     }
-    int64_t count = 0;
-    GUARD(store_query(outbox->store, why, count_row, &count,
-                      "SELECT COUNT(*) FROM outbox WHERE owner = ? AND peer = ?", "tt", owner, peer));
-    if (count >= (int64_t)SLOTS_LIMIT) {
+    uint64_t count = 0;
+    GUARD(store_number(outbox->store, why, &count, "SELECT COUNT(*) FROM outbox WHERE owner = ? AND peer = ?",
+                       "tt", owner, peer));
+    if (count >= SLOTS_LIMIT) {
         return result_fail(why, RESULT_FULL,
                            "%zu items wait for %s already: it must come online, or be evicted", SLOTS_LIMIT,
                            peer);
@@ -397,21 +390,12 @@ enum result outbox_put(struct outbox *outbox, const char *owner, const char *pee
     return RESULT_OK;
 }
 
-static enum result found_row(void *context, const struct store_row *row, struct reason *why)
-{
-    (void)row;
-    (void)why;
-    *(bool *)context = true;
-    return RESULT_OK;
-}
-
 enum result outbox_waits(const struct outbox *outbox, const char *owner, const char *peer, const char *slot,
                          bool *out, struct reason *why)
 {
-    *out = false;
-    return store_query(outbox->store, why, found_row, out,
-                       "SELECT 1 FROM outbox WHERE owner = ? AND peer = ? AND slot = ?", "ttt", owner, peer,
-                       slot);
+    return store_find(outbox->store, why, out,
+                      "SELECT 1 FROM outbox WHERE owner = ? AND peer = ? AND slot = ?", "ttt", owner, peer,
+                      slot);
 }
 
 struct slot_answer {

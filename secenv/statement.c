@@ -186,6 +186,42 @@ enum result store_query(struct store *store, struct reason *why, store_each each
     return result;
 }
 
+static enum result row_found(void *context, const struct store_row *row, struct reason *why)
+{
+    (void)row;
+    (void)why;
+    *(bool *)context = true;
+    return RESULT_OK;
+}
+
+enum result store_find(struct store *store, struct reason *why, bool *found, const char *sql,
+                       const char *types, ...)
+{
+    va_list arguments;
+    *found = false;
+    va_start(arguments, types);
+    enum result result = statement_run(store, why, row_found, found, sql, types, arguments);
+    va_end(arguments);
+    return result;
+}
+
+static enum result row_number(void *context, const struct store_row *row, struct reason *why)
+{
+    (void)why;
+    *(uint64_t *)context = row_u64(row, 0);
+    return RESULT_OK;
+}
+
+enum result store_number(struct store *store, struct reason *why, uint64_t *out, const char *sql,
+                         const char *types, ...)
+{
+    va_list arguments;
+    va_start(arguments, types);
+    enum result result = statement_run(store, why, row_number, out, sql, types, arguments);
+    va_end(arguments);
+    return result;
+}
+
 int64_t row_int(const struct store_row *row, int column)
 {
     return sqlite3_column_int64(row->prepared, column);

@@ -98,6 +98,13 @@ typedef enum result (*store_each)(void *context, const struct store_row *row, st
 enum result store_query(struct store *store, struct reason *why, store_each each, void *context,
                         const char *sql, const char *types, ...) MUST_USE;
 
+/* Whether there is a row. */
+enum result store_find(struct store *store, struct reason *why, bool *found, const char *sql,
+                       const char *types, ...) MUST_USE;
+/* The first column of the (last) row; `out` stays as it is where there is none. */
+enum result store_number(struct store *store, struct reason *why, uint64_t *out, const char *sql,
+                         const char *types, ...) MUST_USE;
+
 /* Id that the last INSERT gave. */
 int64_t store_last_id(const struct store *store);
 

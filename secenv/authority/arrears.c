@@ -16,14 +16,6 @@ const char arrears_schema[] = "CREATE TABLE IF NOT EXISTS arrears ("
 
 /* ---- note ---- */
 
-static enum result found_read(void *context, const struct store_row *row, struct reason *why)
-{
-    (void)row;
-    (void)why;
-    *(bool *)context = true;
-    return RESULT_OK;
-}
-
 enum result arrears_take(struct engine *engine, const struct group *group, const struct leaf *leaf,
                          enum result result, struct reason *why)
 {
@@ -32,9 +24,8 @@ enum result arrears_take(struct engine *engine, const struct group *group, const
     if (result != RESULT_FULL) {
         return result;
     }
-    GUARD(store_query(engine->store, why, found_read, &known,
-                      "SELECT 1 FROM arrears WHERE group_id = ? AND member_id = ?", "ii", group->id,
-                      leaf->member_id));
+    GUARD(store_find(engine->store, why, &known, "SELECT 1 FROM arrears WHERE group_id = ? AND member_id = ?",
+                     "ii", group->id, leaf->member_id));
     if (known) {
         return RESULT_OK;
     }

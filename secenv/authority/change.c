@@ -215,13 +215,6 @@ static enum result evicted_read(void *context, const struct store_row *row, stru
     return RESULT_OK;
 }
 
-static enum result changed_read(void *context, const struct store_row *row, struct reason *why)
-{
-    (void)why;
-    *(uint64_t *)context = row_u64(row, 0);
-    return RESULT_OK;
-}
-
 /* Who left within the overlap; older rows are of no use to anyone. A beat after it does not say any more who
  * left with this key: whoever climbs to it no sooner than now has nothing to hear of the former one. */
 static enum result announcement_evicted(struct engine *engine, const struct group *group, struct arena *arena,
@@ -235,8 +228,8 @@ static enum result announcement_evicted(struct engine *engine, const struct grou
     if (announcement->evicted == NULL) {
         return RESULT_INTERNAL;
     }
-    GUARD(store_query(engine->store, why, changed_read, &changed_ms,
-                      "SELECT changed_ms FROM key_group WHERE id = ?", "i", group->id));
+    GUARD(store_number(engine->store, why, &changed_ms, "SELECT changed_ms FROM key_group WHERE id = ?", "i",
+                       group->id));
     announcement->overlap_ended =
         wall_ms - changed_ms >= group->overlap_ms; /* a clock set back ends it, too */
     GUARD(store_run(engine->store, why, "DELETE FROM evicted_sender WHERE group_id = ? AND at_ms < ?", "iu",

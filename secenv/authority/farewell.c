@@ -56,14 +56,6 @@ static enum result left_say(struct engine *engine, const struct member *member, 
     return word_say(engine, member, peer->pending, &body, arena, why); /* which it has is not known */
 }
 
-static enum result found_read(void *context, const struct store_row *row, struct reason *why)
-{
-    (void)row;
-    (void)why;
-    *(bool *)context = true;
-    return RESULT_OK;
-}
-
 enum result farewell_say(struct engine *engine, const char *name, struct arena *arena, struct reason *why)
 {
     struct member member;
@@ -75,9 +67,8 @@ enum result farewell_say(struct engine *engine, const char *name, struct arena *
     for (size_t i = 0; i < engine->groups.count; i++) {
         const struct group *group = engine->groups.items[i];
         bool in = false;
-        GUARD(store_query(engine->store, why, found_read, &in,
-                          "SELECT 1 FROM leaf WHERE group_id = ? AND member_id = ?", "ii", group->id,
-                          member.id));
+        GUARD(store_find(engine->store, why, &in, "SELECT 1 FROM leaf WHERE group_id = ? AND member_id = ?",
+                         "ii", group->id, member.id));
         if (in) {
             GUARD(left_say(engine, &member, peer, group, arena, why));
         }

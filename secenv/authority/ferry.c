@@ -183,14 +183,6 @@ struct sending {
     struct reason *why;
 };
 
-static enum result found_read(void *context, const struct store_row *row, struct reason *why)
-{
-    (void)row;
-    (void)why;
-    *(bool *)context = true;
-    return RESULT_OK;
-}
-
 static void word_take(const char **text, char *out, size_t size)
 {
     size_t length = strcspn(*text, " ");
@@ -211,15 +203,15 @@ static enum result leaf_ready(struct engine *engine, const struct member *member
 {
     bool ready = false;
     if (strcmp(slot->kind, "package") == 0) {
-        GUARD(store_query(engine->store, why, found_read, &ready,
-                          "SELECT 1 FROM leaf l JOIN key_group g ON g.id = l.group_id"
-                          " WHERE g.name = ? AND l.member_id = ? AND l.association = ?",
-                          "tib", slot->group, member->id, BYTES_OF(association->agreement.id)));
+        GUARD(store_find(engine->store, why, &ready,
+                         "SELECT 1 FROM leaf l JOIN key_group g ON g.id = l.group_id"
+                         " WHERE g.name = ? AND l.member_id = ? AND l.association = ?",
+                         "tib", slot->group, member->id, BYTES_OF(association->agreement.id)));
     } else {
-        GUARD(store_query(engine->store, why, found_read, &ready,
-                          "SELECT 1 FROM leaf l JOIN key_group g ON g.id = l.group_id"
-                          " WHERE g.name = ? AND l.member_id = ? AND l.package_taken <> 0",
-                          "ti", slot->group, member->id));
+        GUARD(store_find(engine->store, why, &ready,
+                         "SELECT 1 FROM leaf l JOIN key_group g ON g.id = l.group_id"
+                         " WHERE g.name = ? AND l.member_id = ? AND l.package_taken <> 0",
+                         "ti", slot->group, member->id));
     }
     return ready ? RESULT_OK : RESULT_NOT_READY;
 }

@@ -390,13 +390,6 @@ static enum result name_read(void *context, const struct store_row *row, struct 
 
 /* ---- create ---- */
 
-static enum result count_read(void *context, const struct store_row *row, struct reason *why)
-{
-    (void)why;
-    *(int64_t *)context = row_int(row, 0);
-    return RESULT_OK;
-}
-
 static enum result limit_check(const char *what, uint32_t value, uint32_t limit, struct reason *why)
 {
     return value <= limit ? RESULT_OK
@@ -529,12 +522,12 @@ static enum result create_sites_check(struct engine *engine, const struct group 
 static enum result create_room_check(struct engine *engine, const struct group *group, struct arena *arena,
                                      struct reason *why)
 {
-    int64_t candidates = 0;
+    uint64_t candidates = 0;
     Groupseal__Secenv__Groups *list = NULL;
-    GUARD(store_query(engine->store, why, count_read, &candidates,
-                      "SELECT count(*) FROM (SELECT 1 FROM group_candidate WHERE group_id = ? LIMIT ?)", "ii",
-                      group->id, (int64_t)MEMBERS_LIMIT + 1));
-    if (candidates > (int64_t)MEMBERS_LIMIT) {
+    GUARD(store_number(engine->store, why, &candidates,
+                       "SELECT count(*) FROM (SELECT 1 FROM group_candidate WHERE group_id = ? LIMIT ?)",
+                       "ii", group->id, (int64_t)MEMBERS_LIMIT + 1));
+    if (candidates > MEMBERS_LIMIT) {
         return result_fail(why, RESULT_FULL, "group %s would have more than %u members", group->name,
                            MEMBERS_LIMIT);
     }
@@ -640,9 +633,9 @@ enum result group_set(struct engine *engine, const Groupseal__Secenv__GroupSet *
 static enum result row_fill(struct engine *engine, const struct group *group, struct arena *arena,
                             Groupseal__Secenv__GroupRow **out, struct reason *why)
 {
-    int64_t members = 0;
-    GUARD(store_query(engine->store, why, count_read, &members,
-                      "SELECT count(*) FROM leaf WHERE group_id = ?", "i", group->id));
+    uint64_t members = 0;
+    GUARD(store_number(engine->store, why, &members, "SELECT count(*) FROM leaf WHERE group_id = ?", "i",
+                       group->id));
     Groupseal__Secenv__GroupRow *row = arena_alloc(arena, sizeof(*row));
     char **sites = arena_alloc(arena, GROUP_SITES_LIMIT * sizeof(*sites));
     if (row == NULL || sites == NULL) {
@@ -719,13 +712,6 @@ static enum result show_members(struct engine *engine, const struct group *group
     return RESULT_OK;
 }
 
-static enum result changed_read(void *context, const struct store_row *row, struct reason *why)
-{
-    (void)why;
-    *(uint64_t *)context = row_u64(row, 0);
-    return RESULT_OK;
-}
-
 enum result group_show(struct engine *engine, const Groupseal__Secenv__GroupShow *request,
                        struct arena *arena, Groupseal__Secenv__GroupDetail **out, struct reason *why)
 {
@@ -755,8 +741,8 @@ enum result group_show(struct engine *engine, const Groupseal__Secenv__GroupShow
     detail->rotate_every_s = group->rotate_every_s;
     detail->held = group->held;
     detail->time_ms = clock_wall_ms(engine->clock);
-    GUARD(store_query(engine->store, why, changed_read, &detail->changed_ms,
-                      "SELECT changed_ms FROM key_group WHERE id = ?", "i", group->id));
+    GUARD(store_number(engine->store, why, &detail->changed_ms,
+                       "SELECT changed_ms FROM key_group WHERE id = ?", "i", group->id));
     *out = detail;
     return detail->instance != NULL && detail->aead != NULL ? RESULT_OK : RESULT_INTERNAL;
 }

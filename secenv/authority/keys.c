@@ -56,18 +56,10 @@ void keys_wipe(struct authority_keys *keys)
     signing_key_wipe(&keys->commander);
 }
 
-static enum result number_read(void *context, const struct store_row *row, struct reason *why)
-{
-    (void)why;
-    *(uint64_t *)context = row_u64(row, 0);
-    return RESULT_OK;
-}
-
 enum result number_last(struct store *store, const char *name, uint64_t *out, struct reason *why)
 {
     *out = 0;
-    return store_query(store, why, number_read, out, "SELECT value FROM authority_number WHERE name = ?", "t",
-                       name);
+    return store_number(store, why, out, "SELECT value FROM authority_number WHERE name = ?", "t", name);
 }
 
 enum result number_next(struct store *store, const char *name, uint64_t least, uint64_t *out,

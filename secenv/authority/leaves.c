@@ -54,37 +54,36 @@ enum result leaves_load_mn_cses(struct store *store, const struct group *group, 
     return RESULT_OK;
 }
 
-enum result leaves_load_page(struct store *store, const struct group *group, const char *after,
-                             struct arena *arena, struct leaves *out, struct reason *why)
+static enum result page_load(struct store *store, const struct group *group, const char *after,
+                             const char *sql, struct arena *arena, struct leaves *out, struct reason *why)
 {
     struct leaf_reading reading = {.room = LEAVES_PAGE};
     reading.items = arena_alloc(arena, reading.room * sizeof(*reading.items));
     if (reading.items == NULL) {
         return result_fail(why, RESULT_INTERNAL, "no memory for the leaves of %s", group->name);
     }
-    GUARD(store_query(store, why, leaf_read, &reading,
-                      LEAF_COLUMNS "leaf l JOIN member m ON m.id = l.member_id"
-                                   " WHERE l.group_id = ? AND m.name > ? ORDER BY m.name LIMIT ?",
-                      "iti", group->id, after, (int64_t)LEAVES_PAGE));
+    GUARD(store_query(store, why, leaf_read, &reading, sql, "iti", group->id, after, (int64_t)LEAVES_PAGE));
     *out = (struct leaves){reading.items, reading.count};
     return RESULT_OK;
+}
+
+enum result leaves_load_page(struct store *store, const struct group *group, const char *after,
+                             struct arena *arena, struct leaves *out, struct reason *why)
+{
+    return page_load(store, group, after,
+                     LEAF_COLUMNS "leaf l JOIN member m ON m.id = l.member_id"
+                                  " WHERE l.group_id = ? AND m.name > ? ORDER BY m.name LIMIT ?",
+                     arena, out, why);
 }
 
 enum result leaves_load_behind(struct store *store, const struct group *group, const char *after,
                                struct arena *arena, struct leaves *out, struct reason *why)
 {
-    struct leaf_reading reading = {.room = LEAVES_PAGE};
-    reading.items = arena_alloc(arena, reading.room * sizeof(*reading.items));
-    if (reading.items == NULL) {
-        return result_fail(why, RESULT_INTERNAL, "no memory for the leaves of %s", group->name);
-    }
-    GUARD(store_query(store, why, leaf_read, &reading,
-                      LEAF_COLUMNS "behind b JOIN member m ON m.id = b.member_id"
-                                   " JOIN leaf l ON l.member_id = b.member_id AND l.group_id = b.group_id"
-                                   " WHERE b.group_id = ? AND m.name > ? ORDER BY m.name LIMIT ?",
-                      "iti", group->id, after, (int64_t)LEAVES_PAGE));
-    *out = (struct leaves){reading.items, reading.count};
-    return RESULT_OK;
+    return page_load(store, group, after,
+                     LEAF_COLUMNS "behind b JOIN member m ON m.id = b.member_id"
+                                  " JOIN leaf l ON l.member_id = b.member_id AND l.group_id = b.group_id"
+                                  " WHERE b.group_id = ? AND m.name > ? ORDER BY m.name LIMIT ?",
+                     arena, out, why);
 }
 
 enum result leaf_load(struct store *store, const struct group *group, int64_t member_id, struct leaf *out,

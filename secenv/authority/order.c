@@ -83,19 +83,12 @@ const char order_schema[] =
 
 /* ---- room ---- */
 
-static enum result count_read(void *context, const struct store_row *row, struct reason *why)
-{
-    (void)why;
-    *(int64_t *)context = row_int(row, 0);
-    return RESULT_OK;
-}
-
-static enum result orders_count(struct engine *engine, int64_t *out, struct reason *why)
+static enum result orders_count(struct engine *engine, uint64_t *out, struct reason *why)
 {
     *out = 0;
-    return store_query(engine->store, why, count_read, out,
-                       "SELECT count(*) FROM command WHERE id NOT IN (SELECT command_id FROM command_own)",
-                       "");
+    return store_number(engine->store, why, out,
+                        "SELECT count(*) FROM command WHERE id NOT IN (SELECT command_id FROM command_own)",
+                        "");
 }
 
 /* Commands of more than a day ago go; then, if need be, the oldest that is complete. Those that an MN-CSE has
@@ -104,13 +97,13 @@ static enum result room_make(struct engine *engine, struct reason *why)
 {
     uint64_t wall_ms = clock_wall_ms(engine->clock);
     uint64_t since_ms = wall_ms > ORDER_KEPT_MS ? wall_ms - ORDER_KEPT_MS : 0;
-    int64_t left = 0;
+    uint64_t left = 0;
     GUARD(store_run(engine->store, why,
                     "DELETE FROM command WHERE issued_ms < ? AND complete <> 0"
                     " AND id NOT IN (SELECT command_id FROM command_own)",
                     "u", since_ms));
     GUARD(orders_count(engine, &left, why));
-    if (left >= (int64_t)ORDERS_LIMIT) {
+    if (left >= ORDERS_LIMIT) {
         GUARD(store_run(engine->store, why,
                         "DELETE FROM command WHERE id ="
                         " (SELECT id FROM command WHERE complete <> 0 AND id NOT IN"
@@ -118,20 +111,11 @@ static enum result room_make(struct engine *engine, struct reason *why)
                         ""));
         GUARD(orders_count(engine, &left, why));
     }
-    return left < (int64_t)ORDERS_LIMIT
-               ? RESULT_OK
-               : result_fail(why, RESULT_FULL, "%u orders are under way", ORDERS_LIMIT);
+    return left < ORDERS_LIMIT ? RESULT_OK
+                               : result_fail(why, RESULT_FULL, "%u orders are under way", ORDERS_LIMIT);
 }
 
 /* ---- send ---- */
-
-static enum result any_read(void *context, const struct store_row *row, struct reason *why)
-{
-    (void)row;
-    (void)why;
-    *(bool *)context = true;
-    return RESULT_OK;
-}
 
 /* Whom the order is for: all ADN-AEs of the group, or those named, which must be in it. */
 static enum result target_store(struct engine *engine, const uint8_t id[COMMAND_ID_SIZE],
@@ -180,8 +164,8 @@ static enum result targets_store(struct engine *engine, const struct group *grou
     if (request->n_targets == 0) {
         GUARD(everyone_store(engine, group, id, why));
     }
-    GUARD(store_query(engine->store, why, any_read, &any,
-                      "SELECT 1 FROM command_site WHERE command_id = ? LIMIT 1", "b", command));
+    GUARD(store_find(engine->store, why, &any, "SELECT 1 FROM command_site WHERE command_id = ? LIMIT 1", "b",
+                     command));
     return any ? RESULT_OK
                : result_fail(why, RESULT_NOT_READY, "group %s has no device with a key yet", group->name);
 }

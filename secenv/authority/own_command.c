@@ -9,14 +9,6 @@
 #define VALID_LIMIT_MS 86400000u
 #define TIME_LIMIT_MS (UINT64_C(1) << 53)
 
-static enum result found_read(void *context, const struct store_row *row, struct reason *why)
-{
-    (void)row;
-    (void)why;
-    *(bool *)context = true;
-    return RESULT_OK;
-}
-
 /* The MN-CSE's group, in which it has a leaf. */
 static enum result group_check(struct engine *engine, const struct member *mn_cse,
                                const Groupseal__Envelope__Report *report, const struct group **out,
@@ -76,8 +68,8 @@ enum result own_command_note(struct engine *engine, const struct member *mn_cse,
     const struct group *group = NULL;
     char hex[2 * COMMAND_ID_SIZE + 1];
     bool known = false;
-    GUARD(store_query(engine->store, why, found_read, &known, "SELECT 1 FROM command WHERE id = ?", "b",
-                      arena_view(report->command_id)));
+    GUARD(store_find(engine->store, why, &known, "SELECT 1 FROM command WHERE id = ?", "b",
+                     arena_view(report->command_id)));
     if (known) {
         return RESULT_OK; /* whose it is, its sites say */
     }

@@ -186,13 +186,6 @@ static enum result asked_leaf(struct engine *engine, const struct member *member
     return found ? RESULT_OK : asked_unknown(member, group->name, why);
 }
 
-static enum result asked_read(void *context, const struct store_row *row, struct reason *why)
-{
-    (void)why;
-    *(uint64_t *)context = row_u64(row, 0);
-    return RESULT_OK;
-}
-
 /* The same leaf again: it belongs to this association, or is due to be replaced anyway. */
 static enum result package_ask_take(struct engine *engine, const struct member *member,
                                     const Groupseal__Envelope__PackageAsk *ask, struct reason *why)
@@ -215,9 +208,9 @@ static enum result package_ask_take(struct engine *engine, const struct member *
         return asked_unknown(member, ask->group, why);
     }
     GUARD(asked_leaf(engine, member, group, &leaf, why));
-    GUARD(store_query(engine->store, why, asked_read, &asked_ms,
-                      "SELECT asked_ms FROM leaf WHERE group_id = ? AND leaf_index = ?", "ii", group->id,
-                      (int64_t)leaf.index));
+    GUARD(store_number(engine->store, why, &asked_ms,
+                       "SELECT asked_ms FROM leaf WHERE group_id = ? AND leaf_index = ?", "ii", group->id,
+                       (int64_t)leaf.index));
     if (asked_ms <= wall_ms && wall_ms - asked_ms < PACKAGE_ASK_MS) {
         return RESULT_OK; /* the last one is on its way */
     }

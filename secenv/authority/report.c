@@ -13,13 +13,6 @@
 
 /* ---- completion ---- */
 
-static enum result found_read(void *context, const struct store_row *row, struct reason *why)
-{
-    (void)why;
-    *(bool *)context = row_int(row, 0) != 0;
-    return RESULT_OK;
-}
-
 /* Every site has said its last word, or every target has answered for good (done, failed, refused, unknown).
  */
 static enum result command_complete(struct engine *engine, struct bytes id, struct reason *why)
@@ -224,8 +217,7 @@ enum result order_refused(struct engine *engine, const struct member *mn_cse, co
         return RESULT_OK;
     }
     (void)snprintf(text, sizeof(text), "%s", reason[0] != '\0' ? reason : "refused");
-    GUARD(store_query(engine->store, why, found_read, &known,
-                      "SELECT EXISTS (SELECT 1 FROM command WHERE id = ?)", "b", BYTES_OF(id)));
+    GUARD(store_find(engine->store, why, &known, "SELECT 1 FROM command WHERE id = ?", "b", BYTES_OF(id)));
     if (!known) {
         return RESULT_OK;
     }

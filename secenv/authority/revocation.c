@@ -323,13 +323,6 @@ enum result revocation_set(struct engine *engine, const Groupseal__Secenv__Revoc
 
 /* ---- show ---- */
 
-static enum result count_read(void *context, const struct store_row *row, struct reason *why)
-{
-    (void)why;
-    *(uint32_t *)context = (uint32_t)row_int(row, 0);
-    return RESULT_OK;
-}
-
 static enum result row_fill(const struct engine *engine, size_t index, struct arena *arena,
                             Groupseal__Secenv__RevocationRow *out)
 {
@@ -367,12 +360,17 @@ enum result revocation_show(struct engine *engine, struct arena *arena, Groupsea
         lists[(*out)->n_lists++] = &rows[i];
     }
     (*out)->refuses = handshake_context_refuses_unrevoked(engine->tls);
-    GUARD(store_query(engine->store, why, count_read, &(*out)->members,
-                      "SELECT count(*) FROM member WHERE mode = 1 AND state = 2", ""));
-    return store_query(engine->store, why, count_read, &(*out)->members_taken,
+    uint64_t members = 0;
+    uint64_t taken = 0;
+    GUARD(store_number(engine->store, why, &members,
+                       "SELECT count(*) FROM member WHERE mode = 1 AND state = 2", ""));
+    GUARD(store_number(engine->store, why, &taken,
                        "SELECT count(*) FROM member m JOIN revocation_taken t ON t.member_id = m.id"
                        " WHERE m.mode = 1 AND m.state = 2 AND t.version = ?",
-                       "i", engine->revocations.version);
+                       "i", engine->revocations.version));
+    (*out)->members = (uint32_t)members;
+    (*out)->members_taken = (uint32_t)taken;
+    return RESULT_OK;
 }
 
 /* ---- handing out ---- */
@@ -391,14 +389,6 @@ static enum result lists_put(struct engine *engine, const char *member, struct r
                                  : result_fail(why, result, "%s", full.text);
 }
 
-static enum result found_read(void *context, const struct store_row *row, struct reason *why)
-{
-    (void)row;
-    (void)why;
-    *(bool *)context = true;
-    return RESULT_OK;
-}
-
 enum result revocation_member(struct engine *engine, const struct member *member, bool anew,
                               struct reason *why)
 {
@@ -411,9 +401,9 @@ enum result revocation_member(struct engine *engine, const struct member *member
         GUARD(store_run(engine->store, why, "DELETE FROM revocation_taken WHERE member_id = ?", "i",
                         member->id));
     }
-    GUARD(store_query(engine->store, why, found_read, &taken,
-                      "SELECT 1 FROM revocation_taken WHERE member_id = ? AND version = ?", "ii", member->id,
-                      engine->revocations.version));
+    GUARD(store_find(engine->store, why, &taken,
+                     "SELECT 1 FROM revocation_taken WHERE member_id = ? AND version = ?", "ii", member->id,
+                     engine->revocations.version));
     return taken ? RESULT_OK : lists_put(engine, member->name, why);
 }
 
@@ -470,7 +460,7 @@ static enum result overdue_tell(struct engine *engine, const struct revocation_l
 {
     struct revocations *state = &engine->revocations;
     char when[CERTIFICATE_TIME_SIZE];
-    uint32_t members = 0;
+    uint64_t members = 0;
     if (overdue->issuer.length != 0) {
         certificate_time_text(overdue->next_update, when);
         state->told = true;
@@ -478,9 +468,9 @@ static enum result overdue_tell(struct engine *engine, const struct revocation_l
                                 "the CRL is overdue since %s: %s. Give a newer one (in-cse revocation set)",
                                 when, consequence(engine));
     }
-    GUARD(store_query(engine->store, why, count_read, &members,
-                      "SELECT count(*) FROM (SELECT 1 FROM member WHERE mode = 1 AND state <> 3 LIMIT 1)",
-                      ""));
+    GUARD(store_number(engine->store, why, &members,
+                       "SELECT count(*) FROM (SELECT 1 FROM member WHERE mode = 1 AND state <> 3 LIMIT 1)",
+                       ""));
     if (members == 0) {
         return RESULT_OK;
     }

@@ -281,19 +281,12 @@ static enum result page_put(struct paging *paging, uint32_t number, struct reaso
     return RESULT_OK;
 }
 
-static enum result count_read(void *context, const struct store_row *row, struct reason *why)
-{
-    (void)why;
-    *(uint64_t *)context = row_u64(row, 0);
-    return RESULT_OK;
-}
-
 static enum result pages_put(struct paging *paging, struct feed_state *state, struct reason *why)
 {
     uint64_t count = 0;
     GUARD(hash_load(paging->engine, paging->group, paging->hash, why));
-    GUARD(store_query(paging->engine->store, why, count_read, &count,
-                      "SELECT count(*) FROM roster_entry WHERE group_id = ?", "i", paging->group->id));
+    GUARD(store_number(paging->engine->store, why, &count,
+                       "SELECT count(*) FROM roster_entry WHERE group_id = ?", "i", paging->group->id));
     paging->pages = (uint32_t)((count + PAGE_ENTRIES_LIMIT - 1) / PAGE_ENTRIES_LIMIT);
     paging->pages = paging->pages == 0 ? 1 : paging->pages;
     GUARD(pages_drop(paging->engine, paging->group, paging->mn_cse, paging->pages, state->pages, why));

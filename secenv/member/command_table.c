@@ -66,13 +66,6 @@ enum result command_table_find(const struct membership *membership, const uint8_
 
 /* ---- adding ---- */
 
-static enum result count_row(void *context, const struct store_row *row, struct reason *why)
-{
-    (void)why;
-    *(uint64_t *)context = row_u64(row, 0);
-    return RESULT_OK;
-}
-
 static enum result expired_forget(const struct membership *membership, struct reason *why)
 {
     const struct identity_state *identity = membership->identity;
@@ -99,10 +92,10 @@ static enum result expired_forget(const struct membership *membership, struct re
 static enum result room_check(const struct membership *membership, struct reason *why)
 {
     uint64_t count = 0;
-    GUARD(store_query(membership->identity->engine->setup.store, why, count_row, &count,
-                      "SELECT count(*) FROM command WHERE identity = ? AND grp = ? AND instance = ?", "ttb",
-                      membership->identity->identity.name, membership->group,
-                      BYTES_OF(membership->instance)));
+    GUARD(store_number(membership->identity->engine->setup.store, why, &count,
+                       "SELECT count(*) FROM command WHERE identity = ? AND grp = ? AND instance = ?", "ttb",
+                       membership->identity->identity.name, membership->group,
+                       BYTES_OF(membership->instance)));
     if (count >= COMMAND_TABLE_LIMIT) {
         return result_fail(why, RESULT_FULL, "%u commands of %s are remembered already", COMMAND_TABLE_LIMIT,
                            membership->group);

@@ -56,13 +56,6 @@ static enum result signing_key_new(struct identity_state *identity, const char *
                      identity->identity.name, purpose, secret_bytes(&identity->signing.seed));
 }
 
-static enum result floor_row(void *context, const struct store_row *row, struct reason *why)
-{
-    (void)why;
-    *(uint64_t *)context = row_u64(row, 0);
-    return RESULT_OK;
-}
-
 /* Made here the first time: it never leaves, only its public half goes into FIRST. */
 static enum result signing_key_load(struct identity_state *identity, struct reason *why)
 {
@@ -75,9 +68,9 @@ static enum result signing_key_load(struct identity_state *identity, struct reas
     if (result == RESULT_OK && stored.found) {
         identity->authority_time_ms = stored.authority_time_ms;
         identity->floor = 0;
-        result =
-            store_query(identity->engine->setup.store, why, floor_row, &identity->floor,
-                        "SELECT floor FROM authority_floor WHERE identity = ?", "t", identity->identity.name);
+        result = store_number(identity->engine->setup.store, why, &identity->floor,
+                              "SELECT floor FROM authority_floor WHERE identity = ?", "t",
+                              identity->identity.name);
     }
     if (result == RESULT_OK && stored.found) {
         result = signing_key_from_seed(&stored.seed, &identity->signing);

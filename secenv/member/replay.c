@@ -61,21 +61,14 @@ enum result replay_check(const struct membership *membership, const struct repla
 
 /* ---- room ---- */
 
-static enum result count_row(void *context, const struct store_row *row, struct reason *why)
-{
-    (void)why;
-    *(uint64_t *)context = row_u64(row, 0);
-    return RESULT_OK;
-}
-
 static enum result rows_count(const struct membership *membership, const struct replay_sender *sender,
                               uint64_t *count, struct reason *why)
 {
-    return store_query(membership->identity->engine->setup.store, why, count_row, count,
-                       "SELECT count(*) FROM replay WHERE identity = ? AND grp = ? AND instance = ?"
-                       " AND kind = ?",
-                       "ttbi", membership->identity->identity.name, membership->group,
-                       BYTES_OF(membership->instance), (int64_t)sender->kind);
+    return store_number(membership->identity->engine->setup.store, why, count,
+                        "SELECT count(*) FROM replay WHERE identity = ? AND grp = ? AND instance = ?"
+                        " AND kind = ?",
+                        "ttbi", membership->identity->identity.name, membership->group,
+                        BYTES_OF(membership->instance), (int64_t)sender->kind);
 }
 
 /* What was sealed in an epoch whose key is not here cannot be opened any more, so not be repeated. */

@@ -637,20 +637,13 @@ static enum result pages_join(struct relay *relay, const struct page_list *pages
     return result;
 }
 
-static enum result count_read(void *context, const struct store_row *row, struct reason *why)
-{
-    (void)why;
-    *(uint64_t *)context = row_u64(row, 0);
-    return RESULT_OK;
-}
-
 static enum result pages_check(struct relay *relay, const Page *page, struct reason *why)
 {
     struct page_list list = {.wanted = page->pages};
     uint64_t there = 0;
-    GUARD(store_query(store_of(relay), why, count_read, &there,
-                      "SELECT count(*) FROM roster_page WHERE identity = ? AND grp = ?", "tt",
-                      owner_of(relay), group_of(relay)));
+    GUARD(store_number(store_of(relay), why, &there,
+                       "SELECT count(*) FROM roster_page WHERE identity = ? AND grp = ?", "tt",
+                       owner_of(relay), group_of(relay)));
     if (there < page->pages) {
         return RESULT_OK;
     }

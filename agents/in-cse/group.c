@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "agents/in-cse/arguments.h"
 #include "agents/in-cse/commands.h"
+#include "agents/in-cse/group_change.h"
 #include "agents/in-cse/json_line.h"
 #include "agents/in-cse/table.h"
 #include "agents/in-cse/words.h"
@@ -11,8 +12,6 @@
 #include <string.h>
 
 #define SITES_LIMIT 8u
-#define ROTATE_LEAST_MS 60000u
-#define ROTATE_LIMIT_MS UINT64_C(31536000000)
 
 /* ---- group create ---- */
 
@@ -64,18 +63,6 @@ static uint32_t duration_take(const struct argp_state *state, const char *text, 
     return (uint32_t)ms;
 }
 
-static uint32_t rotation_take(const struct argp_state *state, const char *text)
-{
-    uint64_t ms = 0;
-    if (strcmp(text, "off") == 0) {
-        return UINT32_MAX;
-    }
-    if (!operator_duration(text, ROTATE_LIMIT_MS, &ms) || ms < ROTATE_LEAST_MS) {
-        argp_error(state, "--rotate-every is off or a time of 1m to 365d, not \"%s\"", text);
-    }
-    return (uint32_t)(ms / 1000);
-}
-
 static error_t create_parse(int key, char *argument, struct argp_state *state)
 {
     struct create_arguments *arguments = state->input;
@@ -103,7 +90,7 @@ static error_t create_parse(int key, char *argument, struct argp_state *state)
         create->beat_interval_s = (duration_take(state, argument, (uint64_t)7 * 86400000) + 999) / 1000;
         return 0;
     case KEY_ROTATE:
-        create->rotate_every_s = rotation_take(state, argument);
+        create->rotate_every_s = group_rotation_take(state, argument);
         return 0;
     case KEY_AEAD:
         create->aead = argument;
@@ -517,190 +504,6 @@ enum exit_code command_group_show(int argc, char **argv)
     enum exit_code code = operator_open(&arguments.common, &session);
     if (code == EXIT_DONE) {
         code = group_show(session, &arguments);
-    }
-    operator_close(session);
-    return code;
-}
-
-/* ---- group rotate, group delete ---- */
-
-/* Sends a request about one group and says `done` in the words given. */
-static enum exit_code group_call(struct operator_session *session, const struct one_argument *arguments,
-                                 Groupseal__Secenv__ToSecenv *request, const char *done)
-{
-    Groupseal__Secenv__FromSecenv *message = NULL;
-    enum exit_code code = operator_change(session, request, &message);
-    secenv_client_free(message);
-    if (code != EXIT_DONE) {
-        return code;
-    }
-    if (arguments->common.json) {
-        cJSON *object = cJSON_CreateObject();
-        json_line_text(object, "name", arguments->argument);
-        json_line_text(object, "state", done);
-        json_line_put(object);
-    } else {
-        printf("%s: %s\n", arguments->argument, done);
-    }
-    return EXIT_DONE;
-}
-
-struct set_arguments {
-    struct one_argument one; /* first: its parser is a child's */
-    Groupseal__Secenv__GroupSet set;
-};
-
-#define KEY_AUTHORITY_ONLY 0x301
-#define KEY_COMMANDS 0x302
-#define KEY_SIGN 0x303
-#define KEY_NO_SIGN 0x304
-
-static const struct argp_option set_options[] = {
-    {"mn-cse-commands", KEY_COMMANDS, NULL, 0, "The group's MN-CSEs are commanders, each at its site", 0},
-    {"authority-only", KEY_AUTHORITY_ONLY, NULL, 0, "They are not: the IN-CSE alone commands", 0},
-    {"sign-messages", KEY_SIGN, NULL, 0, "Member messages are signed: rules may act on them", 0},
-    {"no-sign-messages", KEY_NO_SIGN, NULL, 0, "They are not signed", 0},
-    {"rotate-every", KEY_ROTATE, "TIME", 0, "The key is changed when it is as old, or \"off\"", 0},
-    {0},
-};
-
-static error_t set_parse(int key, char *argument, struct argp_state *state)
-{
-    struct set_arguments *arguments = state->input;
-    switch (key) {
-    case KEY_COMMANDS:
-    case KEY_AUTHORITY_ONLY:
-        arguments->set.mn_cse_commands =
-            key == KEY_COMMANDS ? GROUPSEAL__SECENV__SWITCH__ON : GROUPSEAL__SECENV__SWITCH__OFF;
-        return 0;
-    case KEY_SIGN:
-    case KEY_NO_SIGN:
-        arguments->set.sign_member_messages =
-            key == KEY_SIGN ? GROUPSEAL__SECENV__SWITCH__ON : GROUPSEAL__SECENV__SWITCH__OFF;
-        return 0;
-    case KEY_ROTATE:
-        arguments->set.rotate_every_s = rotation_take(state, argument);
-        return 0;
-    case ARGP_KEY_END:
-        if (arguments->set.rotate_every_s == 0 &&
-            arguments->set.mn_cse_commands == GROUPSEAL__SECENV__SWITCH__KEEP &&
-            arguments->set.sign_member_messages == GROUPSEAL__SECENV__SWITCH__KEEP) {
-            argp_error(state, "nothing to change: see --help");
-        }
-        break;
-    default:
-        break;
-    }
-    return one_argument_parse(key, argument, state);
-}
-
-enum exit_code command_group_set(int argc, char **argv)
-{
-    static const struct argp parser = {set_options,
-                                       set_parse,
-                                       "NAME",
-                                       "Changes a group's policy, with a new key: members obey the new one "
-                                       "as soon as they have heard of it.",
-                                       common_children,
-                                       NULL,
-                                       NULL};
-    struct set_arguments arguments = {.one = {.takes_one = true}, .set = GROUPSEAL__SECENV__GROUP_SET__INIT};
-    argp_parse(&parser, argc, argv, 0, NULL, &arguments);
-
-    struct operator_session *session = NULL;
-    enum exit_code code = operator_open(&arguments.one.common, &session);
-    if (code == EXIT_DONE) {
-        Groupseal__Secenv__ToSecenv request = GROUPSEAL__SECENV__TO_SECENV__INIT;
-        arguments.set.name = (char *)(uintptr_t)arguments.one.argument;
-        request.request_case = GROUPSEAL__SECENV__TO_SECENV__REQUEST_GROUP_SET;
-        request.group_set = &arguments.set;
-        code = group_call(session, &arguments.one, &request, "changed");
-    }
-    operator_close(session);
-    return code;
-}
-
-enum exit_code command_group_rotate(int argc, char **argv)
-{
-    static const struct argp parser = {
-        NULL,
-        one_argument_parse,
-        "NAME",
-        "Gives a group a new key, now. Its members stay, and find the key themselves; whoever has stolen the "
-        "group's key alone, and no member's leaf, loses it.",
-        common_children,
-        NULL,
-        NULL};
-    struct one_argument arguments = {.takes_one = true};
-    argp_parse(&parser, argc, argv, 0, NULL, &arguments);
-
-    struct operator_session *session = NULL;
-    enum exit_code code = operator_open(&arguments.common, &session);
-    if (code == EXIT_DONE) {
-        Groupseal__Secenv__GroupRotate rotate = GROUPSEAL__SECENV__GROUP_ROTATE__INIT;
-        Groupseal__Secenv__ToSecenv request = GROUPSEAL__SECENV__TO_SECENV__INIT;
-        rotate.name = (char *)(uintptr_t)arguments.argument;
-        request.request_case = GROUPSEAL__SECENV__TO_SECENV__REQUEST_GROUP_ROTATE;
-        request.group_rotate = &rotate;
-        code = group_call(session, &arguments, &request, "rotated");
-    }
-    operator_close(session);
-    return code;
-}
-
-enum exit_code command_group_release(int argc, char **argv)
-{
-    static const struct argp parser = {
-        NULL,
-        one_argument_parse,
-        "NAME",
-        "Lets a held group be changed, though none of its MN-CSEs has said since the start what it holds. "
-        "Only "
-        "where you know that this store is no backup, and no MN-CSE will answer.",
-        common_children,
-        NULL,
-        NULL};
-    struct one_argument arguments = {.takes_one = true};
-    argp_parse(&parser, argc, argv, 0, NULL, &arguments);
-
-    struct operator_session *session = NULL;
-    enum exit_code code = operator_open(&arguments.common, &session);
-    if (code == EXIT_DONE) {
-        Groupseal__Secenv__GroupRelease release = GROUPSEAL__SECENV__GROUP_RELEASE__INIT;
-        Groupseal__Secenv__ToSecenv request = GROUPSEAL__SECENV__TO_SECENV__INIT;
-        release.name = (char *)(uintptr_t)arguments.argument;
-        request.request_case = GROUPSEAL__SECENV__TO_SECENV__REQUEST_GROUP_RELEASE;
-        request.group_release = &release;
-        code = group_call(session, &arguments, &request, "released");
-    }
-    operator_close(session);
-    return code;
-}
-
-enum exit_code command_group_delete(int argc, char **argv)
-{
-    static const struct argp parser = {
-        NULL,
-        one_argument_parse,
-        "NAME",
-        "Ends a group: its members wipe its keys when they hear of it, and its MN-CSEs clear what their "
-        "brokers "
-        "retain. Its members stay in the roster. A group made again under the name is another one.",
-        common_children,
-        NULL,
-        NULL};
-    struct one_argument arguments = {.takes_one = true};
-    argp_parse(&parser, argc, argv, 0, NULL, &arguments);
-
-    struct operator_session *session = NULL;
-    enum exit_code code = operator_open(&arguments.common, &session);
-    if (code == EXIT_DONE) {
-        Groupseal__Secenv__GroupDelete delete = GROUPSEAL__SECENV__GROUP_DELETE__INIT;
-        Groupseal__Secenv__ToSecenv request = GROUPSEAL__SECENV__TO_SECENV__INIT;
-        delete.name = (char *)(uintptr_t)arguments.argument;
-        request.request_case = GROUPSEAL__SECENV__TO_SECENV__REQUEST_GROUP_DELETE;
-        request.group_delete = &delete;
-        code = group_call(session, &arguments, &request, "deleted");
     }
     operator_close(session);
     return code;

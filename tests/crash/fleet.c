@@ -109,15 +109,7 @@ void fleet_order(struct fleet *fleet)
 
 void fleet_command(struct fleet *fleet)
 {
-    Groupseal__Secenv__Command command = GROUPSEAL__SECENV__COMMAND__INIT;
-    Groupseal__Secenv__ToSecenv request = GROUPSEAL__SECENV__TO_SECENV__INIT;
-    command.identity = (char *)(uintptr_t)SITE_MN_CSE;
-    command.group = (char *)(uintptr_t)FLEET_GROUP;
-    command.body = arena_field(bytes_of_text("open"));
-    command.valid_ms = FLEET_VALID_MS;
-    request.request_case = GROUPSEAL__SECENV__TO_SECENV__REQUEST_COMMAND;
-    request.command = &command;
-    Groupseal__Secenv__Reply *reply = site_request(fleet->mn, SOCKET_OWNER, OWNER_CONNECTION, &request);
+    Groupseal__Secenv__Reply *reply = play_own_command(fleet->mn, "open", FLEET_VALID_MS);
     order_note(fleet, reply, true);
     site_reply_free(reply);
 }
@@ -287,38 +279,15 @@ void fleet_raise(struct fleet *fleet)
 
 /* ---- what must be ---- */
 
-static Groupseal__Secenv__Reply *command_shown(struct fleet *fleet, const struct fleet_order *order)
-{
-    Groupseal__Secenv__CommandShow show = GROUPSEAL__SECENV__COMMAND_SHOW__INIT;
-    Groupseal__Secenv__ToSecenv request = GROUPSEAL__SECENV__TO_SECENV__INIT;
-    show.identity = (char *)(uintptr_t)SITE_MN_CSE;
-    show.group = (char *)(uintptr_t)FLEET_GROUP;
-    show.command_id = arena_field((struct bytes){order->id, COMMAND_ID_SIZE});
-    request.request_case = GROUPSEAL__SECENV__TO_SECENV__REQUEST_COMMAND_SHOW;
-    request.command_show = &show;
-    return site_request(fleet->mn, SOCKET_OWNER, OWNER_CONNECTION, &request);
-}
-
 static Groupseal__Secenv__Reply *report_of(struct fleet *fleet, const struct fleet_order *order)
 {
     Groupseal__Secenv__Reply *reply =
-        order->own ? command_shown(fleet, order)
+        order->own ? play_own_shown(fleet->mn, order->id, 0)
                    : operator_order_show(fleet->site, (struct bytes){order->id, COMMAND_ID_SIZE});
     if (reply->code != CODE(OK)) {
         fail_msg("a command that was taken is forgotten: %s", reply->reason);
     }
     return reply;
-}
-
-static const Groupseal__Secenv__OrderRow *row_of(const Groupseal__Secenv__OrderReport *report,
-                                                 const char *name)
-{
-    for (size_t i = 0; i < report->n_rows; i++) {
-        if (strcmp(report->rows[i]->name, name) == 0) {
-            return report->rows[i];
-        }
-    }
-    return NULL;
 }
 
 static bool row_ended(const Groupseal__Secenv__OrderRow *row)
@@ -332,7 +301,7 @@ static bool order_ended(struct fleet *fleet, const struct fleet_order *order)
     bool ended = true;
     Groupseal__Secenv__Reply *reply = report_of(fleet, order);
     for (size_t i = 0; i < FLEET_STEADY; i++) {
-        ended = ended && row_ended(row_of(reply->report, door_names[i]));
+        ended = ended && row_ended(play_row(reply->report, door_names[i]));
     }
     site_reply_free(reply);
     return ended;
@@ -372,7 +341,7 @@ static void complain(struct fleet *fleet)
     for (size_t i = 0; i < fleet->order_count; i++) {
         Groupseal__Secenv__Reply *reply = report_of(fleet, &fleet->orders[i]);
         for (size_t d = 0; d < FLEET_STEADY; d++) {
-            const Groupseal__Secenv__OrderRow *row = row_of(reply->report, door_names[d]);
+            const Groupseal__Secenv__OrderRow *row = play_row(reply->report, door_names[d]);
             if (!row_ended(row)) {
                 print_message("order %zu (%s): %s %d \"%s\"; run %u times; refused \"%s\"\n", i,
                               fleet->orders[i].own ? "MN-CSE's" : "authority's", door_names[d],
@@ -402,7 +371,7 @@ static void ending_check(struct fleet *fleet, const struct fleet_order *order)
     Groupseal__Secenv__Reply *reply = report_of(fleet, order);
     for (size_t i = 0; i < FLEET_STEADY; i++) {
         const struct fleet_run *run = run_find(&fleet->doors[i], order->id);
-        const Groupseal__Secenv__OrderRow *row = row_of(reply->report, door_names[i]);
+        const Groupseal__Secenv__OrderRow *row = play_row(reply->report, door_names[i]);
         assert_non_null(row);
         fleet->outcomes[row->outcome]++;
         if (row->outcome != OUTCOME(NOT_KNOWN)) {
@@ -422,7 +391,7 @@ static void runs_check(struct fleet *fleet)
             struct fleet_order own = {.own = true};
             memcpy(own.id, id.data, COMMAND_ID_SIZE);
             Groupseal__Secenv__Reply *ordered = operator_order_show(fleet->site, id);
-            Groupseal__Secenv__Reply *commanded = command_shown(fleet, &own);
+            Groupseal__Secenv__Reply *commanded = play_own_shown(fleet->mn, own.id, 0);
             assert_true(ordered->code == CODE(OK) || commanded->code == CODE(OK));
             site_reply_free(ordered);
             site_reply_free(commanded);

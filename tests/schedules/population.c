@@ -211,15 +211,7 @@ void population_order(struct population *population)
 
 void population_command(struct population *population)
 {
-    Groupseal__Secenv__Command command = GROUPSEAL__SECENV__COMMAND__INIT;
-    Groupseal__Secenv__ToSecenv request = GROUPSEAL__SECENV__TO_SECENV__INIT;
-    command.identity = (char *)(uintptr_t)SITE_MN_CSE;
-    command.group = (char *)(uintptr_t)PLAY_GROUP;
-    command.body = arena_field(bytes_of_text("open"));
-    command.valid_ms = VALID_MS;
-    request.request_case = GROUPSEAL__SECENV__TO_SECENV__REQUEST_COMMAND;
-    request.command = &command;
-    Groupseal__Secenv__Reply *reply = site_request(population->mn, SOCKET_OWNER, OWNER_CONNECTION, &request);
+    Groupseal__Secenv__Reply *reply = play_own_command(population->mn, "open", VALID_MS);
     order_note(population, reply, true);
     site_reply_free(reply);
 }

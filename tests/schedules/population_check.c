@@ -15,7 +15,6 @@
 
 #define CODE(name_) GROUPSEAL__SECENV__CODE__##name_
 #define OUTCOME(name_) GROUPSEAL__SECENV__OUTCOME__##name_
-#define OWNER_CONNECTION 1u
 #define REST_STEPS 180u
 #define REST_STEP_MS 10000u
 
@@ -162,39 +161,15 @@ void applications_work(struct population *population)
 
 /* ---- commands ---- */
 
-static Groupseal__Secenv__Reply *command_shown(const struct population *population,
-                                               const struct order_record *order)
-{
-    Groupseal__Secenv__CommandShow show = GROUPSEAL__SECENV__COMMAND_SHOW__INIT;
-    Groupseal__Secenv__ToSecenv request = GROUPSEAL__SECENV__TO_SECENV__INIT;
-    show.identity = (char *)(uintptr_t)SITE_MN_CSE;
-    show.group = (char *)(uintptr_t)PLAY_GROUP;
-    show.command_id = arena_field((struct bytes){order->id, COMMAND_ID_SIZE});
-    request.request_case = GROUPSEAL__SECENV__TO_SECENV__REQUEST_COMMAND_SHOW;
-    request.command_show = &show;
-    return site_request(population->mn, SOCKET_OWNER, OWNER_CONNECTION, &request);
-}
-
 static Groupseal__Secenv__Reply *report_of(struct population *population, const struct order_record *order)
 {
     Groupseal__Secenv__Reply *reply =
-        order->own ? command_shown(population, order)
+        order->own ? play_own_shown(population->mn, order->id, 0)
                    : operator_order_show(population->site, (struct bytes){order->id, COMMAND_ID_SIZE});
     if (reply->code != CODE(OK)) {
         fail_msg("a command that was taken is forgotten: %s", reply->reason);
     }
     return reply;
-}
-
-static const Groupseal__Secenv__OrderRow *row_of(const Groupseal__Secenv__OrderReport *report,
-                                                 const char *name)
-{
-    for (size_t i = 0; i < report->n_rows; i++) {
-        if (strcmp(report->rows[i]->name, name) == 0) {
-            return report->rows[i];
-        }
-    }
-    return NULL;
 }
 
 /* A member when it was given, and ever since. */
@@ -216,7 +191,7 @@ static bool order_ended(struct population *population, const struct order_record
     bool ended = true;
     Groupseal__Secenv__Reply *reply = report_of(population, order);
     for (size_t i = 0; i < population->resident_count; i++) {
-        const Groupseal__Secenv__OrderRow *row = row_of(reply->report, population->residents[i].name);
+        const Groupseal__Secenv__OrderRow *row = play_row(reply->report, population->residents[i].name);
         if (is_owed(population, i, order) && !row_ended(row)) {
             ended = false;
             if (complain) {
@@ -240,7 +215,7 @@ static void ending_check(struct population *population, const struct order_recor
     for (size_t i = 0; i < population->resident_count; i++) {
         const struct resident *resident = &population->residents[i];
         const struct command_run *run = run_find(resident, order->id);
-        const Groupseal__Secenv__OrderRow *row = row_of(reply->report, resident->name);
+        const Groupseal__Secenv__OrderRow *row = play_row(reply->report, resident->name);
         if (!is_owed(population, i, order)) {
             continue;
         }

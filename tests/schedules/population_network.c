@@ -34,18 +34,6 @@ static bool is_ordered(const struct site_message *message)
            message->publish->kind == TOPIC(ACK);
 }
 
-static Groupseal__Secenv__Publish *publish_copy(const Groupseal__Secenv__Publish *publish)
-{
-    size_t size = groupseal__secenv__publish__get_packed_size(publish);
-    uint8_t *packed = malloc(size + 1);
-    assert_non_null(packed);
-    (void)groupseal__secenv__publish__pack(publish, packed);
-    Groupseal__Secenv__Publish *copy = groupseal__secenv__publish__unpack(NULL, size, packed);
-    free(packed);
-    assert_non_null(copy);
-    return copy;
-}
-
 static struct resident *resident_of(struct population *population, const char *name)
 {
     for (size_t i = 0; i < population->resident_count; i++) {
@@ -78,7 +66,7 @@ static void hold_back(struct population *population, const struct site_message *
     population->held = realloc(population->held, (population->held_count + 1) * sizeof(*population->held));
     assert_non_null(population->held);
     struct held *held = &population->held[population->held_count++];
-    *held = (struct held){.publish = publish_copy(message->publish),
+    *held = (struct held){.publish = site_publish_copy(message->publish),
                           .to = site_find(population->site, message->to),
                           .due_ms = due_ms};
     (void)snprintf(held->from, sizeof(held->from), "%s", message->from);

@@ -56,20 +56,6 @@ static void command_give(struct play *play, Groupseal__Secenv__Command *command,
     site_settle(play->site);
 }
 
-static Groupseal__Secenv__Reply *command_shown(struct play *play, const uint8_t id[COMMAND_ID_SIZE],
-                                               uint32_t page)
-{
-    Groupseal__Secenv__CommandShow show = GROUPSEAL__SECENV__COMMAND_SHOW__INIT;
-    Groupseal__Secenv__ToSecenv request = GROUPSEAL__SECENV__TO_SECENV__INIT;
-    show.identity = (char *)SITE_MN_CSE;
-    show.group = (char *)PLAY_GROUP;
-    show.command_id = arena_field((struct bytes){id, COMMAND_ID_SIZE});
-    show.page = page;
-    request.request_case = GROUPSEAL__SECENV__TO_SECENV__REQUEST_COMMAND_SHOW;
-    request.command_show = &show;
-    return site_request(play->mn, SOCKET_OWNER, OWNER_CONNECTION, &request);
-}
-
 static void door_does(struct play *play, struct site_node *door, const uint8_t id[COMMAND_ID_SIZE])
 {
     assert_int_equal(play_commands(door), 1);
@@ -94,7 +80,7 @@ static void mn_cse_commands_while_the_in_cse_is_away(void **state)
     assert_non_null(event);
     assert_true(event->report->complete);
     assert_memory_equal(event->report->command_id.data, id, COMMAND_ID_SIZE);
-    Groupseal__Secenv__Reply *reply = command_shown(play, id, 0);
+    Groupseal__Secenv__Reply *reply = play_own_shown(play->mn, id, 0);
     assert_int_equal(reply->code, CODE(OK));
     assert_int_equal(reply->report->n_rows, 2);
     assert_int_equal(reply->report->pages, 1);
@@ -102,7 +88,7 @@ static void mn_cse_commands_while_the_in_cse_is_away(void **state)
         assert_int_equal(reply->report->rows[i]->outcome, OUTCOME(DONE));
     }
     site_reply_free(reply);
-    reply = command_shown(play, id, 1);
+    reply = play_own_shown(play->mn, id, 1);
     assert_int_equal(reply->code, CODE(INVALID));
     site_reply_free(reply);
     play_free(play);
@@ -122,7 +108,7 @@ static void authority_hears_of_it_later(void **state)
     command_give(play, &command, id);
     door_does(play, play->door, id);
     site_advance(play->site, 4000000); /* expired, and an hour more: the MN-CSE itself has forgotten it */
-    Groupseal__Secenv__Reply *reply = command_shown(play, id, 0);
+    Groupseal__Secenv__Reply *reply = play_own_shown(play->mn, id, 0);
     assert_int_equal(reply->code, CODE(UNKNOWN));
     site_reply_free(reply);
     site_restart(play->mn);

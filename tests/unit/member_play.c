@@ -13,21 +13,10 @@
 #include "tests/unit/member_play.h"
 #include "tests/unit/operator.h"
 
+#define OWNER_CONNECTION 1u
 #define OPERATOR_CONNECTION SITE_OPERATOR_CONNECTION
 
 /* ---- capturing ---- */
-
-static Groupseal__Secenv__Publish *publish_copy(const Groupseal__Secenv__Publish *publish)
-{
-    size_t size = groupseal__secenv__publish__get_packed_size(publish);
-    uint8_t *packed = malloc(size + 1);
-    assert_non_null(packed);
-    (void)groupseal__secenv__publish__pack(publish, packed);
-    Groupseal__Secenv__Publish *copy = groupseal__secenv__publish__unpack(NULL, size, packed);
-    free(packed);
-    assert_non_null(copy);
-    return copy;
-}
 
 static enum site_fate capture(void *context, const struct site_message *message)
 {
@@ -38,7 +27,7 @@ static enum site_fate capture(void *context, const struct site_message *message)
     if (play->captured_count == sizeof(play->captured) / sizeof(play->captured[0])) {
         play_forget(play);
     }
-    play->captured[play->captured_count++] = publish_copy(message->publish);
+    play->captured[play->captured_count++] = site_publish_copy(message->publish);
     bool kind = play->dropped_kind == GROUPSEAL__SECENV__TOPIC_KIND__TOPIC_NONE ||
                 play->dropped_kind == message->publish->kind;
     bool dropped = play->dropped_to != NULL && strcmp(message->to, play->dropped_to) == 0 && kind;
@@ -168,7 +157,7 @@ Groupseal__Secenv__Code play_finish(struct site_node *node, const uint8_t id[COM
     finished.detail = (char *)detail;
     request.request_case = GROUPSEAL__SECENV__TO_SECENV__REQUEST_FINISHED;
     request.finished = &finished;
-    Groupseal__Secenv__Reply *reply = site_request(node, SOCKET_OWNER, 1, &request);
+    Groupseal__Secenv__Reply *reply = site_request(node, SOCKET_OWNER, OWNER_CONNECTION, &request);
     Groupseal__Secenv__Code code = reply->code;
     site_reply_free(reply);
     return code;
@@ -186,16 +175,52 @@ Groupseal__Secenv__Outcome play_outcome(struct play *play, const uint8_t id[COMM
     Groupseal__Secenv__Reply *reply =
         site_request(site_authority(play->site), SOCKET_OPERATOR, OPERATOR_CONNECTION, &request);
     assert_int_equal(reply->code, GROUPSEAL__SECENV__CODE__OK);
-    for (size_t i = 0; i < reply->report->n_rows; i++) {
-        if (strcmp(reply->report->rows[i]->name, name) == 0) {
-            outcome = reply->report->rows[i]->outcome;
-        }
+    const Groupseal__Secenv__OrderRow *row = play_row(reply->report, name);
+    if (row != NULL) {
+        outcome = row->outcome;
     }
     if (complete != NULL) {
         *complete = reply->report->complete;
     }
     site_reply_free(reply);
     return outcome;
+}
+
+Groupseal__Secenv__Reply *play_own_command(struct site_node *mn, const char *body, uint32_t valid_ms)
+{
+    Groupseal__Secenv__Command command = GROUPSEAL__SECENV__COMMAND__INIT;
+    Groupseal__Secenv__ToSecenv request = GROUPSEAL__SECENV__TO_SECENV__INIT;
+    command.identity = (char *)(uintptr_t)SITE_MN_CSE;
+    command.group = (char *)(uintptr_t)PLAY_GROUP;
+    command.body = arena_field(bytes_of_text(body));
+    command.valid_ms = valid_ms;
+    request.request_case = GROUPSEAL__SECENV__TO_SECENV__REQUEST_COMMAND;
+    request.command = &command;
+    return site_request(mn, SOCKET_OWNER, OWNER_CONNECTION, &request);
+}
+
+Groupseal__Secenv__Reply *play_own_shown(struct site_node *mn, const uint8_t id[COMMAND_ID_SIZE],
+                                         uint32_t page)
+{
+    Groupseal__Secenv__CommandShow show = GROUPSEAL__SECENV__COMMAND_SHOW__INIT;
+    Groupseal__Secenv__ToSecenv request = GROUPSEAL__SECENV__TO_SECENV__INIT;
+    show.identity = (char *)(uintptr_t)SITE_MN_CSE;
+    show.group = (char *)(uintptr_t)PLAY_GROUP;
+    show.command_id = arena_field((struct bytes){id, COMMAND_ID_SIZE});
+    show.page = page;
+    request.request_case = GROUPSEAL__SECENV__TO_SECENV__REQUEST_COMMAND_SHOW;
+    request.command_show = &show;
+    return site_request(mn, SOCKET_OWNER, OWNER_CONNECTION, &request);
+}
+
+const Groupseal__Secenv__OrderRow *play_row(const Groupseal__Secenv__OrderReport *report, const char *name)
+{
+    for (size_t i = 0; i < report->n_rows; i++) {
+        if (strcmp(report->rows[i]->name, name) == 0) {
+            return report->rows[i];
+        }
+    }
+    return NULL;
 }
 
 size_t play_commands(const struct site_node *node)

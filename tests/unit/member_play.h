@@ -42,6 +42,13 @@ void play_order(struct play *play, const char *body, const char *target, uint32_
 /* The application says so. */
 Groupseal__Secenv__Code play_finish(struct site_node *node, const uint8_t id[COMMAND_ID_SIZE], bool done,
                                     const char *detail);
+/* The MN-CSE's own command to PLAY_GROUP, and a page of what it says of one. The replies are the caller's
+ * (site_reply_free). */
+Groupseal__Secenv__Reply *play_own_command(struct site_node *mn, const char *body, uint32_t valid_ms);
+Groupseal__Secenv__Reply *play_own_shown(struct site_node *mn, const uint8_t id[COMMAND_ID_SIZE],
+                                         uint32_t page);
+/* A member's row; NULL: none. */
+const Groupseal__Secenv__OrderRow *play_row(const Groupseal__Secenv__OrderReport *report, const char *name);
 /* What the authority knows of a member's answer to an order. */
 Groupseal__Secenv__Outcome play_outcome(struct play *play, const uint8_t id[COMMAND_ID_SIZE],
                                         const char *name, bool *complete);

@@ -176,7 +176,7 @@ static Groupseal__Secenv__Event *event_copy(const Groupseal__Secenv__Event *even
     return copy;
 }
 
-static Groupseal__Secenv__Publish *publish_copy(const Groupseal__Secenv__Publish *publish)
+Groupseal__Secenv__Publish *site_publish_copy(const Groupseal__Secenv__Publish *publish)
 {
     size_t size = groupseal__secenv__publish__get_packed_size(publish);
     uint8_t *packed = malloc(size + 1);
@@ -657,7 +657,7 @@ static void publish_enqueue(struct site *site, const char *from, const char *to,
 {
     struct carried *carried = carried_new(site, SITE_PUBLISH, from, to,
                                           (struct bytes){publish->payload.data, publish->payload.len});
-    carried->publish = publish_copy(publish);
+    carried->publish = site_publish_copy(publish);
     carried->retained = retained;
 }
 
@@ -722,7 +722,7 @@ static void retained_add(struct site *site, const Groupseal__Secenv__Publish *pu
     site->retained_used += *slot == 0 ? 1 : 0;
     site->retained = realloc(site->retained, (site->retained_count + 1) * sizeof(*site->retained));
     assert_non_null(site->retained);
-    site->retained[site->retained_count++] = publish_copy(publish);
+    site->retained[site->retained_count++] = site_publish_copy(publish);
     *slot = site->retained_count;
 }
 
@@ -743,7 +743,7 @@ static void retain(struct site *site, const Groupseal__Secenv__Publish *publish)
     size_t *slot = retained_slot(site, publish);
     if (*slot != 0 && publish->payload.len != 0) {
         groupseal__secenv__publish__free_unpacked(site->retained[*slot - 1], NULL);
-        site->retained[*slot - 1] = publish_copy(publish);
+        site->retained[*slot - 1] = site_publish_copy(publish);
     } else if (*slot != 0) {
         retained_remove(site, slot);
     } else if (publish->payload.len != 0) {
@@ -1224,7 +1224,7 @@ void site_keep(struct site *site)
     site->kept_retained = calloc(site->retained_count + 1, sizeof(Groupseal__Secenv__Publish *));
     assert_non_null(site->kept_retained);
     for (size_t i = 0; i < site->retained_count; i++) {
-        site->kept_retained[site->kept_retained_count++] = publish_copy(site->retained[i]);
+        site->kept_retained[site->kept_retained_count++] = site_publish_copy(site->retained[i]);
     }
     site_return(site);
 }

@@ -117,6 +117,9 @@ void site_identity(struct site *site, const char *name, enum identity_kind kind,
                    struct identity *out);
 const char *site_scratch(const struct site *site); /* the site's directory */
 
+/* The caller's (groupseal__secenv__publish__free_unpacked). */
+Groupseal__Secenv__Publish *site_publish_copy(const Groupseal__Secenv__Publish *publish);
+
 /* Carries everything and turns every engine until nothing is left to do at this time. */
 void site_settle(struct site *site);
 /* Moves the clock by `ms`, stopping wherever an engine asked for a turn; settles at each stop. */

@@ -11,7 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define SITES_LIMIT 8u
+#define SITES_LIMIT 15u /* the authority takes no more */
 
 /* ---- group create ---- */
 

@@ -89,16 +89,9 @@ enum result group_undeliver(struct engine *engine, struct group *group, struct r
 
 static enum result members_tell(struct engine *engine, struct group *group, size_t *told, struct reason *why)
 {
-    Groupseal__Envelope__Left left = GROUPSEAL__ENVELOPE__LEFT__INIT;
-    Groupseal__Envelope__RecordBody body = GROUPSEAL__ENVELOPE__RECORD_BODY__INIT;
-    struct farewell farewell = {engine, group, &body, 0};
-    left.group = group->name;
-    left.instance = arena_field(BYTES_OF(group->instance));
-    left.incarnation = group->incarnation;
-    left.epoch = group->epoch;
-    left.deleted = 1;
-    body.content_case = GROUPSEAL__ENVELOPE__RECORD_BODY__CONTENT_LEFT;
-    body.left = &left;
+    struct left_word word;
+    struct farewell farewell = {engine, group, &word.body, 0};
+    left_fill(&word, group, true);
     GUARD(store_query(engine->store, why, member_row, &farewell, GROUP_DELIVERIES, "i", group->id));
     *told = farewell.told;
     return RESULT_OK;

@@ -41,19 +41,26 @@ static enum result word_say(struct engine *engine, const struct member *member,
                           : farewell_keep(&engine->farewells, member, packed, why);
 }
 
+void left_fill(struct left_word *word, const struct group *group, bool deleted)
+{
+    groupseal__envelope__left__init(&word->left);
+    groupseal__envelope__record_body__init(&word->body);
+    word->left.group = (char *)(uintptr_t)group->name;
+    word->left.instance = arena_field(BYTES_OF(group->instance));
+    word->left.incarnation = group->incarnation;
+    word->left.epoch = group->epoch;
+    word->left.deleted = deleted;
+    word->body.content_case = GROUPSEAL__ENVELOPE__RECORD_BODY__CONTENT_LEFT;
+    word->body.left = &word->left;
+}
+
 static enum result left_say(struct engine *engine, const struct member *member, const struct peer *peer,
                             const struct group *group, struct arena *arena, struct reason *why)
 {
-    Groupseal__Envelope__Left left = GROUPSEAL__ENVELOPE__LEFT__INIT;
-    Groupseal__Envelope__RecordBody body = GROUPSEAL__ENVELOPE__RECORD_BODY__INIT;
-    left.group = (char *)(uintptr_t)group->name;
-    left.instance = arena_field(BYTES_OF(group->instance));
-    left.incarnation = group->incarnation;
-    left.epoch = group->epoch;
-    body.content_case = GROUPSEAL__ENVELOPE__RECORD_BODY__CONTENT_LEFT;
-    body.left = &left;
-    GUARD(word_say(engine, member, peer->current, &body, arena, why));
-    return word_say(engine, member, peer->pending, &body, arena, why); /* which it has is not known */
+    struct left_word word;
+    left_fill(&word, group, false);
+    GUARD(word_say(engine, member, peer->current, &word.body, arena, why));
+    return word_say(engine, member, peer->pending, &word.body, arena, why); /* which it has is not known */
 }
 
 enum result farewell_say(struct engine *engine, const char *name, struct arena *arena, struct reason *why)

@@ -2,7 +2,7 @@
 #ifndef GROUPSEAL_SECENV_AUTHORITY_FAREWELL_H
 #define GROUPSEAL_SECENV_AUTHORITY_FAREWELL_H
 
-#include "secenv/authority/member.h"
+#include "secenv/authority/group.h"
 
 /*
  * The last words in an association that is about to end: LEFT to who is evicted or revoked, for each of its
@@ -22,6 +22,14 @@ struct farewells {
     struct farewell_kept *kept[FAREWELLS_LIMIT];
     size_t count;
 };
+
+/* LEFT, ready to be sealed: the receiver has no more to do with the group. `body` points to `left`, which
+ * borrows from the group. */
+struct left_word {
+    Groupseal__Envelope__Left left;
+    Groupseal__Envelope__RecordBody body;
+};
+void left_fill(struct left_word *word, const struct group *group, bool deleted);
 
 enum result farewell_say(struct engine *engine, const char *name, struct arena *arena,
                          struct reason *why) MUST_USE;

@@ -64,22 +64,16 @@ static const struct group *group_of_id(const struct groups *groups, int64_t id)
  * package of a later epoch, beside which this says nothing. */
 static enum result left_put(const struct leaving *leaving, const struct group *group, struct reason *why)
 {
-    Groupseal__Envelope__Left left = GROUPSEAL__ENVELOPE__LEFT__INIT;
-    Groupseal__Envelope__RecordBody body = GROUPSEAL__ENVELOPE__RECORD_BODY__INIT;
+    struct left_word word;
     struct engine *engine = leaving->engine;
     char instance[2 * INSTANCE_SIZE + 1];
     char slot[48 + GROUP_NAME_LIMIT];
-    left.group = (char *)(uintptr_t)group->name;
-    left.instance = arena_field(BYTES_OF(group->instance));
-    left.incarnation = group->incarnation;
-    left.epoch = group->epoch;
-    body.content_case = GROUPSEAL__ENVELOPE__RECORD_BODY__CONTENT_LEFT;
-    body.left = &left;
+    left_fill(&word, group, false);
     (void)snprintf(slot, sizeof(slot), "package %s", group->name);
     GUARD(outbox_drop_slot(engine->outbox, engine->identity.name, leaving->member->name, slot, why));
     hex_write(BYTES_OF(group->instance), instance);
     (void)snprintf(slot, sizeof(slot), "left %s %s", group->name, instance);
-    return outbox_put(engine->outbox, engine->identity.name, leaving->member->name, slot, &body, why);
+    return outbox_put(engine->outbox, engine->identity.name, leaving->member->name, slot, &word.body, why);
 }
 
 static enum result leaving_row(void *context, const struct store_row *row, struct reason *why)

@@ -146,7 +146,14 @@ static bool resource_restore(struct agent *agent, const char *text, size_t lengt
         resource_replace(before, content);
         return true;
     }
-    if (ri[0] != '\0' && resource_name_valid(name) && onem2m_resource_type(content) != ONEM2M_CSE_BASE &&
+    bool valid =
+        ri[0] != '\0' && resource_name_valid(name) && onem2m_resource_type(content) != ONEM2M_CSE_BASE;
+    struct resource *gone = resource_named(&agent->resources, name);
+    if (valid && before == NULL && gone != NULL) {
+        /* The line that said so is missing. */
+        resource_remove(&agent->resources, gone);
+    }
+    if (valid &&
         resource_add(&agent->resources, ri, name, onem2m_resource_text(content, "cr"), content) != NULL) {
         return true;
     }

@@ -3,11 +3,11 @@
 #include "plugin/broker/compat.h"
 #include "plugin/broker/configuration.h"
 #include "plugin/broker/courier.h"
+#include "plugin/broker/keeper.h"
 #include "plugin/broker/kicks.h"
 #include "plugin/broker/leaving.h"
 #include "plugin/broker/metrics_file.h"
 #include "plugin/broker/names.h"
-#include "plugin/broker/state_file.h"
 #include "plugin/broker/watchdog.h"
 
 #include <signal.h>
@@ -44,7 +44,7 @@ struct plugin {
     struct agent *agent;
     struct courier *courier;
     struct watchdog *watchdog;
-    struct state_file *state_file; /* NULL: registrations and groups end with the broker */
+    struct keeper *keeper; /* NULL: registrations and groups end with the broker */
     struct leaving leaving;
     struct kicks kicks;
     struct names names;
@@ -105,7 +105,7 @@ static bool port_request(void *context, uint64_t tag, const Groupseal__Secenv__T
 static bool port_keep(void *context, const char *line, size_t length)
 {
     const struct plugin *plugin = context;
-    return plugin->state_file == NULL || state_file_append(plugin->state_file, line, length);
+    return keeper_keep(plugin->keeper, line, length);
 }
 
 static void port_log(void *context, enum agent_severity severity, const char *text)
@@ -333,30 +333,6 @@ static int on_message(int event, void *data, void *userdata)
     return result;
 }
 
-/* The file as it should be: each registration and group once. */
-static bool state_rewrite(struct plugin *plugin, char *why, size_t why_size)
-{
-    if (!state_file_begin(plugin->state_file, why, why_size)) {
-        return false;
-    }
-    if (!agent_keep_all(plugin->agent)) {
-        snprintf(why, why_size, "plugin_opt_state_file %s cannot be written anew: is the disk full?",
-                 plugin->configuration.state_file);
-        state_file_abandon(plugin->state_file);
-        return false;
-    }
-    return state_file_commit(plugin->state_file, why, why_size);
-}
-
-static void state_compact(struct plugin *plugin)
-{
-    char why[512];
-    if (plugin->state_file != NULL && state_file_grown(plugin->state_file) &&
-        !state_rewrite(plugin, why, sizeof(why))) {
-        compat_log(AGENT_WARNING, why);
-    }
-}
-
 static int on_tick(int event, void *data, void *userdata)
 {
     struct plugin *plugin = userdata;
@@ -373,7 +349,7 @@ static int on_tick(int event, void *data, void *userdata)
         uint64_t before = agent_counter(plugin->agent, AGENT_COUNT_PUBLICATIONS);
         turn(plugin);
         kicks_do(&plugin->kicks);
-        state_compact(plugin);
+        keeper_turn(plugin->keeper, clock_ms(CLOCK_MONOTONIC));
         /* 2.1 waits between a tick and the sending of what was published in it. */
         if (compat_is_2_1() && agent_counter(plugin->agent, AGENT_COUNT_PUBLICATIONS) != before) {
             courier_nudge(plugin->courier);
@@ -488,43 +464,22 @@ static void plugin_free(struct plugin *plugin)
     }
     watchdog_stop(plugin->watchdog);
     courier_stop(plugin->courier);
+    keeper_close(plugin->keeper);
     agent_free(plugin->agent);
-    state_file_close(plugin->state_file);
     kicks_clear(&plugin->kicks);
     names_clear(&plugin->names);
     configuration_clear(&plugin->configuration);
     free(plugin);
 }
 
-struct restoring {
-    struct agent *agent;
-    unsigned refused;
-};
-
-static void line_restore(void *context, const char *line, size_t length)
-{
-    struct restoring *restoring = context;
-    restoring->refused += !agent_restore(restoring->agent, line, length);
-}
-
 static bool state_restore(struct plugin *plugin, char *why, size_t why_size)
 {
-    struct restoring restoring = {plugin->agent, 0};
     const char *path = plugin->configuration.state_file;
     if (path == NULL) {
         return true;
     }
-    plugin->state_file = state_file_open(path, line_restore, &restoring, why, why_size);
-    if (plugin->state_file == NULL || !state_rewrite(plugin, why, why_size)) {
-        return false;
-    }
-    if (restoring.refused > 0) {
-        char line[512];
-        snprintf(line, sizeof(line), "%u lines of %s say nothing and are passed over: the AEs register again",
-                 restoring.refused, path);
-        compat_log(AGENT_WARNING, line);
-    }
-    return true;
+    plugin->keeper = keeper_new(path, plugin->agent, why, why_size);
+    return plugin->keeper != NULL && keeper_start(plugin->keeper, clock_ms(CLOCK_MONOTONIC), why, why_size);
 }
 
 static bool plugin_start(struct plugin *plugin, char *why, size_t why_size)

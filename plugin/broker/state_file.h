@@ -6,36 +6,55 @@
 #include <stddef.h>
 
 /*
- * Lines that are to be there after a restart, in a file that they are appended to, mode 0600. An append is
- * one write and waits for no disk: after a power cut the last ones may be missing. When the file has grown,
- * it is written anew beside itself and takes its place whole. Main thread only.
+ * Lines that are to be there after a restart, in a file that they are appended to, mode 0600, each with a
+ * check of its own. When the file has grown, it is written anew as PATH.new and takes its place whole; the
+ * one before stays as PATH.old. What a power cut or a bad disk leaves is found at the next start: lines that
+ * are whole are told, the others are passed over, and where any are missing within the file the one before is
+ * told first.
+ *
+ * One thread, but for state_file_sync and state_file_settle, which wait for the disk: another may run one of
+ * them meanwhile.
  */
 struct state_file;
 
 #define STATE_FILE_LINE_LIMIT 65536u
-#define STATE_FILE_LIMIT 67108864u       /* 64 MiB: a larger one is refused at the start */
+#define STATE_FILE_LIMIT 67108864u       /* 64 MiB: nothing is appended beyond */
 #define STATE_FILE_GROWTH_LIMIT 1048576u /* bytes appended before the file is worth writing anew */
 
-/* Reads what is there (no file is none) and calls `each` for each whole line; a last line that was cut short
- * is passed over. NULL: `why` says what is wrong with the file. */
+/* What was there at the start. */
+struct state_file_found {
+    size_t lines; /* told, those of the file before included */
+    size_t lost;  /* bytes of no whole line */
+    bool damaged; /* not only at the end, as a power cut leaves it */
+    bool before;  /* the file before was told first */
+};
+
+/* Reads what is there (no file is none) and calls `each` for each whole line. NULL: `why` says what is wrong
+ * with the place; whatever a file contains is no reason. */
 struct state_file *state_file_open(const char *path,
                                    void (*each)(void *context, const char *line, size_t length),
-                                   void *context, char *why, size_t why_size)
+                                   void *context, struct state_file_found *found, char *why, size_t why_size)
     __attribute__((warn_unused_result));
 void state_file_close(struct state_file *file); /* NULL is allowed */
 
-/* Appends from now on to a new, empty file, which takes the old one's place with state_file_commit; the lines
- * in between are all that it begins with. False: `why` says what is wrong, and the old file goes on. */
+/* Appends from now on to a new file only: all that it is to begin with. False: `why` says what is wrong, with
+ * errno, and the old file goes on. */
 bool state_file_begin(struct state_file *file, char *why, size_t why_size)
     __attribute__((warn_unused_result));
+/* It has that. Lines go to both until one of them is let go. */
+void state_file_begun(struct state_file *file);
 /* The new file is let go, and the old one goes on. */
 void state_file_abandon(struct state_file *file);
-bool state_file_commit(struct state_file *file, char *why, size_t why_size)
-    __attribute__((warn_unused_result));
+/* Brings the new file to the disk and into its place, which state_file_sync makes lasting. 0, or errno. */
+int state_file_settle(const struct state_file *file) __attribute__((warn_unused_result));
+/* It has taken its place: the old one is let go. */
+void state_file_commit(struct state_file *file);
 
 /* False: it was not written, and the file is as before. */
 bool state_file_append(struct state_file *file, const char *line, size_t length)
     __attribute__((warn_unused_result));
+/* What was appended so far is taken back by no power cut. 0, or errno. */
+int state_file_sync(const struct state_file *file) __attribute__((warn_unused_result));
 
 /* True where so much was appended that the file should be written anew. */
 bool state_file_grown(const struct state_file *file);

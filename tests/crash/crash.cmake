@@ -17,3 +17,17 @@ if(TARGET test_site)
   set_tests_properties(crash/points_many PROPERTIES
     LABELS full ENVIRONMENT "TMPDIR=/dev/shm;GROUPSEAL_CRASH_POINTS=5000")
 endif()
+
+if(TARGET mn_cse)
+  add_executable(crash_state_file ${CMAKE_CURRENT_SOURCE_DIR}/crash/state_file.c ${CMAKE_CURRENT_SOURCE_DIR}/crash/disk.c
+                 ${CMAKE_SOURCE_DIR}/plugin/broker/state_file.c)
+  target_link_libraries(crash_state_file PRIVATE groupseal_flags PkgConfig::CMOCKA)
+  foreach(call open writev fsync fdatasync ftruncate rename link unlink)
+    target_link_options(crash_state_file PRIVATE -Wl,--wrap=${call})
+  endforeach()
+  add_test(NAME crash/state_file COMMAND crash_state_file)
+  add_dependencies(unit_tests crash_state_file)
+  if(EXISTS /dev/shm)
+    set_tests_properties(crash/state_file PROPERTIES ENVIRONMENT TMPDIR=/dev/shm)
+  endif()
+endif()

@@ -350,7 +350,8 @@ def test_clean_removal(existing, connect, secenv):
     existing.stop()
 
     existing.plugins = []
-    state.unlink()
+    for suffix in ("", ".old", ".new"):
+        state.with_name(state.name + suffix).unlink(missing_ok=True)
     existing.start()
     who = ["-p", existing.ports["password"], "-u", "owner", "-P", "correct horse"]
     removed = set()

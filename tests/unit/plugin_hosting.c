@@ -352,11 +352,16 @@ static void test_restart(void **state)
     assert_false(agent_restore(after->agent, "", 0));
     assert_false(agent_restore(after->agent, "+{}", 3));
     assert_false(agent_restore(after->agent, "+{\"m2m:ae\":{\"ri\":\"a\",\"x\":1}}", 29));
+    /* Another has the name of one that has gone without a line that is left. */
+    const char *const other = "+{\"m2m:ae\":{\"ri\":\"Sdoor9\",\"rn\":\"Sdoor2\",\"ty\":2}}";
+    assert_true(agent_restore(after->agent, other, strlen(other)));
+    assert_false(agent_restore(after->agent, "-Sdoor2", 8));
+    assert_true(agent_restore(after->agent, "-Sdoor9", 8));
     /* A disk that is full is said, and the request is served. */
     after->disk_full = true;
     assert_false(agent_keep_all(after->agent));
     registers(after, "Sdoor1");
-    assert_int_equal(agent_counter(after->agent, AGENT_COUNT_NOT_KEPT), 3);
+    assert_int_equal(agent_counter(after->agent, AGENT_COUNT_NOT_KEPT), 2);
     assert_non_null(strstr(after->log, "plugin_opt_state_file"));
     site_free(site);
     site_free(after);

@@ -34,22 +34,25 @@ static int place_make(void **state)
 static int place_remove(void **state)
 {
     const struct place *place = *state;
-    char fresh[112];
-    snprintf(fresh, sizeof(fresh), "%s.new", place->path);
-    (void)unlink(place->path);
-    (void)unlink(fresh);
+    const char *const suffixes[] = {"", ".new", ".old"};
+    for (size_t i = 0; i < 3; i++) {
+        char path[112];
+        snprintf(path, sizeof(path), "%s%s", place->path, suffixes[i]);
+        (void)unlink(path);
+    }
     return rmdir(place->folder);
 }
 
 struct heard {
-    char lines[4][32];
+    char lines[6][32];
     size_t count;
+    struct state_file_found found;
 };
 
 static void hear(void *context, const char *line, size_t length)
 {
     struct heard *heard = context;
-    assert_true(heard->count < 4 && length < sizeof(heard->lines[0]));
+    assert_true(heard->count < 6 && length < sizeof(heard->lines[0]));
     memcpy(heard->lines[heard->count], line, length);
     heard->lines[heard->count++][length] = '\0';
 }
@@ -58,7 +61,7 @@ static struct state_file *opened(const struct place *place, struct heard *heard)
 {
     char why[256] = "";
     memset(heard, 0, sizeof(*heard));
-    struct state_file *file = state_file_open(place->path, hear, heard, why, sizeof(why));
+    struct state_file *file = state_file_open(place->path, hear, heard, &heard->found, why, sizeof(why));
     if (file == NULL) {
         fail_msg("%s", why);
     }
@@ -69,8 +72,11 @@ static void renew(struct state_file *file, const char *first)
 {
     char why[256] = "";
     assert_true(state_file_begin(file, why, sizeof(why)));
-    assert_true(first == NULL || state_file_append(file, first, strlen(first)));
-    assert_true(state_file_commit(file, why, sizeof(why)));
+    assert_true(state_file_append(file, first, strlen(first)));
+    state_file_begun(file);
+    assert_int_equal(state_file_settle(file), 0);
+    state_file_commit(file);
+    assert_int_equal(state_file_sync(file), 0);
 }
 
 static void write_raw(const struct place *place, const char *text)
@@ -107,21 +113,63 @@ static void test_lines_stay(void **state)
     state_file_close(file);
 }
 
+static void lines_are(const struct heard *heard, const char *const *lines, size_t count)
+{
+    assert_int_equal(heard->count, count);
+    assert_int_equal(heard->found.lines, count);
+    for (size_t i = 0; i < count; i++) {
+        assert_string_equal(heard->lines[i], lines[i]);
+    }
+}
+
+static int rename_before(const struct place *place)
+{
+    char before[112];
+    snprintf(before, sizeof(before), "%s.old", place->path);
+    return rename(before, place->path);
+}
+
+/* The file as it is, into `bytes`. */
+static size_t read_raw(const struct place *place, char *bytes, size_t size)
+{
+    FILE *file = fopen(place->path, "r");
+    assert_non_null(file);
+    size_t length = fread(bytes, 1, size, file);
+    assert_true(length < size);
+    assert_int_equal(fclose(file), 0);
+    return length;
+}
+
+static void write_bytes(const struct place *place, const char *bytes, size_t length)
+{
+    FILE *file = fopen(place->path, "w");
+    assert_non_null(file);
+    assert_int_equal(fwrite(bytes, 1, length, file), length);
+    assert_int_equal(fclose(file), 0);
+}
+
 /* A power cut: the last line is half there. One in the midst of writing anew: the old file stands. */
 static void test_cut_short(void **state)
 {
     const struct place *place = *state;
     struct heard heard;
     char why[256] = "";
-    write_raw(place, "whole\nhal");
+    char bytes[512];
     struct state_file *file = opened(place, &heard);
-    assert_int_equal(heard.count, 1);
-    assert_string_equal(heard.lines[0], "whole");
+    renew(file, "whole");
+    assert_true(state_file_append(file, "half", 4));
+    state_file_close(file);
+    size_t length = read_raw(place, bytes, sizeof(bytes));
+    write_bytes(place, bytes, length - 3);
+    file = opened(place, &heard);
+    lines_are(&heard, (const char *const[]){"whole"}, 1);
+    assert_int_equal(heard.found.lost, 17 + 4 + 1 - 3);
+    assert_false(heard.found.damaged);
     assert_true(state_file_begin(file, why, sizeof(why)));
     assert_true(state_file_append(file, "lost", 4));
     state_file_close(file);
     file = opened(place, &heard);
-    assert_string_equal(heard.lines[0], "whole");
+    lines_are(&heard, (const char *const[]){"whole"}, 1);
     renew(file, "new");
     assert_true(state_file_begin(file, why, sizeof(why)));
     assert_true(state_file_append(file, "lost", 4));
@@ -129,8 +177,78 @@ static void test_cut_short(void **state)
     assert_true(state_file_append(file, "more", 4));
     state_file_close(file);
     file = opened(place, &heard);
-    assert_int_equal(heard.count, 2);
-    assert_string_equal(heard.lines[1], "more");
+    lines_are(&heard, (const char *const[]){"new", "more"}, 2);
+    assert_int_equal(heard.found.lost, 0);
+    state_file_close(file);
+}
+
+/* Lines that come while the new file is on its way to the disk are in both. */
+static void test_written_anew_meanwhile(void **state)
+{
+    const struct place *place = *state;
+    struct heard heard;
+    char why[256] = "";
+    struct state_file *file = opened(place, &heard);
+    renew(file, "one");
+    for (unsigned settled = 0; settled < 2; settled++) {
+        assert_true(state_file_begin(file, why, sizeof(why)));
+        assert_true(state_file_append(file, "one", 3));
+        state_file_begun(file);
+        assert_true(state_file_append(file, "two", 3));
+        if (settled == 1) {
+            assert_int_equal(state_file_settle(file), 0);
+        }
+        struct state_file *other = opened(place, &heard);
+        lines_are(&heard, (const char *const[]){"one", "two", "two"}, 2);
+        state_file_close(other);
+        if (settled == 0) {
+            state_file_abandon(file);
+            renew(file, "one");
+        }
+    }
+    state_file_commit(file);
+    state_file_close(file);
+}
+
+/* A bad disk, at each byte: what a new file began with is in the one before, of the others the line is lost.
+ */
+static void test_damaged(void **state)
+{
+    const struct place *place = *state;
+    struct heard heard;
+    char bytes[512];
+    struct state_file *file = opened(place, &heard);
+    renew(file, "one");
+    renew(file, "one");
+    size_t begun = read_raw(place, bytes, sizeof(bytes));
+    assert_true(state_file_append(file, "two", 3));
+    assert_true(state_file_append(file, "three", 5));
+    state_file_close(file);
+    size_t length = read_raw(place, bytes, sizeof(bytes));
+    for (size_t at = 0; at < length; at++) {
+        bytes[at] ^= 1;
+        write_bytes(place, bytes, length);
+        state_file_close(opened(place, &heard));
+        bool last = at >= length - (1 + 17 + 5 + 1); /* or the end of the line before it, which joins them */
+        assert_true(heard.found.lost > 0);
+        assert_int_equal(heard.found.damaged, !last);
+        assert_int_equal(heard.found.before, !last);
+        assert_string_equal(heard.lines[0], "one");
+        assert_true(last || strcmp(heard.lines[heard.count - 1], "three") == 0);
+        assert_true(at >= begun - 1 || strcmp(heard.lines[heard.count - 2], "two") == 0);
+        bytes[at] ^= 1;
+    }
+    write_bytes(place, bytes, 0);
+    state_file_close(opened(place, &heard));
+    lines_are(&heard, (const char *const[]){"one"}, 1);
+    assert_true(heard.found.damaged && heard.found.before);
+    write_raw(place, "somebody's\nfile\n");
+    file = opened(place, &heard);
+    assert_true(heard.found.damaged && heard.found.before);
+    /* It is not lost, whatever it was. */
+    renew(file, "new");
+    assert_int_equal(rename_before(place), 0);
+    assert_int_equal(read_raw(place, bytes, sizeof(bytes)), 16);
     state_file_close(file);
 }
 
@@ -143,7 +261,7 @@ static void test_disk_full(void **state)
     struct rlimit before;
     renew(file, "one");
     assert_int_equal(getrlimit(RLIMIT_FSIZE, &before), 0);
-    const struct rlimit small = {6, before.rlim_max};
+    const struct rlimit small = {(17 + 36 + 1) + (17 + 3 + 1) + 6, before.rlim_max};
     signal(SIGXFSZ, SIG_IGN);
     assert_int_equal(setrlimit(RLIMIT_FSIZE, &small), 0);
     bool taken = state_file_append(file, "two", 3);
@@ -152,8 +270,8 @@ static void test_disk_full(void **state)
     assert_true(state_file_append(file, "three", 5));
     state_file_close(file);
     file = opened(place, &heard);
-    assert_int_equal(heard.count, 2);
-    assert_string_equal(heard.lines[1], "three");
+    lines_are(&heard, (const char *const[]){"one", "three"}, 2);
+    assert_int_equal(heard.found.lost, 0);
     state_file_close(file);
 }
 
@@ -161,7 +279,7 @@ static void refused(const char *path, const char *reason)
 {
     struct heard heard = {.count = 0};
     char why[256] = "";
-    assert_null(state_file_open(path, hear, &heard, why, sizeof(why)));
+    assert_null(state_file_open(path, hear, &heard, &heard.found, why, sizeof(why)));
     assert_non_null(strstr(why, "plugin_opt_state_file"));
     if (strstr(why, reason) == NULL) {
         fail_msg("%s does not say %s", why, reason);
@@ -186,7 +304,7 @@ static void test_refused(void **state)
     state_file_abandon(file);
     state_file_close(file);
     file = opened(place, &heard);
-    assert_int_equal(heard.count, 1);
+    assert_true(heard.found.damaged);
     state_file_close(file);
     assert_int_equal(truncate(place->path, (off_t)STATE_FILE_LIMIT + 1), 0);
     refused(place->path, "large");
@@ -215,6 +333,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_lines_stay, place_make, place_remove),
         cmocka_unit_test_setup_teardown(test_cut_short, place_make, place_remove),
+        cmocka_unit_test_setup_teardown(test_written_anew_meanwhile, place_make, place_remove),
+        cmocka_unit_test_setup_teardown(test_damaged, place_make, place_remove),
         cmocka_unit_test_setup_teardown(test_disk_full, place_make, place_remove),
         cmocka_unit_test_setup_teardown(test_refused, place_make, place_remove),
         cmocka_unit_test_setup_teardown(test_grown, place_make, place_remove),

@@ -50,6 +50,7 @@ struct plugin {
     struct names names;
     bool busy;           /* a callback is under way */
     uint64_t started_ms; /* monotonic: from then on ticks are expected */
+    size_t results_left; /* that may be taken from the courier: results_drain */
     bool ticked;
     bool tick_alarmed;
     uint64_t watched_ms; /* monotonic */
@@ -135,9 +136,14 @@ static void result_deliver(struct plugin *plugin, const struct courier_result *r
     }
 }
 
+/*
+ * What is left of RESULTS_A_TURN. It is only renewed where the broker does not go through its list of what
+ * plugins publish: on that way it asks us for each reader, and what we add is added to the list it is going
+ * through. Taking results there without an end would empty a bounded queue into one that has no bound.
+ */
 static void results_drain(struct plugin *plugin)
 {
-    for (size_t i = 0; i < RESULTS_A_TURN && courier_waiting(plugin->courier); i++) {
+    for (; plugin->results_left > 0 && courier_waiting(plugin->courier); plugin->results_left--) {
         struct courier_result *result = courier_next(plugin->courier);
         if (result == NULL) {
             return;
@@ -184,6 +190,7 @@ static void watch(struct plugin *plugin)
 
 static void turn(struct plugin *plugin)
 {
+    plugin->results_left = RESULTS_A_TURN;
     results_drain(plugin);
     agent_tick(plugin->agent);
     watch(plugin);
@@ -285,7 +292,7 @@ static int on_acl_check(int event, void *data, void *userdata)
 
     bool outermost = callback_enter(plugin);
     if (outermost && check->access == MOSQ_ACL_READ) {
-        results_drain(plugin); /* asked for each reader of each message: no more than this */
+        results_drain(plugin); /* asked for each reader of each message: no more than this, if that */
     } else if (outermost) {
         turn(plugin);
     }
@@ -553,6 +560,7 @@ static void secenv_await(struct plugin *plugin)
     bool outermost = callback_enter(plugin);
     while (!agent_settled(plugin->agent) && clock_ms(CLOCK_MONOTONIC) < deadline &&
            courier_await(plugin->courier, deadline)) {
+        plugin->results_left = RESULTS_A_TURN;
         results_drain(plugin);
     }
     callback_leave(plugin, outermost);

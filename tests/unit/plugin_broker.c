@@ -55,6 +55,8 @@ static struct {
     Groupseal__Secenv__ToSecenv__RequestCase requests[QUEUE];
     size_t request_count;
     uint64_t awaited_until_ms;
+    bool endless; /* there is always one more result */
+    size_t taken; /* of these */
 } fake;
 
 static int callback(enum compat_event event, void *data)
@@ -229,11 +231,24 @@ void courier_nudge(struct courier *courier)
 bool courier_waiting(const struct courier *courier)
 {
     (void)courier;
-    return fake.results_first < fake.results_end;
+    return fake.endless || fake.results_first < fake.results_end;
+}
+
+/* A reply to nothing. */
+static struct courier_result *result_endless(void)
+{
+    struct courier_result *result = calloc(1, sizeof(*result));
+    assert_non_null(result);
+    result->kind = COURIER_REPLY;
+    fake.taken++;
+    return result;
 }
 
 struct courier_result *courier_next(struct courier *courier)
 {
+    if (fake.endless) {
+        return result_endless();
+    }
     fake.nested_results += fake.log_depth > 0;
     return courier_waiting(courier) ? fake.results[fake.results_first++] : NULL;
 }
@@ -467,6 +482,32 @@ static void test_taken_client_id(void **state)
 }
 
 /* What the watchdog writes on standard error, within 300 ms. */
+/* The broker asks about each reader while it goes through its list of what was published, and what comes of a
+ * result is added to that list: so nothing is taken there without an end, however fast secenv is. */
+static void test_fast_secenv_and_many_readers(void **state)
+{
+    (void)state;
+    start(3);
+    fake.endless = true;
+    tick();
+    size_t turn = fake.taken;
+    assert_in_range(turn, 1, 4096);
+    for (unsigned i = 0; i < 10000; i++) {
+        assert_int_equal(may(&door, MOSQ_ACL_READ, "plant/a"), MOSQ_ERR_SUCCESS);
+    }
+    assert_int_equal(fake.taken, turn);
+    tick();
+    assert_int_equal(fake.taken, 2 * turn);
+
+    /* Otherwise they are taken when a reader is asked about: one that leaves is not read to for long. */
+    fake.endless = false;
+    tick();
+    result_put(COURIER_REPLY);
+    assert_int_equal(may(&door, MOSQ_ACL_READ, "plant/a"), MOSQ_ERR_SUCCESS);
+    assert_false(courier_waiting(NULL));
+    end();
+}
+
 static void watched(bool feed, char *said, size_t size)
 {
     int ends[2];
@@ -508,6 +549,7 @@ int main(void)
         cmocka_unit_test(test_wills),
         cmocka_unit_test(test_leaving_texts),
         cmocka_unit_test(test_taken_client_id),
+        cmocka_unit_test(test_fast_secenv_and_many_readers),
         cmocka_unit_test(test_watchdog),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -20,16 +20,26 @@ const char feed_schema[] =
     "CREATE TABLE IF NOT EXISTS change_feed ("
     "  group_id INTEGER NOT NULL,"
     "  member_id INTEGER NOT NULL,"
-    "  taken INTEGER NOT NULL,"    /* the MN-CSE has all blocks up to this epoch; 0: unknown */
-    "  sent INTEGER NOT NULL,"     /* the epoch that is in its outbox or was */
-    "  parts INTEGER NOT NULL,"    /* in how many slots */
-    "  accepted INTEGER NOT NULL," /* how many of these it took */
+    "  taken INTEGER NOT NULL,"       /* the MN-CSE has all blocks up to this epoch; 0: unknown */
+    "  sent INTEGER NOT NULL,"        /* blocks up to this epoch are in its outbox or were; 0: pack anew */
+    "  parts INTEGER NOT NULL,"       /* slots in use have lower numbers */
+    "  room INTEGER NOT NULL,"        /* so many parts, then those that wait are packed anew */
+    "  policy INTEGER NOT NULL,"      /* the policy that it has; 0: unknown */
+    "  policy_sent INTEGER NOT NULL," /* the one that the announcement in its outbox names */
     "  PRIMARY KEY (group_id, member_id)"
+    ") WITHOUT ROWID;"
+    "CREATE TABLE IF NOT EXISTS change_part (" /* in the outbox of the MN-CSE, not accepted yet */
+    "  group_id INTEGER NOT NULL,"
+    "  member_id INTEGER NOT NULL,"
+    "  part INTEGER NOT NULL,"
+    "  since INTEGER NOT NULL," /* the oldest of its blocks is of this epoch */
+    "  PRIMARY KEY (group_id, member_id, part)"
     ") WITHOUT ROWID;";
 
 #define PART_LIMIT                                                                                           \
     ((size_t)36 * 1024) /* bytes of blocks in one record; with the announcement it fits an object */
 #define PART_ARENA ((size_t)256 * 1024)
+#define PARTS_ROOM 16u
 
 typedef Groupseal__Envelope__Block Block;
 
@@ -61,14 +71,17 @@ struct change_feed {
     uint64_t taken;
     uint64_t sent;
     uint64_t parts;
-    uint64_t accepted;
+    uint64_t room;
+    uint64_t policy;
+    uint64_t policy_sent;
 };
 
 static enum result feed_read(void *context, const struct store_row *row, struct reason *why)
 {
     struct change_feed *state = context;
     (void)why;
-    *state = (struct change_feed){row_u64(row, 0), row_u64(row, 1), row_u64(row, 2), row_u64(row, 3)};
+    *state = (struct change_feed){row_u64(row, 0), row_u64(row, 1), row_u64(row, 2),
+                                  row_u64(row, 3), row_u64(row, 4), row_u64(row, 5)};
     return RESULT_OK;
 }
 
@@ -77,8 +90,8 @@ static enum result feed_load(struct engine *engine, const struct group *group, i
 {
     *out = (struct change_feed){0};
     return store_query(engine->store, why, feed_read, out,
-                       "SELECT taken, sent, parts, accepted FROM change_feed WHERE group_id = ?"
-                       " AND member_id = ?",
+                       "SELECT taken, sent, parts, room, policy, policy_sent FROM change_feed"
+                       " WHERE group_id = ? AND member_id = ?",
                        "ii", group->id, mn_id);
 }
 
@@ -86,16 +99,17 @@ static enum result feed_store(struct engine *engine, const struct group *group, 
                               const struct change_feed *state, struct reason *why)
 {
     return store_run(engine->store, why,
-                     "INSERT OR REPLACE INTO change_feed (group_id, member_id, taken, sent, parts, accepted)"
-                     " VALUES (?, ?, ?, ?, ?, ?)",
-                     "iiuuuu", group->id, mn_id, state->taken, state->sent, state->parts, state->accepted);
+                     "INSERT OR REPLACE INTO change_feed (group_id, member_id, taken, sent, parts, room,"
+                     " policy, policy_sent) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+                     "iiuuuuuu", group->id, mn_id, state->taken, state->sent, state->parts, state->room,
+                     state->policy, state->policy_sent);
 }
 
 enum result feed_forget(struct engine *engine, const struct group *group, int64_t mn_id, struct reason *why)
 {
     struct change_feed state;
     GUARD(feed_load(engine, group, mn_id, &state, why));
-    state.taken = 0;
+    state.taken = state.sent = state.policy = 0;
     return feed_store(engine, group, mn_id, &state, why);
 }
 
@@ -104,23 +118,51 @@ enum result feed_has(struct engine *engine, const struct group *group, int64_t m
 {
     struct change_feed state;
     GUARD(feed_load(engine, group, mn_id, &state, why));
-    if (state.taken <= epoch) {
-        return RESULT_OK;
+    if (state.taken > epoch) {
+        state.taken = epoch;
+        state.sent = 0;
     }
-    state.taken = epoch;
+    state.policy = 0;
     return feed_store(engine, group, mn_id, &state, why);
 }
 
-enum result feed_accepted(struct engine *engine, const struct group *group, int64_t mn_id, struct reason *why)
+/* What waits tells what is taken: the parts are in the order of their blocks' epochs. */
+static enum result taken_update(struct engine *engine, const struct group *group, int64_t mn_id,
+                                struct change_feed *state, struct reason *why)
+{
+    uint64_t since = 0;
+    GUARD(store_number(engine->store, why, &since,
+                       "SELECT coalesce(min(since), 0) FROM change_part WHERE group_id = ?"
+                       " AND member_id = ?",
+                       "ii", group->id, mn_id));
+    if (since == 0) {
+        state->parts = state->room = 0;
+    }
+    if (state->sent != 0) { /* else it has lost of what it took */
+        uint64_t taken = since == 0 ? state->sent : since - 1;
+        state->taken = taken > state->taken ? taken : state->taken;
+    }
+    return RESULT_OK;
+}
+
+enum result feed_part_accepted(struct engine *engine, const struct group *group, int64_t mn_id, uint64_t part,
+                               struct reason *why)
 {
     struct change_feed state;
     GUARD(feed_load(engine, group, mn_id, &state, why));
-    if (state.accepted < state.parts) {
-        state.accepted++;
-    }
-    if (state.accepted == state.parts && state.sent > state.taken) {
-        state.taken = state.sent;
-    }
+    GUARD(store_run(engine->store, why,
+                    "DELETE FROM change_part WHERE group_id = ? AND member_id = ? AND part = ?", "iiu",
+                    group->id, mn_id, part));
+    GUARD(taken_update(engine, group, mn_id, &state, why));
+    return feed_store(engine, group, mn_id, &state, why);
+}
+
+enum result feed_change_ended(struct engine *engine, const struct group *group, int64_t mn_id, bool accepted,
+                              struct reason *why)
+{
+    struct change_feed state;
+    GUARD(feed_load(engine, group, mn_id, &state, why));
+    state.policy = accepted ? state.policy_sent : 0;
     return feed_store(engine, group, mn_id, &state, why);
 }
 
@@ -143,12 +185,13 @@ enum result feed_blocks_note(struct engine *engine, const struct group *group,
 struct feeding {
     struct engine *engine;
     const struct group *group;
+    int64_t mn_id;
     const char *mn_cse;
     struct arena *arena; /* of the record in hand */
     Block **blocks;
     size_t count;
     size_t size; /* of the packed blocks in hand */
-    uint64_t parts;
+    struct change_feed state;
 };
 
 #define PART_BLOCKS (PART_LIMIT / 64u)
@@ -172,17 +215,29 @@ static void part_slot(const struct group *group, uint64_t part, char *out, size_
     (void)snprintf(out, size, "blocks %s %llu", group->name, (unsigned long long)part);
 }
 
+static enum result blocks_begin(struct feeding *feeding)
+{
+    arena_reset(feeding->arena);
+    feeding->blocks = arena_alloc(feeding->arena, PART_BLOCKS * sizeof(*feeding->blocks));
+    feeding->count = feeding->size = 0;
+    return feeding->blocks != NULL ? RESULT_OK : RESULT_INTERNAL;
+}
+
 /* The blocks in hand, in a record of their own. */
 static enum result part_put(struct feeding *feeding, struct reason *why)
 {
     Groupseal__Envelope__Change change = GROUPSEAL__ENVELOPE__CHANGE__INIT;
     char slot[48 + GROUP_NAME_LIMIT];
-    part_slot(feeding->group, feeding->parts++, slot, sizeof(slot));
-    enum result result = slot_put(feeding, slot, &change, why);
-    arena_reset(feeding->arena);
-    feeding->blocks = arena_alloc(feeding->arena, PART_BLOCKS * sizeof(*feeding->blocks));
-    feeding->count = feeding->size = 0;
-    return result == RESULT_OK && feeding->blocks == NULL ? RESULT_INTERNAL : result;
+    if (feeding->count == 0) {
+        return RESULT_OK;
+    }
+    part_slot(feeding->group, feeding->state.parts, slot, sizeof(slot));
+    GUARD(slot_put(feeding, slot, &change, why));
+    GUARD(store_run(feeding->engine->store, why,
+                    "INSERT INTO change_part (group_id, member_id, part, since) VALUES (?, ?, ?, ?)", "iiuu",
+                    feeding->group->id, feeding->mn_id, feeding->state.parts, feeding->blocks[0]->epoch));
+    feeding->state.parts++;
+    return blocks_begin(feeding);
 }
 
 static enum result block_pack(const struct feeding *feeding, Block *block)
@@ -232,63 +287,95 @@ static enum result block_row(void *context, const struct store_row *row, struct 
     return RESULT_OK;
 }
 
-static enum result parts_drop(const struct feeding *feeding, uint64_t from, uint64_t to, struct reason *why)
+static enum result parts_drop(struct feeding *feeding, struct reason *why)
 {
-    for (uint64_t part = from; part < to; part++) {
+    for (uint64_t part = 0; part < feeding->state.parts; part++) {
         char slot[48 + GROUP_NAME_LIMIT];
         part_slot(feeding->group, part, slot, sizeof(slot));
         GUARD(outbox_drop_slot(feeding->engine->outbox, feeding->engine->identity.name, feeding->mn_cse, slot,
                                why));
     }
+    feeding->state.parts = 0;
+    return store_run(feeding->engine->store, why,
+                     "DELETE FROM change_part WHERE group_id = ? AND member_id = ?", "ii", feeding->group->id,
+                     feeding->mn_id);
+}
+
+/* In the order in which they were made. */
+static enum result blocks_put(struct feeding *feeding, uint64_t after, struct reason *why)
+{
+    GUARD(store_query(feeding->engine->store, why, block_row, feeding,
+                      "SELECT tree_row, tree_column, epoch FROM tree_block INDEXED BY tree_block_epoch"
+                      " WHERE group_id = ? AND epoch > ? ORDER BY epoch",
+                      "iu", feeding->group->id, after));
+    return part_put(feeding, why);
+}
+
+/*
+ * The blocks of this change behind those that wait. These may have become old: where the parts are half as
+ * many again as when they were packed last, all that the MN-CSE has not taken is packed anew, each block
+ * once.
+ */
+static enum result parts_put(struct feeding *feeding, struct reason *why)
+{
+    struct change_feed *state = &feeding->state;
+    bool anew = state->sent == 0 || state->parts >= state->room;
+    if (!anew) {
+        return blocks_put(feeding, state->sent, why);
+    }
+    GUARD(parts_drop(feeding, why));
+    GUARD(blocks_put(feeding, state->taken, why));
+    state->room = state->parts + state->parts / 2 + PARTS_ROOM;
     return RESULT_OK;
 }
 
-/* All blocks that the MN-CSE has not taken yet; the last record has policy and announcement too. */
-static enum result change_put(struct feeding *feeding, const struct stored_change *stored,
-                              struct change_feed *state, struct reason *why)
+/* The last record: the announcement, and the policy where the MN-CSE has another. */
+static enum result announcement_put(struct feeding *feeding, const struct stored_change *stored,
+                                    struct reason *why)
 {
     Groupseal__Envelope__Change change = GROUPSEAL__ENVELOPE__CHANGE__INIT;
     char slot[48 + GROUP_NAME_LIMIT];
-    feeding->blocks = arena_alloc(feeding->arena, PART_BLOCKS * sizeof(*feeding->blocks));
-    if (feeding->blocks == NULL) {
-        return RESULT_INTERNAL;
-    }
-    GUARD(store_query(feeding->engine->store, why, block_row, feeding,
-                      "SELECT tree_row, tree_column, epoch FROM tree_block WHERE group_id = ? AND epoch > ?"
-                      " ORDER BY tree_row, tree_column",
-                      "iu", feeding->group->id, state->taken));
-    GUARD(parts_drop(feeding, feeding->parts, state->parts, why));
-    change.policy = stored->policy;
+    change.policy = feeding->state.policy == feeding->group->policy_number ? NULL : stored->policy;
     change.announcement = stored->announcement;
     (void)snprintf(slot, sizeof(slot), "change %s", feeding->group->name);
-    GUARD(slot_put(feeding, slot, &change, why));
-    state->sent = feeding->group->epoch;
-    state->parts = feeding->parts + 1;
-    state->accepted = 0;
-    return RESULT_OK;
+    feeding->state.policy_sent = feeding->group->policy_number;
+    return slot_put(feeding, slot, &change, why);
+}
+
+static enum result change_put(struct feeding *feeding, const struct stored_change *stored, struct reason *why)
+{
+    GUARD(blocks_begin(feeding));
+    GUARD(parts_put(feeding, why));
+    feeding->state.sent = feeding->group->epoch;
+    GUARD(taken_update(feeding->engine, feeding->group, feeding->mn_id, &feeding->state, why));
+    return announcement_put(feeding, stored, why);
 }
 
 enum result feed_change(struct engine *engine, const struct group *group, int64_t mn_id, const char *mn_cse,
                         struct arena *arena, struct reason *why)
 {
     struct stored_change stored = {.arena = arena};
-    struct change_feed state;
     GUARD(store_query(engine->store, why, change_read, &stored,
                       "SELECT policy, announcement FROM key_group WHERE id = ? AND announcement IS NOT NULL",
                       "i", group->id));
     if (stored.announcement == NULL) {
         return RESULT_OK;
     }
-    GUARD(feed_load(engine, group, mn_id, &state, why));
-    struct feeding feeding = {.engine = engine, .group = group, .mn_cse = mn_cse};
+    struct feeding feeding = {.engine = engine, .group = group, .mn_id = mn_id, .mn_cse = mn_cse};
+    GUARD(feed_load(engine, group, mn_id, &feeding.state, why));
     feeding.arena = arena_new(PART_ARENA);
     if (feeding.arena == NULL) {
         return result_fail(why, RESULT_INTERNAL, "no memory for a change of group %s", group->name);
     }
-    enum result result = change_put(&feeding, &stored, &state, why);
+    enum result result = change_put(&feeding, &stored, why);
     arena_free(feeding.arena);
-    GUARD(result);
-    return feed_store(engine, group, mn_id, &state, why);
+    if (result == RESULT_FULL) {
+        feeding.state.sent = 0; /* some of it may be in the outbox: all of it comes again */
+    } else if (result != RESULT_OK) {
+        return result;
+    }
+    GUARD(feed_store(engine, group, mn_id, &feeding.state, why));
+    return result;
 }
 
 enum result feed_change_all(struct engine *engine, const struct group *group, const struct leaves *mn_cses,

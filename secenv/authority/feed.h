@@ -5,9 +5,10 @@
 #include "secenv/authority/group.h"
 
 /*
- * What a group's MN-CSEs are fed with: the newest announcement and policy, and the blocks below the top row
- * that the MN-CSE has not taken yet, whatever changes they are of. A large change is cut into records; each
- * rides in a slot of the outbox, so that the newest replaces what was not delivered.
+ * What a group's MN-CSEs are fed with: of each change its blocks below the top row, cut into records, and the
+ * announcement, with the policy where that is another. Each rides in a slot of the outbox. The announcement
+ * replaces one that was not delivered; blocks wait behind those of earlier changes, until they are so many
+ * that they are packed anew.
  */
 extern const char feed_schema[];
 
@@ -21,10 +22,12 @@ enum result feed_change(struct engine *engine, const struct group *group, int64_
 enum result feed_change_all(struct engine *engine, const struct group *group, const struct leaves *mn_cses,
                             struct arena *arena, struct reason *why) MUST_USE;
 
-/* An ACCEPT for one of the slots. */
-enum result feed_accepted(struct engine *engine, const struct group *group, int64_t mn_id,
-                          struct reason *why) MUST_USE;
-/* The MN-CSE has nothing that is newer than this epoch, or nothing at all. */
+/* An ACCEPT for a part, or for the announcement; `accepted`: it took it. */
+enum result feed_part_accepted(struct engine *engine, const struct group *group, int64_t mn_id, uint64_t part,
+                               struct reason *why) MUST_USE;
+enum result feed_change_ended(struct engine *engine, const struct group *group, int64_t mn_id, bool accepted,
+                              struct reason *why) MUST_USE;
+/* The MN-CSE has no announcement that is newer than this epoch, or nothing at all. */
 enum result feed_has(struct engine *engine, const struct group *group, int64_t mn_id, uint64_t epoch,
                      struct reason *why) MUST_USE;
 enum result feed_forget(struct engine *engine, const struct group *group, int64_t mn_id,

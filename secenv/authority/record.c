@@ -10,6 +10,7 @@
 #include "secenv/authority/roster_feed.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #define PACKAGE_ASK_MS 30000u
@@ -39,8 +40,11 @@ static enum result item_taken(struct engine *engine, const struct member *member
     if (group != NULL && strcmp(slot->kind, "package") == 0) {
         return package_accepted(engine, member, group, why);
     }
-    if (group != NULL && (strcmp(slot->kind, "change") == 0 || strcmp(slot->kind, "blocks") == 0)) {
-        return feed_accepted(engine, group, member->id, why);
+    if (group != NULL && strcmp(slot->kind, "blocks") == 0) {
+        return feed_part_accepted(engine, group, member->id, strtoull(slot->last, NULL, 10), why);
+    }
+    if (group != NULL && strcmp(slot->kind, "change") == 0) {
+        return feed_change_ended(engine, group, member->id, true, why);
     }
     if (group != NULL && strcmp(slot->kind, "roster") == 0) {
         return roster_feed_accepted(engine, group, member->id, member->name, why);
@@ -48,7 +52,8 @@ static enum result item_taken(struct engine *engine, const struct member *member
     return RESULT_OK;
 }
 
-/* A roster that was not taken is not there: the MN-CSE asks, and gets it whole. */
+/* A roster that was not taken is not there: the MN-CSE asks, and gets it whole. A change may have lacked a
+ * policy that the MN-CSE has lost: the next one has it. */
 static enum result item_ended(struct engine *engine, const struct member *member, const struct slot *slot,
                               const Groupseal__Envelope__Accept *accept, struct reason *why)
 {
@@ -58,6 +63,9 @@ static enum result item_ended(struct engine *engine, const struct member *member
                          accept->result, accept->reason));
     if (strcmp(slot->kind, "order") == 0) {
         return order_refused(engine, member, slot->last, accept->reason, why);
+    }
+    if (group != NULL && strcmp(slot->kind, "change") == 0) {
+        return feed_change_ended(engine, group, member->id, false, why);
     }
     if (group != NULL && strcmp(slot->kind, "roster") == 0) {
         return roster_feed_forget(engine, group, member->id, why);

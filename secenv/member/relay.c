@@ -261,25 +261,32 @@ static enum result block_publish_row(void *context, const struct store_row *row,
 }
 
 /* In this order: what an announcement refers to is there before it. */
-static enum result news_publish(const struct relay *relay, const struct stored_news *stored, bool with_blocks,
-                                struct reason *why)
+struct news_parts {
+    bool policy;
+    bool blocks;
+};
+
+static enum result news_publish(const struct relay *relay, const struct stored_news *stored,
+                                struct news_parts parts, struct reason *why)
 {
     struct block_publishing publishing = {relay, false};
-    GUARD(retained_publish(relay, GROUPSEAL__SECENV__TOPIC_KIND__TOPIC_POLICY, NULL,
-                           buffer_bytes(&stored->policy)));
-    if (with_blocks) {
+    if (parts.policy) {
+        GUARD(retained_publish(relay, GROUPSEAL__SECENV__TOPIC_KIND__TOPIC_POLICY, NULL,
+                               buffer_bytes(&stored->policy)));
+    }
+    if (parts.blocks) {
         GUARD(each_block(relay, block_publish_row, &publishing, why));
     }
     return retained_publish(relay, GROUPSEAL__SECENV__TOPIC_KIND__TOPIC_EPOCH, NULL,
                             buffer_bytes(&stored->announcement));
 }
 
-static enum result stored_news_publish(struct relay *relay, bool with_blocks, struct reason *why)
+static enum result stored_news_publish(struct relay *relay, struct news_parts parts, struct reason *why)
 {
     struct stored_news stored;
     enum result result = stored_news_read(relay, &stored, why);
     if (result == RESULT_OK && stored.found) {
-        result = news_publish(relay, &stored, with_blocks, why);
+        result = news_publish(relay, &stored, parts, why);
         relay->news_given_us = engine_now_us(relay->membership->identity->engine);
     }
     stored_news_clear(&stored);
@@ -289,7 +296,7 @@ static enum result stored_news_publish(struct relay *relay, bool with_blocks, st
 enum result relay_publish_all(struct membership *membership, struct reason *why)
 {
     struct relay *relay = membership->relay;
-    GUARD(stored_news_publish(relay, true, why));
+    GUARD(stored_news_publish(relay, (struct news_parts){.policy = true, .blocks = true}, why));
     GUARD(roster_publish(relay, false));
     dispatch_seal_all(relay);
     return RESULT_OK;
@@ -446,7 +453,8 @@ enum result relay_take_change(struct identity_state *identity, const Change *cha
         GUARD(relay_climb(membership, why));
     }
     GUARD(blocks_publish(relay, change, why));
-    return newer ? stored_news_publish(relay, false, why) : RESULT_OK;
+    return newer ? stored_news_publish(relay, (struct news_parts){.policy = change->policy != NULL}, why)
+                 : RESULT_OK;
 }
 
 /* ---- NEWEST ---- */
@@ -577,7 +585,8 @@ static enum result news_again_turn(struct relay *relay, uint64_t *next, struct r
         return RESULT_OK;
     }
     relay->news_wanted = false;
-    return stored_news_publish(relay, false, why); /* blocks are where a member finds them */
+    /* Blocks are where a member finds them. */
+    return stored_news_publish(relay, (struct news_parts){.policy = true}, why);
 }
 
 enum result relay_turn(struct membership *membership, uint64_t *next, struct reason *why)

@@ -28,8 +28,10 @@ if(TARGET test_site AND NOT GROUPSEAL_FUZZ)
   unit_test(group_parts SOURCES ${CMAKE_CURRENT_SOURCE_DIR}/unit/group_parts.c
                                 ${CMAKE_CURRENT_SOURCE_DIR}/unit/member_play.c
             LIBS bench_large secenv_secret_note)
+  unit_test(authority_feed SOURCES ${CMAKE_CURRENT_SOURCE_DIR}/unit/authority_feed.c
+            LIBS bench_large secenv_secret_note)
   if(EXISTS /dev/shm)
-    set_tests_properties(unit/group_parts PROPERTIES ENVIRONMENT TMPDIR=/dev/shm)
+    set_tests_properties(unit/group_parts unit/authority_feed PROPERTIES ENVIRONMENT TMPDIR=/dev/shm)
   endif()
 endif()
 

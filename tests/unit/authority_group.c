@@ -104,15 +104,19 @@ static bool opens(const Groupseal__Envelope__KeyPackage *package,
     return memcmp(confirmation.data, announcement->confirmation.data, SECRET_SIZE) == 0;
 }
 
-static void assert_change_is_whole(const Groupseal__Envelope__Change *change, struct bytes key)
+/* The announcement, and the policy that it names, which may have come with an earlier one. */
+static void assert_news_are_whole(const struct hand *mn, struct bytes key)
 {
     struct reason why = {""};
     uint8_t hash[HASH_SIZE];
-    assert_int_equal(announcement_check(change->announcement, key, &why), RESULT_OK);
-    assert_int_equal(policy_check(change->policy, key, &why), RESULT_OK);
-    assert_int_equal(policy_hash(change->policy, hash), RESULT_OK);
-    assert_memory_equal(hash, change->announcement->policy_hash.data, HASH_SIZE);
-    assert_string_equal(change->policy->group, "doors");
+    const Groupseal__Envelope__Announcement *announcement = change_of(mn)->announcement;
+    const Groupseal__Envelope__Policy *policy = hand_policy(mn);
+    assert_non_null(policy);
+    assert_int_equal(announcement_check(announcement, key, &why), RESULT_OK);
+    assert_int_equal(policy_check(policy, key, &why), RESULT_OK);
+    assert_int_equal(policy_hash(policy, hash), RESULT_OK);
+    assert_memory_equal(hash, announcement->policy_hash.data, HASH_SIZE);
+    assert_string_equal(policy->group, "doors");
 }
 
 static void package_opens_the_announcement(void **state)
@@ -124,7 +128,7 @@ static void package_opens_the_announcement(void **state)
     site_settle(world->site);
     const Groupseal__Envelope__KeyPackage *package = package_of(world->door_2);
     const Groupseal__Envelope__Change *change = change_of(world->mn);
-    assert_change_is_whole(change, arena_view(package->authority_key));
+    assert_news_are_whole(world->mn, arena_view(package->authority_key));
     assert_int_equal(change->announcement->epoch, 3);
     assert_true(opens(package, change->announcement));
     assert_true(opens(package_of(world->door_1), change->announcement));
@@ -135,15 +139,15 @@ static void package_opens_the_announcement(void **state)
     assert_string_equal(package->sites[0], "mn-1");
     /* Relay and commander: the MN-CSE with the key of its own, the IN-CSE with another than the authority's.
      */
-    assert_int_equal(change->policy->n_relays, 1);
-    assert_string_equal(change->policy->relays[0]->site, "mn-1");
-    assert_memory_equal(change->policy->relays[0]->key.data, world->mn->signing.public_key, VERIFY_KEY_SIZE);
-    assert_int_equal(change->policy->relays[0]->serial, package_of(world->mn)->serial);
-    assert_int_equal(change->policy->n_commanders, 1);
-    assert_string_equal(change->policy->commanders[0]->name, SITE_AUTHORITY);
-    assert_memory_not_equal(change->policy->commanders[0]->key.data, package->authority_key.data,
-                            VERIFY_KEY_SIZE);
-    assert_true(change->policy->authority_only);
+    const Groupseal__Envelope__Policy *policy = hand_policy(world->mn);
+    assert_int_equal(policy->n_relays, 1);
+    assert_string_equal(policy->relays[0]->site, "mn-1");
+    assert_memory_equal(policy->relays[0]->key.data, world->mn->signing.public_key, VERIFY_KEY_SIZE);
+    assert_int_equal(policy->relays[0]->serial, package_of(world->mn)->serial);
+    assert_int_equal(policy->n_commanders, 1);
+    assert_string_equal(policy->commanders[0]->name, SITE_AUTHORITY);
+    assert_memory_not_equal(policy->commanders[0]->key.data, package->authority_key.data, VERIFY_KEY_SIZE);
+    assert_true(policy->authority_only);
 }
 
 /* Joined together, changed once; and everyone has a leaf and serial of their own. */
@@ -174,7 +178,7 @@ static void eviction_is_announced_for_the_overlap(void **state)
     site_settle(world->site);
     assert_null(site_last_event(site_authority(world->site), GROUPSEAL__SECENV__EVENT__CONTENT_NOTICE));
     const Groupseal__Envelope__Change *change = change_of(world->mn);
-    assert_change_is_whole(change, arena_view(package_of(world->door_1)->authority_key));
+    assert_news_are_whole(world->mn, arena_view(package_of(world->door_1)->authority_key));
     assert_false(opens(package_of(world->door_2), change->announcement));
     assert_true(opens(package_of(world->door_1), change->announcement));
     assert_int_equal(change->announcement->n_evicted, 1);
@@ -596,7 +600,7 @@ static void newer_news_begin_anew(void **state)
     const Groupseal__Envelope__Announcement *fresh = change_of(world->mn)->announcement;
     assert_true(fresh->incarnation > announcement->incarnation);
     assert_true(fresh->incarnation >= site_now_ms(world->site) / 1000 - 1);
-    assert_int_equal(change_of(world->mn)->policy->incarnation, fresh->incarnation);
+    assert_int_equal(hand_policy(world->mn)->incarnation, fresh->incarnation);
     assert_int_equal(operator_confirm(world->site, "--all"), OK);
     assert_true(hand_authenticate(world->door_1));
     assert_false(hand_authenticate(world->door_2));
@@ -735,7 +739,7 @@ static void beats(void **state)
     assert_int_equal(newest_answer(world->mn, change_of(world->mn)->announcement), 0);
     site_advance(world->site, 2000);
     const Groupseal__Envelope__Announcement *second = change_of(world->mn)->announcement;
-    assert_change_is_whole(change_of(world->mn), arena_view(package_of(world->mn)->authority_key));
+    assert_news_are_whole(world->mn, arena_view(package_of(world->mn)->authority_key));
     assert_int_equal(second->epoch, first->epoch);
     assert_int_equal(second->beat, first->beat + 1);
     assert_true(second->time_ms > first->time_ms);
@@ -784,7 +788,7 @@ static void each_site_has_its_own(void **state)
     assert_int_equal(hand_count(gate, PACKAGE), 1); /* not of "doors", which is at the other site */
     assert_string_equal(package_of(gate)->group, "all");
     assert_string_equal(package_of(gate)->sites[0], "mn-2");
-    const Groupseal__Envelope__Policy *policy = change_of(mn_2)->policy;
+    const Groupseal__Envelope__Policy *policy = hand_policy(mn_2);
     assert_int_equal(policy->n_relays, 2);
     assert_int_equal(policy->n_commanders, 3); /* not authority only: each MN-CSE at its own site */
     assert_non_null(policy_commander(policy, MN_2, "mn-2"));

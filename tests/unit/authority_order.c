@@ -183,7 +183,7 @@ static void order_is_signed(void **state)
     uint8_t id[COMMAND_ID_SIZE];
     order(world, NULL, 0, 0, id);
     for (size_t i = 0; i < 2; i++) {
-        const Groupseal__Envelope__Policy *policy = hand_last(world->mn[i], CHANGE)->change->policy;
+        const Groupseal__Envelope__Policy *policy = hand_policy(world->mn[i]);
         const Groupseal__Envelope__OrderRequest *request = hand_last(world->mn[i], ORDER)->order;
         const char *site = i == 0 ? "mn-1" : "mn-2";
         struct reason why = {""};

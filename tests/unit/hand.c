@@ -312,6 +312,18 @@ const RecordBody *hand_last(const struct hand *hand, Groupseal__Envelope__Record
     return NULL;
 }
 
+const Groupseal__Envelope__Policy *hand_policy(const struct hand *hand)
+{
+    for (size_t i = hand->body_count; i > 0; i--) {
+        const RecordBody *body = hand->bodies[i - 1];
+        if (body->content_case == GROUPSEAL__ENVELOPE__RECORD_BODY__CONTENT_CHANGE &&
+            body->change->policy != NULL) {
+            return body->change->policy;
+        }
+    }
+    return NULL;
+}
+
 size_t hand_count(const struct hand *hand, Groupseal__Envelope__RecordBody__ContentCase content)
 {
     size_t count = 0;

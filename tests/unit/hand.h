@@ -59,6 +59,8 @@ bool hand_is_refusal(struct bytes object);
 /* The newest body of this content that it was sent, or NULL. */
 const Groupseal__Envelope__RecordBody *hand_last(const struct hand *hand,
                                                  Groupseal__Envelope__RecordBody__ContentCase content);
+/* The newest policy that came with a change, or NULL. */
+const Groupseal__Envelope__Policy *hand_policy(const struct hand *hand);
 size_t hand_count(const struct hand *hand, Groupseal__Envelope__RecordBody__ContentCase content);
 void hand_forget(struct hand *hand);
 

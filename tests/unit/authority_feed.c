@@ -1,0 +1,173 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+
+#include <cmocka.h>
+
+#include "secenv/authority/authority.h"
+#include "tests/bench/large_group.h"
+#include "tests/unit/hand.h"
+#include "tests/unit/operator.h"
+
+/* A change costs what it changes: the policy goes to an MN-CSE that has another one, and blocks that wait for
+ * an MN-CSE are not packed again with each change. */
+#define OK GROUPSEAL__SECENV__CODE__OK
+#define CHANGE GROUPSEAL__ENVELOPE__RECORD_BODY__CONTENT_CHANGE
+#define REFUSED 2u
+#define NOT_YET 7u
+
+/* ---- the policy ---- */
+
+static struct hand *mn_open(struct site *site)
+{
+    struct hand *mn = hand_new(site, SITE_MN_CSE, IDENTITY_MN_CSE, CREDENTIALS_PSK);
+    site_enrol(site, SITE_MN_CSE, IDENTITY_MN_CSE, CREDENTIALS_PSK, NULL, NULL);
+    site_group(site, "doors", "door", SITE_MN_CSE);
+    assert_true(hand_authenticate(mn));
+    site_settle(site);
+    return mn;
+}
+
+/* One change more, whose announcement comes with a policy or without. */
+static bool comes_with_policy(struct site *site, const struct hand *mn)
+{
+    size_t before = hand_count(mn, CHANGE);
+    assert_int_equal(operator_rotate(site, "doors"), OK);
+    site_settle(site);
+    assert_int_equal(hand_count(mn, CHANGE), before + 1);
+    return hand_last(mn, CHANGE)->change->policy != NULL;
+}
+
+static void newest_say(struct hand *mn, Groupseal__Envelope__Announcement *announcement)
+{
+    Groupseal__Envelope__Newest content = GROUPSEAL__ENVELOPE__NEWEST__INIT;
+    Groupseal__Envelope__RecordBody body = GROUPSEAL__ENVELOPE__RECORD_BODY__INIT;
+    Groupseal__Envelope__Announcement *announcements[] = {announcement};
+    content.announcements = announcements;
+    content.n_announcements = 1;
+    body.content_case = GROUPSEAL__ENVELOPE__RECORD_BODY__CONTENT_NEWEST;
+    body.newest = &content;
+    assert_int_equal(hand_say(mn, &body), 0);
+    site_settle(mn->site);
+}
+
+static void policy_goes_once(void **state)
+{
+    struct site *site = site_new();
+    struct hand *mn = mn_open(site);
+    (void)state;
+    assert_non_null(hand_last(mn, CHANGE)->change->policy);
+    Groupseal__Envelope__Announcement *first = hand_last(mn, CHANGE)->change->announcement;
+    assert_false(comes_with_policy(site, mn));
+    site_restart(site_authority(site));
+    site_settle(site);
+    newest_say(mn, hand_last(mn, CHANGE)->change->announcement);
+    assert_int_equal(operator_release(site, "doors"), OK);
+    assert_false(comes_with_policy(site, mn));
+    /* Another policy goes, and so does one that has not been taken. */
+    mn->accept = NOT_YET;
+    assert_int_equal(
+        operator_set(site, "doors", GROUPSEAL__SECENV__SWITCH__ON, GROUPSEAL__SECENV__SWITCH__KEEP), OK);
+    site_settle(site);
+    assert_non_null(hand_last(mn, CHANGE)->change->policy);
+    assert_true(comes_with_policy(site, mn));
+    mn->accept = 0;
+    site_advance(site, 10000);
+    assert_false(comes_with_policy(site, mn));
+    /* An MN-CSE that was set back may have an older one. */
+    newest_say(mn, first);
+    assert_non_null(hand_last(mn, CHANGE)->change->policy);
+    assert_false(comes_with_policy(site, mn));
+    hand_free(mn);
+    site_free(site);
+}
+
+/* It may have lost it in a way that it does not tell. */
+static void policy_goes_again_after_a_refusal(void **state)
+{
+    struct site *site = site_new();
+    struct hand *mn = mn_open(site);
+    (void)state;
+    mn->accept = REFUSED;
+    assert_false(comes_with_policy(site, mn));
+    mn->accept = 0;
+    assert_true(comes_with_policy(site, mn));
+    assert_false(comes_with_policy(site, mn));
+    hand_free(mn);
+    site_free(site);
+}
+
+/* ---- blocks ---- */
+
+#define MEMBERS 4000u
+#define CHANGES 60u
+
+static void run(struct large_group *large, const char *sql)
+{
+    struct reason why = {""};
+    if (store_run(site_store(site_authority(large->site)), &why, sql, "") != RESULT_OK) {
+        fail_msg("%s: %s", sql, why.text);
+    }
+}
+
+static uint64_t number(struct large_group *large, const char *sql)
+{
+    struct reason why = {""};
+    uint64_t number = 0;
+    assert_int_equal(store_number(site_store(site_authority(large->site)), &why, &number, sql, ""),
+                     RESULT_OK);
+    return number;
+}
+
+static uint64_t bytes_put(struct large_group *large, size_t changes)
+{
+    run(large, "DELETE FROM put");
+    for (size_t i = 0; i < changes; i++) {
+        char name[1][NAME_LIMIT + 1];
+        large_group_member_at(large, (uint32_t)(300 + 61 * i), name[0]);
+        assert_int_equal(operator_evict(large->site, name[0]), OK);
+    }
+    return number(large, "SELECT sum(bytes) FROM put") / changes;
+}
+
+/* Of a thousand devices that come at once, and of a few that leave one by one, while the MN-CSE is away and
+ * when it has taken everything. */
+static void waiting_blocks_are_not_packed_with_each_change(void **state)
+{
+    struct large_group large;
+    (void)state;
+    large_group_open(&large);
+    struct site_node *device = large_group_device(&large, 0);
+    site_online(large.mn, false);
+    large_group_fill(&large, MEMBERS);
+    run(&large, "CREATE TEMP TABLE put (bytes INTEGER)");
+    run(&large, "CREATE TEMP TRIGGER counted AFTER INSERT ON outbox BEGIN"
+                " INSERT INTO put VALUES (length(new.body)); END");
+    uint64_t waiting = number(&large, "SELECT sum(length(body)) FROM outbox WHERE slot LIKE 'blocks %'");
+    uint64_t away = bytes_put(&large, CHANGES);
+    print_message("%llu bytes wait, %llu are put for a change\n", (unsigned long long)waiting,
+                  (unsigned long long)away);
+    assert_true(waiting > (uint64_t)150 * 1024);
+    assert_true(away < 24 * 1024);
+    /* Nor without bound. */
+    assert_true(number(&large, "SELECT count(*) FROM outbox WHERE slot LIKE 'blocks %'") < 40);
+    site_online(large.mn, true);
+    site_advance(large.site, 60000);
+    assert_true(large_group_has_key(&large, device));
+    assert_int_equal(number(&large, "SELECT count(*) FROM outbox WHERE slot LIKE 'blocks %'"), 0);
+    assert_int_equal(number(&large, "SELECT count(*) FROM change_part"), 0);
+    large_group_close(&large);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(policy_goes_once),
+        cmocka_unit_test(policy_goes_again_after_a_refusal),
+        cmocka_unit_test(waiting_blocks_are_not_packed_with_each_change),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -13,10 +13,8 @@ endif()
 set(foundation_sources
   result.c bytes.c arena.c clock.c log.c audit.c moderation.c bucket.c
   crypto/secret.c crypto/kdf.c crypto/aead.c crypto/signature.c
-  store.c statement.c counter.c)
-if(EXISTS ${CMAKE_CURRENT_SOURCE_DIR}/tree.c)
-  list(APPEND foundation_sources tree.c)
-endif()
+  store.c statement.c counter.c
+  tree.c tree_pages.c tree_page.c tree_packed.c tree_climb.c)
 file(GLOB foundation_objects CONFIGURE_DEPENDS objects/*.c)
 
 add_library(secenv_foundation STATIC ${foundation_sources} ${foundation_objects})

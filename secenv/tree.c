@@ -1,65 +1,31 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-#include "secenv/tree.h"
-
-#include "secenv/crypto/kdf.h"
+#include "secenv/tree_pages.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-#define MAP_SIZE 4u  /* 15 places of 2 bits, the last two bits zero */
-#define MAPS_SIZE 8u /* sources, wraps */
-#define LEVEL_FIRST_CAPACITY 16u
-
-enum source { SOURCE_EMPTY = 0, SOURCE_LEFT = 1, SOURCE_RIGHT = 2, SOURCE_FRESH = 3 };
-
-/* A place of the tree, in use or not. */
-struct slot {
-    struct secret secret;
-    uint8_t wrap[2][WRAP_SIZE];
-    bool has_wrap[2];
-    uint8_t source; /* enum source; leaves in use are SOURCE_FRESH */
-    bool changed;   /* since tree_clean */
-    bool refreshed; /* by the change in hand */
-};
-
-struct level {
-    struct slot *slots;
-    uint32_t capacity;
-};
-
-struct place {
-    uint32_t level;
-    uint32_t index;
-};
+#define WORD_BITS 64u
 
 struct tree {
     uint32_t height;
-    struct level levels[TREE_HEIGHT_MAX + 1u];
-    uint32_t maybe_free;   /* no leaf below this index is free */
-    struct place *changed; /* since tree_clean, each once: a change costs what it changes */
-    size_t changed_count;
-    size_t changed_capacity;
+    bool occupied;
+    struct secret root; /* where occupied */
+    struct pages pages;
+    uint64_t *leaves; /* a bit for each leaf: it is in use */
+    uint32_t leaf_words;
+    uint32_t maybe_free; /* no leaf below this index is free */
 };
 
 /* ---- memory ---- */
 
-struct tree *tree_new(void)
+struct tree *tree_new(const struct tree_source *source)
 {
     struct tree *tree = calloc(1, sizeof(*tree));
     if (tree != NULL) {
         tree->height = 1;
+        pages_init(&tree->pages, source);
     }
     return tree;
-}
-
-static void level_clear(struct level *level)
-{
-    if (level->slots != NULL) {
-        secret_wipe_bytes(level->slots, level->capacity * sizeof(struct slot));
-        free(level->slots);
-    }
-    level->slots = NULL;
-    level->capacity = 0;
 }
 
 void tree_free(struct tree *tree)
@@ -67,143 +33,96 @@ void tree_free(struct tree *tree)
     if (tree == NULL) {
         return;
     }
-    for (size_t i = 0; i <= TREE_HEIGHT_MAX; i++) {
-        level_clear(&tree->levels[i]);
-    }
-    free(tree->changed);
+    pages_clear(&tree->pages);
+    free(tree->leaves);
+    secret_wipe(&tree->root);
     free(tree);
 }
 
-/* NULL where the place was never used. */
-static struct slot *slot_find(const struct tree *tree, uint32_t level, uint32_t index)
+static bool leaf_used(const struct tree *tree, uint32_t index)
 {
-    const struct level *row = &tree->levels[level];
-    return index < row->capacity ? &row->slots[index] : NULL;
+    uint32_t word = index / WORD_BITS;
+    return word < tree->leaf_words && (tree->leaves[word] >> (index % WORD_BITS) & 1u) != 0;
 }
 
-static bool occupied(const struct slot *slot)
+static enum result leaf_note(struct tree *tree, uint32_t index, bool used)
 {
-    return slot != NULL && slot->source != SOURCE_EMPTY;
-}
-
-/* The place, with memory for it: room doubles, and what is left behind is wiped. */
-static enum result slot_reach(struct tree *tree, uint32_t level, uint32_t index, struct slot **out)
-{
-    struct level *row = &tree->levels[level];
-    if (index >= row->capacity) {
-        uint32_t capacity = row->capacity == 0 ? LEVEL_FIRST_CAPACITY : row->capacity;
-        while (capacity <= index) {
-            capacity *= 2u;
+    uint32_t word = index / WORD_BITS;
+    if (word >= tree->leaf_words) {
+        uint32_t words = tree->leaf_words == 0 ? 1 : tree->leaf_words;
+        while (words <= word) {
+            words *= 2;
         }
-        struct slot *slots = calloc(capacity, sizeof(*slots));
-        if (slots == NULL) {
+        uint64_t *leaves = realloc(tree->leaves, words * sizeof(*leaves));
+        if (leaves == NULL) {
             return RESULT_INTERNAL;
         }
-        if (row->capacity > 0) {
-            memcpy(slots, row->slots, row->capacity * sizeof(*slots));
-        }
-        level_clear(row);
-        row->slots = slots;
-        row->capacity = capacity;
+        memset(leaves + tree->leaf_words, 0, (words - tree->leaf_words) * sizeof(*leaves));
+        tree->leaves = leaves;
+        tree->leaf_words = words;
     }
-    *out = &row->slots[index];
-    return RESULT_OK;
-}
-
-static enum result slot_changes(struct tree *tree, uint32_t level, uint32_t index)
-{
-    struct slot *slot = slot_find(tree, level, index);
-    if (slot->changed) {
-        return RESULT_OK;
-    }
-    if (tree->changed_count == tree->changed_capacity) {
-        size_t capacity = tree->changed_capacity == 0 ? 64 : 2 * tree->changed_capacity;
-        struct place *changed = realloc(tree->changed, capacity * sizeof(*changed));
-        if (changed == NULL) {
-            return RESULT_INTERNAL;
-        }
-        tree->changed = changed;
-        tree->changed_capacity = capacity;
-    }
-    tree->changed[tree->changed_count++] = (struct place){level, index};
-    slot->changed = true;
-    return RESULT_OK;
-}
-
-static enum result slot_empty(struct tree *tree, uint32_t level, uint32_t index)
-{
-    struct slot *slot = slot_find(tree, level, index);
-    if (slot->source == SOURCE_EMPTY) {
-        return RESULT_OK;
-    }
-    GUARD(slot_changes(tree, level, index));
-    secret_wipe_bytes(slot, sizeof(*slot));
-    slot->changed = true;
-    if (level == 0 && index < tree->maybe_free) {
+    uint64_t mask = UINT64_C(1) << (index % WORD_BITS);
+    tree->leaves[word] = used ? tree->leaves[word] | mask : tree->leaves[word] & ~mask;
+    if (!used && index < tree->maybe_free) {
         tree->maybe_free = index;
     }
     return RESULT_OK;
 }
 
-/* ---- one change ---- */
+/* ---- places ---- */
 
-/* The parent's secret, wrapped for one of its children. */
-static enum result wrap_for(const struct slot *child, struct slot *parent, unsigned side)
+/* Levels of the tree in a page of this row. */
+static uint32_t levels_in(const struct tree *tree, uint32_t row)
 {
-    struct secret key;
-    enum result result = kdf_label(&child->secret, "key", &key);
-    if (result == RESULT_OK) {
-        result = keywrap_wrap(&key, &parent->secret, parent->wrap[side]);
-    }
-    secret_wipe(&key);
-    parent->has_wrap[side] = result == RESULT_OK;
-    return result;
+    uint32_t levels = tree->height - TREE_BLOCK_LEVELS * row;
+    return levels < TREE_BLOCK_LEVELS ? levels : TREE_BLOCK_LEVELS;
 }
 
-static enum result secret_choose(const struct slot *const children[2], bool fresh, struct slot *node)
+static struct tree_place top_place(const struct tree *tree)
 {
-    for (unsigned side = 0; side < 2 && !fresh; side++) {
-        if (children[side] != NULL && occupied(children[side]) && children[side]->refreshed) {
-            node->source = side == 0 ? SOURCE_LEFT : SOURCE_RIGHT;
-            return kdf_label(&children[side]->secret, "up", &node->secret);
-        }
+    return (struct tree_place){.row = tree_top_row(tree->height), .column = 0};
+}
+
+/* The root's, in the top page. */
+static uint32_t root_cell(const struct tree *tree)
+{
+    return PAGE_BELOW >> levels_in(tree, tree_top_row(tree->height));
+}
+
+static const struct secret *cell_secret(const struct tree_page *page, uint32_t cell)
+{
+    return tree_page_uses(page, cell) ? &page->secrets[cell] : NULL;
+}
+
+static void root_take(struct tree *tree, const struct tree_page *top)
+{
+    const struct secret *root = cell_secret(top, root_cell(tree));
+    tree->occupied = root != NULL;
+    if (root != NULL) {
+        tree->root = *root;
+    } else {
+        secret_wipe(&tree->root);
     }
-    GUARD(random_bytes(node->secret.data, sizeof(node->secret.data)));
-    secret_note("node", node->secret.data, sizeof(node->secret.data));
+}
+
+enum result tree_restore_height(struct tree *tree, uint32_t height, struct reason *why)
+{
+    if (height == 0 || height > TREE_HEIGHT_MAX) {
+        return result_fail(why, RESULT_INVALID, "a key tree cannot have the height %u", height);
+    }
+    struct tree_page *top = NULL;
+    tree->height = height;
+    GUARD(pages_get(&tree->pages, top_place(tree), height, &top, why));
+    root_take(tree, top);
     return RESULT_OK;
 }
 
-/*
- * Gives an inner node a new secret: derived from a child that this change has refreshed, unless `fresh`
- * forbids it, else random; and wraps it for every other child in use. A node without children is emptied.
- */
-static enum result node_refresh(struct tree *tree, uint32_t level, uint32_t index, bool fresh)
+enum result tree_restore_leaf(struct tree *tree, uint32_t index)
 {
-    const struct slot *children[2] = {slot_find(tree, level - 1, 2 * index),
-                                      slot_find(tree, level - 1, 2 * index + 1)};
-    struct slot *node = NULL;
-    GUARD(slot_reach(tree, level, index, &node));
-    if (!occupied(children[0]) && !occupied(children[1])) {
-        GUARD(slot_empty(tree, level, index));
-        node->refreshed = true;
-        return RESULT_OK;
-    }
-    GUARD(slot_changes(tree, level, index));
-
-    struct slot next = {.source = SOURCE_FRESH, .changed = true, .refreshed = true};
-    enum result result = secret_choose(children, fresh, &next);
-    GUARD_OUT(result);
-    for (unsigned side = 0; side < 2; side++) {
-        bool derived = next.source == (side == 0 ? SOURCE_LEFT : SOURCE_RIGHT);
-        if (occupied(children[side]) && !derived) {
-            GUARD_OUT(wrap_for(children[side], &next, side));
-        }
-    }
-    *node = next;
-out:
-    secret_wipe_bytes(&next, sizeof(next));
-    return result;
+    return index >> tree->height == 0 ? leaf_note(tree, index, true) : RESULT_INVALID;
 }
+
+/* ---- one change ---- */
 
 static int index_compare(const void *a, const void *b)
 {
@@ -234,36 +153,37 @@ static enum result change_indexes(const struct tree *tree, const struct tree_lea
     return RESULT_OK;
 }
 
-/* Adds levels until the leaf fits. The old root goes up through each. */
-static enum result tree_grow(struct tree *tree, uint32_t leaf_index)
+/* One level more; the old root goes up through it. */
+static enum result tree_raise(struct tree *tree, struct reason *why)
+{
+    struct tree_page *old = NULL;
+    struct tree_page *top = NULL;
+    GUARD(pages_change(&tree->pages, top_place(tree), tree->height, &old, why));
+    tree->height++;
+    GUARD(pages_change(&tree->pages, top_place(tree), tree->height, &top, why));
+    if (top != old) {
+        tree_page_set(top, PAGE_BELOW, cell_secret(old, PAGE_ROOT));
+    }
+    GUARD(tree_page_raise(top, root_cell(tree)));
+    return RESULT_OK;
+}
+
+/* Adds levels until the leaf fits. */
+static enum result tree_grow(struct tree *tree, uint32_t leaf_index, struct reason *why)
 {
     while (leaf_index >> tree->height != 0) {
-        tree->height++;
-        struct slot *below = slot_find(tree, tree->height - 1, 0);
-        if (occupied(below)) {
-            below->refreshed = true;
-            GUARD(node_refresh(tree, tree->height, 0, false));
-            below->refreshed = false;
-            slot_find(tree, tree->height, 0)->refreshed = false;
-        }
+        GUARD(tree_raise(tree, why));
     }
     return RESULT_OK;
 }
 
-static enum result leaf_set(struct tree *tree, const struct tree_leaf_change *change)
+static enum result leaf_set(struct tree *tree, const struct tree_leaf_change *change, struct reason *why)
 {
-    struct slot *leaf = NULL;
-    GUARD(slot_reach(tree, 0, change->index, &leaf));
-    if (change->occupied) {
-        GUARD(slot_changes(tree, 0, change->index));
-        leaf->secret = change->secret;
-        leaf->source = SOURCE_FRESH;
-        secret_note("leaf", leaf->secret.data, sizeof(leaf->secret.data));
-    } else {
-        GUARD(slot_empty(tree, 0, change->index));
-    }
-    leaf->refreshed = true;
-    return RESULT_OK;
+    struct tree_place place = {.row = 0, .column = change->index / PAGE_BELOW};
+    struct tree_page *page = NULL;
+    GUARD(pages_change(&tree->pages, place, tree->height, &page, why));
+    tree_page_set(page, PAGE_BELOW + change->index % PAGE_BELOW, change->occupied ? &change->secret : NULL);
+    return leaf_note(tree, change->index, change->occupied);
 }
 
 /* Keeps the first of equal neighbours after `shift`. */
@@ -279,35 +199,51 @@ static size_t indexes_up(uint32_t *indexes, size_t count, uint32_t shift)
     return kept;
 }
 
-static void refreshed_forget(struct tree *tree, uint32_t level, const uint32_t *indexes, size_t count)
+/* What the page above has of a page's root must be that root, before both change: else one of the two is an
+ * old one, or gone. */
+static enum result pages_fit(const struct tree_page *page, const struct tree_page *above, uint32_t cell,
+                             struct reason *why)
 {
-    for (size_t i = 0; i < count; i++) {
-        slot_find(tree, level, indexes[i])->refreshed = false;
+    const struct secret *root = cell_secret(page, PAGE_ROOT);
+    const struct secret *known = cell_secret(above, cell);
+    if ((root == NULL) == (known == NULL) &&
+        (root == NULL || secret_equal(root->data, known->data, SECRET_SIZE))) {
+        return RESULT_OK;
     }
+    return result_fail(why, RESULT_STORE,
+                       "the page of row %u, column %u of the key tree does not fit the one above it: restore "
+                       "the store from a backup",
+                       page->place.row, page->place.column);
 }
 
-/* Refreshes the ancestors of the changed leaves, a level at a time. Consumes `indexes`. */
-static enum result ancestors_refresh(struct tree *tree, uint32_t *indexes, size_t count)
+/* Refreshes all of a page that is above what the change has refreshed, and tells the page above. */
+static enum result page_refresh(struct tree *tree, struct tree_place place, struct reason *why)
 {
-    uint32_t *parents = calloc(count, sizeof(*parents));
-    if (parents == NULL) {
-        return RESULT_INTERNAL;
+    struct tree_page *page = NULL;
+    GUARD(pages_change(&tree->pages, place, tree->height, &page, why));
+    if (place.row == tree_top_row(tree->height)) {
+        return tree_page_refresh(page, levels_in(tree, place.row));
     }
-    enum result result = RESULT_OK;
-    for (uint32_t level = 1; level <= tree->height; level++) {
-        memcpy(parents, indexes, count * sizeof(*parents));
-        size_t parent_count = indexes_up(parents, count, 1);
-        for (size_t i = 0; i < parent_count; i++) {
-            GUARD_OUT(node_refresh(tree, level, parents[i], false));
+    struct tree_place higher = {.row = place.row + 1, .column = place.column / PAGE_BELOW};
+    uint32_t cell = PAGE_BELOW + place.column % PAGE_BELOW;
+    struct tree_page *above = NULL;
+    GUARD(pages_change(&tree->pages, higher, tree->height, &above, why));
+    GUARD(pages_fit(page, above, cell, why));
+    GUARD(tree_page_refresh(page, TREE_BLOCK_LEVELS));
+    tree_page_set(above, cell, cell_secret(page, PAGE_ROOT));
+    return RESULT_OK;
+}
+
+/* Refreshes the ancestors of the changed leaves, a row of pages at a time. Consumes `indexes`. */
+static enum result ancestors_refresh(struct tree *tree, uint32_t *indexes, size_t count, struct reason *why)
+{
+    for (uint32_t row = 0; row <= tree_top_row(tree->height); row++) {
+        count = indexes_up(indexes, count, TREE_BLOCK_LEVELS);
+        for (size_t i = 0; i < count; i++) {
+            GUARD(page_refresh(tree, (struct tree_place){.row = row, .column = indexes[i]}, why));
         }
-        refreshed_forget(tree, level - 1, indexes, count);
-        memcpy(indexes, parents, parent_count * sizeof(*indexes));
-        count = parent_count;
     }
-    refreshed_forget(tree, tree->height, indexes, count);
-out:
-    free(parents);
-    return result;
+    return RESULT_OK;
 }
 
 struct touched {
@@ -344,22 +280,22 @@ static void touched_collect(struct touched *touched, uint32_t *indexes, size_t c
 }
 
 static enum result leaves_change(struct tree *tree, const struct tree_leaf_change *changes, size_t count,
-                                 struct touched *touched)
+                                 struct touched *touched, struct reason *why)
 {
     uint32_t *indexes = calloc(2 * count, sizeof(*indexes));
     if (indexes == NULL) {
-        return RESULT_INTERNAL;
+        return result_fail(why, RESULT_INTERNAL, "no memory for a change of the key tree");
     }
     uint32_t *sorted = indexes + count;
     uint32_t old_height = tree->height;
     enum result result = RESULT_OK;
     GUARD_OUT(change_indexes(tree, changes, count, indexes));
     memcpy(sorted, indexes, count * sizeof(*sorted));
-    GUARD_OUT(tree_grow(tree, indexes[count - 1]));
+    GUARD_OUT(tree_grow(tree, indexes[count - 1], why));
     for (size_t i = 0; i < count; i++) {
-        GUARD_OUT(leaf_set(tree, &changes[i]));
+        GUARD_OUT(leaf_set(tree, &changes[i], why));
     }
-    GUARD_OUT(ancestors_refresh(tree, indexes, count));
+    GUARD_OUT(ancestors_refresh(tree, indexes, count, why));
     touched_collect(touched, sorted, count, old_height, tree->height);
 out:
     free(indexes);
@@ -367,21 +303,35 @@ out:
 }
 
 enum result tree_change(struct tree *tree, const struct tree_leaf_change *changes, size_t count, bool rotate,
-                        struct tree_place *touched, size_t touched_capacity, size_t *touched_count)
+                        struct tree_place *touched, size_t touched_capacity, size_t *touched_count,
+                        struct reason *why)
 {
     struct touched list = {.places = touched, .capacity = touched == NULL ? 0 : touched_capacity};
+    struct tree_page *top = NULL;
 
+    pages_trim(&tree->pages);
     if (count > 0) {
-        GUARD(leaves_change(tree, changes, count, &list));
+        GUARD(leaves_change(tree, changes, count, &list, why));
     }
+    GUARD(pages_change(&tree->pages, top_place(tree), tree->height, &top, why));
     if (rotate || count == 0) { /* every epoch has a root of its own */
-        GUARD(node_refresh(tree, tree->height, 0, true));
-        slot_find(tree, tree->height, 0)->refreshed = false;
+        GUARD(tree_page_rotate(top, root_cell(tree)));
     }
+    root_take(tree, top);
     if (touched_count != NULL) {
         *touched_count = list.count;
     }
     return RESULT_OK;
+}
+
+enum result tree_changed(const struct tree *tree, tree_page_each each, void *context, struct reason *why)
+{
+    return pages_each_changed(&tree->pages, each, context, why);
+}
+
+void tree_clean(struct tree *tree)
+{
+    pages_settle(&tree->pages);
 }
 
 /* ---- what a tree says ---- */
@@ -391,353 +341,56 @@ uint32_t tree_height(const struct tree *tree)
     return tree->height;
 }
 
-uint32_t tree_top_row(uint32_t height)
-{
-    return height == 0 ? 0 : (height - 1) / TREE_BLOCK_LEVELS;
-}
-
 bool tree_root(const struct tree *tree, struct secret *out)
 {
-    const struct slot *root = slot_find(tree, tree->height, 0);
-    if (!occupied(root)) {
-        return false;
+    if (tree->occupied) {
+        *out = tree->root;
     }
-    *out = root->secret;
-    return true;
+    return tree->occupied;
 }
 
 uint32_t tree_free_leaf(struct tree *tree, uint32_t from)
 {
-    while (occupied(slot_find(tree, 0, tree->maybe_free))) {
+    while (leaf_used(tree, tree->maybe_free)) {
         tree->maybe_free++;
     }
     uint32_t index = from > tree->maybe_free ? from : tree->maybe_free;
-    while (occupied(slot_find(tree, 0, index))) {
+    while (leaf_used(tree, index)) {
         index++;
     }
     return index;
 }
 
-bool tree_leaf(const struct tree *tree, uint32_t index, struct secret *out)
+enum result tree_leaf(struct tree *tree, uint32_t index, struct secret *out, struct reason *why)
 {
-    const struct slot *leaf = slot_find(tree, 0, index);
-    if (!occupied(leaf)) {
-        return false;
+    struct tree_place place = {.row = 0, .column = index / PAGE_BELOW};
+    struct tree_page *page = NULL;
+    uint32_t cell = PAGE_BELOW + index % PAGE_BELOW;
+    if (index >> tree->height == 0) {
+        pages_trim(&tree->pages);
+        GUARD(pages_get(&tree->pages, place, tree->height, &page, why));
     }
-    *out = leaf->secret;
-    return true;
-}
-
-/* ---- packed nodes ---- */
-
-/* Number of places on the levels of a block below level `step` (0 … 3 from the lowest). */
-static uint32_t places_below(uint32_t step)
-{
-    return 16u - (16u >> step);
-}
-
-static uint32_t places_at(uint32_t step)
-{
-    return 8u >> step;
-}
-
-static unsigned map_get(const uint8_t map[MAP_SIZE], uint32_t place)
-{
-    return (unsigned)(map[place / 4u] >> (6u - 2u * (place % 4u))) & 3u;
-}
-
-static void map_set(uint8_t map[MAP_SIZE], uint32_t place, unsigned value)
-{
-    map[place / 4u] = (uint8_t)(map[place / 4u] | (value << (6u - 2u * (place % 4u))));
-}
-
-/* Of the wraps map: bit 1 left, bit 0 right. */
-static unsigned wrap_bit(unsigned side)
-{
-    return side == 0 ? 2u : 1u;
-}
-
-static uint8_t slot_wraps(const struct slot *slot)
-{
-    return (uint8_t)((slot->has_wrap[0] ? wrap_bit(0) : 0u) | (slot->has_wrap[1] ? wrap_bit(1) : 0u));
-}
-
-enum result tree_pack(const struct tree *tree, struct tree_place place, struct buffer *out)
-{
-    uint8_t packed[TREE_PACKED_MAX] = {0};
-    size_t length = MAPS_SIZE;
-
-    for (uint32_t step = 0; step < TREE_BLOCK_LEVELS; step++) {
-        uint32_t level = TREE_BLOCK_LEVELS * place.row + 1 + step;
-        if (level > tree->height) {
-            break;
-        }
-        for (uint32_t i = 0; i < places_at(step); i++) {
-            const struct slot *slot = slot_find(tree, level, place.column * places_at(step) + i);
-            if (!occupied(slot)) {
-                continue;
-            }
-            map_set(packed, places_below(step) + i, slot->source);
-            map_set(packed + MAP_SIZE, places_below(step) + i, slot_wraps(slot));
-            for (unsigned side = 0; side < 2; side++) {
-                if (slot->has_wrap[side]) {
-                    memcpy(packed + length, slot->wrap[side], WRAP_SIZE);
-                    length += WRAP_SIZE;
-                }
-            }
-        }
+    if (page == NULL || !tree_page_uses(page, cell)) {
+        return result_fail(why, RESULT_UNKNOWN, "leaf %u of the key tree is empty", index);
     }
-    return buffer_append(out, (struct bytes){packed, length});
-}
-
-/* The children of a node in use: which is in use too, as its own edge says. Bits as in the wraps map. */
-static unsigned children_said(unsigned source, unsigned wraps)
-{
-    return wraps | (source == SOURCE_LEFT ? wrap_bit(0) : 0u) | (source == SOURCE_RIGHT ? wrap_bit(1) : 0u);
-}
-
-static bool edge_valid(unsigned source, unsigned wraps)
-{
-    switch (source) {
-    case SOURCE_EMPTY:
-        return wraps == 0;
-    case SOURCE_LEFT:
-        return (wraps & wrap_bit(0)) == 0;
-    case SOURCE_RIGHT:
-        return (wraps & wrap_bit(1)) == 0;
-    default:
-        return wraps != 0;
-    }
-}
-
-/* Are the two children, one level down in the same block, in use just where their parent says so? */
-static bool children_agree(const uint8_t *sources, uint32_t step, uint32_t i, unsigned said)
-{
-    for (unsigned side = 0; side < 2; side++) {
-        bool used = map_get(sources, places_below(step - 1) + 2 * i + side) != SOURCE_EMPTY;
-        if (used != ((said & wrap_bit(side)) != 0)) {
-            return false;
-        }
-    }
-    return true;
-}
-
-/* Does a place of the block exist in a tree of this height? */
-static bool place_exists(uint32_t row, uint32_t height, uint32_t step, uint32_t i)
-{
-    uint32_t level = TREE_BLOCK_LEVELS * row + 1 + step;
-    return level <= height && (row < tree_top_row(height) || i >> (height - level) == 0);
-}
-
-enum result tree_packed_check(struct bytes packed, uint32_t row, uint32_t height)
-{
-    if (height == 0 || height > TREE_HEIGHT_MAX || row > tree_top_row(height) || packed.length < MAPS_SIZE) {
-        return RESULT_INVALID;
-    }
-    const uint8_t *sources = packed.data;
-    const uint8_t *wraps = packed.data + MAP_SIZE;
-    if (map_get(sources, TREE_BLOCK_NODES) != 0 || map_get(wraps, TREE_BLOCK_NODES) != 0) {
-        return RESULT_INVALID;
-    }
-    size_t length = MAPS_SIZE;
-    for (uint32_t step = 0; step < TREE_BLOCK_LEVELS; step++) {
-        for (uint32_t i = 0; i < places_at(step); i++) {
-            unsigned source = map_get(sources, places_below(step) + i);
-            unsigned wrapped = map_get(wraps, places_below(step) + i);
-            bool exists = place_exists(row, height, step, i);
-            if (!edge_valid(source, wrapped) || (source != SOURCE_EMPTY && !exists)) {
-                return RESULT_INVALID;
-            }
-            if (step > 0 && exists && !children_agree(sources, step, i, children_said(source, wrapped))) {
-                return RESULT_INVALID;
-            }
-            length += (size_t)WRAP_SIZE * ((wrapped >> 1) + (wrapped & 1u));
-        }
-    }
-    return packed.length == length ? RESULT_OK : RESULT_INVALID;
-}
-
-/* The wrap of one side of a place, which is there. */
-static const uint8_t *packed_wrap(struct bytes packed, uint32_t place, unsigned side)
-{
-    const uint8_t *wraps = packed.data + MAP_SIZE;
-    size_t before = side == 1 ? map_get(wraps, place) >> 1 : 0;
-    for (uint32_t i = 0; i < place; i++) {
-        unsigned wrapped = map_get(wraps, i);
-        before += (wrapped >> 1) + (wrapped & 1u);
-    }
-    return packed.data + MAPS_SIZE + before * WRAP_SIZE;
-}
-
-/* ---- storing ---- */
-
-static enum result node_give(const struct slot *slot, uint32_t level, uint32_t index, tree_each each,
-                             void *context)
-{
-    struct tree_node node = {.level = level, .index = index, .source = -1};
-    node.secret = slot->secret;
-    if (slot->source == SOURCE_LEFT || slot->source == SOURCE_RIGHT) {
-        node.source = slot->source == SOURCE_LEFT ? 0 : 1;
-    }
-    for (unsigned side = 0; side < 2; side++) {
-        node.has_wrap[side] = slot->has_wrap[side];
-        memcpy(node.wrap[side], slot->wrap[side], WRAP_SIZE);
-    }
-    enum result result = each(context, &node);
-    secret_wipe_bytes(&node, sizeof(node));
-    return result;
-}
-
-static enum result nodes_all(const struct tree *tree, tree_each each, void *context)
-{
-    for (uint32_t level = 0; level <= tree->height; level++) {
-        for (uint32_t index = 0; index < tree->levels[level].capacity; index++) {
-            const struct slot *slot = &tree->levels[level].slots[index];
-            if (occupied(slot)) {
-                GUARD(node_give(slot, level, index, each, context));
-            }
-        }
-    }
+    *out = page->secrets[cell];
     return RESULT_OK;
 }
 
-enum result tree_nodes(const struct tree *tree, bool changed_only, tree_each each, void *context)
+static bool place_valid(const struct tree *tree, struct tree_place place)
 {
-    if (!changed_only) {
-        return nodes_all(tree, each, context);
-    }
-    for (size_t i = 0; i < tree->changed_count; i++) {
-        const struct place *place = &tree->changed[i];
-        const struct slot *slot = slot_find(tree, place->level, place->index);
-        if (occupied(slot)) {
-            GUARD(node_give(slot, place->level, place->index, each, context));
-        }
-    }
-    return RESULT_OK;
+    uint32_t top = tree_top_row(tree->height);
+    return place.row < top ? place.column >> (tree->height - TREE_BLOCK_LEVELS * (place.row + 1)) == 0
+                           : place.row == top && place.column == 0;
 }
 
-enum result tree_emptied(const struct tree *tree, tree_each each, void *context)
+enum result tree_pack(struct tree *tree, struct tree_place place, struct buffer *out, struct reason *why)
 {
-    for (size_t i = 0; i < tree->changed_count; i++) {
-        const struct place *place = &tree->changed[i];
-        if (!occupied(slot_find(tree, place->level, place->index))) {
-            const struct tree_node node = {.level = place->level, .index = place->index, .source = -1};
-            GUARD(each(context, &node));
-        }
+    struct tree_page *page = NULL;
+    if (!place_valid(tree, place)) {
+        return result_fail(why, RESULT_INVALID, "the key tree has no block %u/%u", place.row, place.column);
     }
-    return RESULT_OK;
-}
-
-void tree_clean(struct tree *tree)
-{
-    for (size_t i = 0; i < tree->changed_count; i++) {
-        slot_find(tree, tree->changed[i].level, tree->changed[i].index)->changed = false;
-    }
-    tree->changed_count = 0;
-}
-
-enum result tree_restore_height(struct tree *tree, uint32_t height)
-{
-    if (height == 0 || height > TREE_HEIGHT_MAX) {
-        return RESULT_INVALID;
-    }
-    tree->height = height;
-    return RESULT_OK;
-}
-
-enum result tree_restore_node(struct tree *tree, const struct tree_node *node)
-{
-    if (node->level > tree->height || node->index >> (tree->height - node->level) != 0 || node->source < -1 ||
-        node->source > 1) {
-        return RESULT_INVALID;
-    }
-    struct slot *slot = NULL;
-    GUARD(slot_reach(tree, node->level, node->index, &slot));
-    slot->secret = node->secret;
-    slot->source = node->source < 0 ? SOURCE_FRESH : (node->source == 0 ? SOURCE_LEFT : SOURCE_RIGHT);
-    for (unsigned side = 0; side < 2; side++) {
-        slot->has_wrap[side] = node->has_wrap[side];
-        memcpy(slot->wrap[side], node->wrap[side], WRAP_SIZE);
-    }
-    secret_note(node->level == 0 ? "leaf" : "node", slot->secret.data, sizeof(slot->secret.data));
-    return RESULT_OK;
-}
-
-/* ---- member ---- */
-
-struct tree_place tree_path(uint32_t leaf_index, uint32_t height, uint32_t row)
-{
-    uint32_t levels = TREE_BLOCK_LEVELS * (row + 1);
-    return (struct tree_place){.row = row, .column = levels >= height ? 0 : leaf_index >> levels};
-}
-
-/* From a node's secret to its parent's, through the parent's place in a block. */
-static enum result climb_step(struct secret *secret, struct bytes packed, uint32_t place, unsigned side)
-{
-    struct secret key;
-    unsigned source = map_get(packed.data, place);
-    if (source == (side == 0 ? SOURCE_LEFT : SOURCE_RIGHT)) {
-        return kdf_label(secret, "up", secret);
-    }
-    if ((map_get(packed.data + MAP_SIZE, place) & wrap_bit(side)) == 0) {
-        return RESULT_REFUSED;
-    }
-    enum result result = kdf_label(secret, "key", &key);
-    if (result == RESULT_OK) {
-        result = keywrap_unwrap(&key, packed_wrap(packed, place, side), secret);
-    }
-    secret_wipe(&key);
-    return result;
-}
-
-enum result tree_climb(const struct secret *leaf, uint32_t leaf_index, uint32_t height,
-                       const struct bytes *blocks, size_t block_count, struct secret *root)
-{
-    if (height == 0 || height > TREE_HEIGHT_MAX || block_count != tree_top_row(height) + 1u) {
-        return RESULT_INVALID;
-    }
-    if (leaf_index >> height != 0) {
-        return RESULT_REFUSED;
-    }
-    for (uint32_t row = 0; row < block_count; row++) {
-        if (blocks[row].length == 0) {
-            return RESULT_NOT_READY;
-        }
-        GUARD(tree_packed_check(blocks[row], row, height));
-    }
-
-    struct secret secret = *leaf;
-    enum result result = RESULT_OK;
-    for (uint32_t level = 1; level <= height; level++) {
-        uint32_t step = (level - 1) % TREE_BLOCK_LEVELS;
-        uint32_t place = places_below(step) + ((leaf_index >> level) & (places_at(step) - 1u));
-        GUARD_OUT(climb_step(&secret, blocks[(level - 1) / TREE_BLOCK_LEVELS], place,
-                             (leaf_index >> (level - 1)) & 1u));
-    }
-    *root = secret;
-out:
-    secret_wipe(&secret);
-    /* A lower block may be an old one: only the top block is surely that of the announcement. */
-    return result == RESULT_REFUSED && block_count > 1 ? RESULT_NOT_READY : result;
-}
-
-/* ---- derivations ---- */
-
-enum result epoch_secret(const struct secret *root, const uint8_t instance[INSTANCE_SIZE],
-                         uint64_t incarnation, uint64_t epoch, struct secret *out)
-{
-    struct fields info;
-    fields_init(&info);
-    fields_label(&info, "epoch");
-    fields_fix(&info, (struct bytes){instance, INSTANCE_SIZE}, INSTANCE_SIZE);
-    fields_u64(&info, incarnation);
-    fields_u64(&info, epoch);
-    enum result result = kdf_fields(root, &info, out);
-    fields_clear(&info);
-    return result;
-}
-
-enum result epoch_confirmation(const struct secret *epoch_key, struct secret *out)
-{
-    return kdf_label(epoch_key, "confirm", out);
+    pages_trim(&tree->pages);
+    GUARD(pages_get(&tree->pages, place, tree->height, &page, why));
+    return tree_page_pack(page, out);
 }

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
 #ifndef GROUPSEAL_SECENV_TREE_H
 #define GROUPSEAL_SECENV_TREE_H
 
@@ -18,11 +19,30 @@ struct tree_place {
     uint32_t column;
 };
 
-/* ---- authority ---- */
-struct tree;
+uint32_t tree_top_row(uint32_t height);
 
-struct tree *tree_new(void) MUST_USE; /* empty, height 1 */
-void tree_free(struct tree *tree);    /* wipes */
+/* ---- authority ---- */
+
+/*
+ * The tree lies in pages (tree_page.h), one for each block. Only some are in memory; the others come from
+ * where they are stored. A function that needs one of these fails where it does not come, and says in `why`
+ * (may be NULL) what to do; after a change that failed the tree is good for nothing but to be freed.
+ */
+struct tree;
+struct tree_page;
+
+/* Gives the page of page->place to tree_page_read; leaves it empty where there is none. */
+struct tree_source {
+    enum result (*load)(void *context, uint32_t height, struct tree_page *page, struct reason *why);
+    void *context;
+};
+
+/* Empty, height 1. `source` NULL: all of it stays in memory. */
+struct tree *tree_new(const struct tree_source *source) MUST_USE;
+void tree_free(struct tree *tree); /* wipes */
+/* Makes of a new tree the one that its source has: its height first, then each leaf in use. */
+enum result tree_restore_height(struct tree *tree, uint32_t height, struct reason *why) MUST_USE;
+enum result tree_restore_leaf(struct tree *tree, uint32_t index) MUST_USE;
 
 struct tree_leaf_change {
     uint32_t index;
@@ -34,41 +54,29 @@ struct tree_leaf_change {
  * One change: joins, leaves and evictions together; with none, or `rotate`, the root is
  * refreshed for both children. Grows the tree where an index asks for it. `touched` (may be
  * NULL) receives the places of the blocks that changed below the top row, at most
- * `touched_capacity`; `touched_count` how many there are.
+ * `touched_capacity`; `touched_count` how many there are. RESULT_INVALID, and nothing is changed: an index is
+ * there twice or out of reach.
  */
 enum result tree_change(struct tree *tree, const struct tree_leaf_change *changes, size_t count, bool rotate,
-                        struct tree_place *touched, size_t touched_capacity, size_t *touched_count) MUST_USE;
+                        struct tree_place *touched, size_t touched_capacity, size_t *touched_count,
+                        struct reason *why) MUST_USE;
+
+/* The pages that changed since tree_clean, for the store; one that uses no cell is to be removed there. */
+typedef enum result (*tree_page_each)(void *context, const struct tree_page *page, struct reason *why);
+enum result tree_changed(const struct tree *tree, tree_page_each each, void *context,
+                         struct reason *why) MUST_USE;
+void tree_clean(struct tree *tree);
 
 uint32_t tree_height(const struct tree *tree);
-uint32_t tree_top_row(uint32_t height);
 /* False where the tree has no occupied leaf. */
 bool tree_root(const struct tree *tree, struct secret *out);
 /* The lowest free leaf index that is not below `from`. */
 uint32_t tree_free_leaf(struct tree *tree, uint32_t from);
-/* The secret of a leaf. False where the leaf is empty. */
-bool tree_leaf(const struct tree *tree, uint32_t index, struct secret *out);
+/* The secret of a leaf. RESULT_UNKNOWN: it is empty. */
+enum result tree_leaf(struct tree *tree, uint32_t index, struct secret *out, struct reason *why) MUST_USE;
 /* Packs the block as docs/protocol.md says. */
-enum result tree_pack(const struct tree *tree, struct tree_place place, struct buffer *out) MUST_USE;
-
-/* Every node, for the store: calls `each` for occupied nodes (level 0 is a leaf). `source` is
- * -1 (fresh), 0 (from left) or 1 (from right); wraps are NULL where there is none. */
-struct tree_node {
-    uint32_t level;
-    uint32_t index;
-    struct secret secret;
-    int source;
-    bool has_wrap[2];
-    uint8_t wrap[2][WRAP_SIZE];
-};
-typedef enum result (*tree_each)(void *context, const struct tree_node *node);
-/* `changed_only`: nodes written since the last call of tree_clean. */
-enum result tree_nodes(const struct tree *tree, bool changed_only, tree_each each, void *context) MUST_USE;
-/* Nodes that became empty since tree_clean (only level and index are set). */
-enum result tree_emptied(const struct tree *tree, tree_each each, void *context) MUST_USE;
-void tree_clean(struct tree *tree);
-/* Rebuilds a tree from stored nodes: height first, then each node. */
-enum result tree_restore_height(struct tree *tree, uint32_t height) MUST_USE;
-enum result tree_restore_node(struct tree *tree, const struct tree_node *node) MUST_USE;
+enum result tree_pack(struct tree *tree, struct tree_place place, struct buffer *out,
+                      struct reason *why) MUST_USE;
 
 /* ---- member ---- */
 

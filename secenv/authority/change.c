@@ -5,6 +5,7 @@
 #include "secenv/authority/authority.h"
 #include "secenv/authority/difference.h"
 #include "secenv/authority/feed.h"
+#include "secenv/authority/group_tree.h"
 #include "secenv/authority/holding.h"
 #include "secenv/authority/roster_feed.h"
 
@@ -264,11 +265,12 @@ static enum result confirmation_make(const struct group *group, const struct tre
     return result;
 }
 
-static enum result top_pack(const struct tree *tree, struct arena *arena, ProtobufCBinaryData *out)
+static enum result top_pack(struct tree *tree, struct arena *arena, ProtobufCBinaryData *out,
+                            struct reason *why)
 {
     struct buffer packed = BUFFER_EMPTY(TREE_PACKED_MAX);
     struct tree_place top = {.row = tree_top_row(tree_height(tree)), .column = 0};
-    enum result result = tree_pack(tree, top, &packed);
+    enum result result = tree_pack(tree, top, &packed, why);
     if (result == RESULT_OK) {
         out->len = packed.length;
         out->data = arena_copy(arena, buffer_bytes(&packed));
@@ -279,7 +281,7 @@ static enum result top_pack(const struct tree *tree, struct arena *arena, Protob
 }
 
 /* Signs the group's announcement as group and tree say now, and stores all of it. */
-static enum result announcement_update(struct engine *engine, struct group *group, const struct tree *tree,
+static enum result announcement_update(struct engine *engine, struct group *group, struct tree *tree,
                                        const uint8_t hash[HASH_SIZE], struct arena *arena, struct reason *why)
 {
     Announcement announcement = GROUPSEAL__ENVELOPE__ANNOUNCEMENT__INIT;
@@ -295,7 +297,7 @@ static enum result announcement_update(struct engine *engine, struct group *grou
     group->announced_us = clock_monotonic_us(engine->clock);
     GUARD(confirmation_make(group, tree, arena, &announcement.confirmation));
     GUARD(announcement_evicted(engine, group, arena, &announcement, why));
-    GUARD(top_pack(tree, arena, &announcement.top));
+    GUARD(top_pack(tree, arena, &announcement.top, why));
     GUARD(announcement_sign(&announcement, &engine->keys.authority, signature));
     size_t size = groupseal__envelope__announcement__get_packed_size(&announcement);
     uint8_t *packed = arena_alloc(arena, size);
@@ -323,9 +325,12 @@ enum result package_put(struct engine *engine, const struct group *group, const 
     char level[SITE_LIMIT + 1];
     char *sites[] = {level};
     GUARD(object_site_of(leaf->site, level, sizeof(level)));
-    if (!tree_leaf(group->tree, leaf->index, &secret)) {
-        return result_fail(why, RESULT_INTERNAL, "the leaf of %s in group %s is empty", leaf->name,
-                           group->name);
+    enum result result = tree_leaf(group->tree, leaf->index, &secret, why);
+    if (result != RESULT_OK) {
+        return result == RESULT_UNKNOWN
+                   ? result_fail(why, RESULT_INTERNAL, "the leaf of %s in group %s is empty", leaf->name,
+                                 group->name)
+                   : result;
     }
     package.group = (char *)(uintptr_t)group->name;
     package.instance = arena_field(BYTES_OF(group->instance));
@@ -340,7 +345,7 @@ enum result package_put(struct engine *engine, const struct group *group, const 
     body.content_case = GROUPSEAL__ENVELOPE__RECORD_BODY__CONTENT_PACKAGE;
     body.package = &package;
     (void)snprintf(slot, sizeof(slot), "package %s", group->name);
-    enum result result = outbox_put(engine->outbox, engine->identity.name, leaf->name, slot, &body, why);
+    result = outbox_put(engine->outbox, engine->identity.name, leaf->name, slot, &body, why);
     secret_wipe(&secret);
     return result;
 }
@@ -437,7 +442,7 @@ static enum result change_store_empty(struct engine *engine, const struct group 
 
 static enum result tree_store(struct engine *engine, const struct group *group, struct reason *why)
 {
-    GUARD(group_store_tree(engine->store, group, why));
+    GUARD(group_tree_store(group, why));
     return store_run(engine->store, why, "UPDATE key_group SET changed_ms = ? WHERE id = ?", "ui",
                      clock_wall_ms(engine->clock), group->id);
 }
@@ -490,9 +495,11 @@ static enum result change_make(struct engine *engine, struct group *group, struc
     group->epoch++;
     group->rotate = false;
     group->changed_us = clock_monotonic_us(engine->clock);
-    enum result result = difference_apply(difference, rotate, group->tree, arena, &touched, &touched_count);
+    struct reason detail = {""};
+    enum result result =
+        difference_apply(difference, rotate, group->tree, arena, &touched, &touched_count, &detail);
     if (result != RESULT_OK) {
-        return result_fail(why, result, "the tree of group %s cannot be changed", group->name);
+        return result_fail(why, result, "group %s cannot be changed: %.160s", group->name, detail.text);
     }
     GUARD(change_store(engine, group, difference, touched, touched_count, arena, why));
     tree_clean(group->tree);

@@ -2,6 +2,7 @@
 #include "secenv/authority/deletion.h"
 
 #include "secenv/authority/authority.h"
+#include "secenv/authority/group_tree.h"
 #include "secenv/authority/hex.h"
 
 #include <stdio.h>
@@ -100,17 +101,17 @@ static enum result members_tell(struct engine *engine, struct group *group, size
 static enum result rows_delete(struct engine *engine, int64_t id, struct reason *why)
 {
     static const char *const statements[] = {
-        "DELETE FROM tree_node WHERE group_id = ?",      "DELETE FROM leaf WHERE group_id = ?",
-        "DELETE FROM evicted_sender WHERE group_id = ?", "DELETE FROM roster_entry WHERE group_id = ?",
-        "DELETE FROM tree_block WHERE group_id = ?",     "DELETE FROM change_feed WHERE group_id = ?",
-        "DELETE FROM change_part WHERE group_id = ?",    "DELETE FROM roster_feed WHERE group_id = ?",
-        "DELETE FROM arrears WHERE group_id = ?",        "DELETE FROM released WHERE group_id = ?",
-        "DELETE FROM group_site WHERE group_id = ?",     "DELETE FROM key_group WHERE id = ?",
+        "DELETE FROM leaf WHERE group_id = ?",         "DELETE FROM evicted_sender WHERE group_id = ?",
+        "DELETE FROM roster_entry WHERE group_id = ?", "DELETE FROM tree_block WHERE group_id = ?",
+        "DELETE FROM change_feed WHERE group_id = ?",  "DELETE FROM change_part WHERE group_id = ?",
+        "DELETE FROM roster_feed WHERE group_id = ?",  "DELETE FROM arrears WHERE group_id = ?",
+        "DELETE FROM released WHERE group_id = ?",     "DELETE FROM group_site WHERE group_id = ?",
+        "DELETE FROM key_group WHERE id = ?",
     };
     for (size_t i = 0; i < sizeof(statements) / sizeof(statements[0]); i++) {
         GUARD(store_run(engine->store, why, statements[i], "i", id));
     }
-    return RESULT_OK;
+    return group_tree_delete(engine->store, id, why);
 }
 
 enum result group_delete(struct engine *engine, const Groupseal__Secenv__GroupDelete *request,

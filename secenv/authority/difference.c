@@ -171,7 +171,8 @@ enum result difference_place(struct difference *difference, struct tree *tree)
 }
 
 enum result difference_apply(const struct difference *difference, bool rotate, struct tree *tree,
-                             struct arena *arena, struct tree_place **touched, size_t *touched_count)
+                             struct arena *arena, struct tree_place **touched, size_t *touched_count,
+                             struct reason *why)
 {
     size_t most = difference->departure_count + difference->arrival_count;
     size_t places = (most + 1) * (TREE_HEIGHT_MAX / TREE_BLOCK_LEVELS);
@@ -191,5 +192,5 @@ enum result difference_apply(const struct difference *difference, bool rotate, s
         changes[count++] = (struct tree_leaf_change){
             .index = arrival->leaf.index, .occupied = true, .secret = arrival->secret};
     }
-    return tree_change(tree, changes, count, rotate, *touched, places, touched_count);
+    return tree_change(tree, changes, count, rotate, *touched, places, touched_count, why);
 }

@@ -45,8 +45,8 @@ enum result difference_load(struct engine *engine, struct group *group, struct a
 enum result difference_place(struct difference *difference, struct tree *tree) MUST_USE;
 /* Into the tree; `touched` are the blocks below the top row that are others now, in the arena. */
 enum result difference_apply(const struct difference *difference, bool rotate, struct tree *tree,
-                             struct arena *arena, struct tree_place **touched,
-                             size_t *touched_count) MUST_USE;
+                             struct arena *arena, struct tree_place **touched, size_t *touched_count,
+                             struct reason *why) MUST_USE;
 /* What was looked at is done; the rest is for the next turn. */
 void difference_done(const struct difference *difference, struct group *group);
 

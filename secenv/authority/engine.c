@@ -4,6 +4,7 @@
 #include "secenv/authority/deletion.h"
 #include "secenv/authority/evictions.h"
 #include "secenv/authority/feed.h"
+#include "secenv/authority/group_tree.h"
 #include "secenv/authority/hex.h"
 #include "secenv/authority/holding.h"
 #include "secenv/authority/move.h"
@@ -23,13 +24,10 @@
 #define ONLINES_INTERVAL_US 2000000u
 
 const char *const authority_schemas[] = {
-    counter_schema,       identity_schema,    limit_schema,
-    association_schema,   outbox_schema,      keys_schema,
-    member_schema,        group_schema,       change_schema,
-    feed_schema,          roster_feed_schema, arrears_schema,
-    incarnation_schema,   order_schema,       holding_schema,
-    settings_schema,      revocation_schema,  member_revocation_schema,
-    carried_clock_schema,
+    counter_schema, identity_schema,    limit_schema,      association_schema,       outbox_schema,
+    keys_schema,    member_schema,      group_schema,      group_tree_schema,        change_schema,
+    feed_schema,    roster_feed_schema, arrears_schema,    incarnation_schema,       order_schema,
+    holding_schema, settings_schema,    revocation_schema, member_revocation_schema, carried_clock_schema,
 };
 const size_t authority_schema_count = sizeof(authority_schemas) / sizeof(authority_schemas[0]);
 

@@ -240,11 +240,11 @@ static enum result part_put(struct feeding *feeding, struct reason *why)
     return blocks_begin(feeding);
 }
 
-static enum result block_pack(const struct feeding *feeding, Block *block)
+static enum result block_pack(const struct feeding *feeding, Block *block, struct reason *why)
 {
     struct buffer nodes = BUFFER_EMPTY(TREE_PACKED_MAX);
     struct tree_place place = {.row = block->row, .column = block->column};
-    enum result result = tree_pack(feeding->group->tree, place, &nodes);
+    enum result result = tree_pack(feeding->group->tree, place, &nodes, why);
     if (result == RESULT_OK) {
         block->nodes.len = nodes.length;
         block->nodes.data = arena_copy(feeding->arena, buffer_bytes(&nodes));
@@ -255,7 +255,8 @@ static enum result block_pack(const struct feeding *feeding, Block *block)
 }
 
 /* Signed anew, over the same words: Ed25519 gives the same signature. */
-static enum result block_make(const struct feeding *feeding, const struct store_row *row, Block **out)
+static enum result block_make(const struct feeding *feeding, const struct store_row *row, Block **out,
+                              struct reason *why)
 {
     Block *block = arena_alloc(feeding->arena, sizeof(*block));
     uint8_t *signature = arena_alloc(feeding->arena, SIGNATURE_SIZE);
@@ -269,7 +270,7 @@ static enum result block_make(const struct feeding *feeding, const struct store_
     block->column = (uint32_t)row_int(row, 1);
     block->epoch = row_u64(row, 2);
     block->height = tree_height(feeding->group->tree);
-    GUARD(block_pack(feeding, block));
+    GUARD(block_pack(feeding, block, why));
     *out = block;
     return block_sign(block, &feeding->engine->keys.authority, signature);
 }
@@ -281,7 +282,7 @@ static enum result block_row(void *context, const struct store_row *row, struct 
         GUARD(part_put(feeding, why));
     }
     Block *block = NULL;
-    GUARD(block_make(feeding, row, &block));
+    GUARD(block_make(feeding, row, &block, why));
     feeding->blocks[feeding->count++] = block;
     feeding->size += groupseal__envelope__block__get_packed_size(block) + 4u;
     return RESULT_OK;

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "secenv/authority/authority.h"
+#include "secenv/authority/group_tree.h"
 #include "secenv/authority/holding.h"
 
 #include <stdio.h>
@@ -60,16 +61,6 @@ const char group_schema[] = "CREATE TABLE IF NOT EXISTS key_group ("
                             "  PRIMARY KEY (group_id, leaf_index)"
                             ") WITHOUT ROWID;"
                             "CREATE UNIQUE INDEX IF NOT EXISTS leaf_member ON leaf (member_id, group_id);"
-                            "CREATE TABLE IF NOT EXISTS tree_node ("
-                            "  group_id INTEGER NOT NULL,"
-                            "  level INTEGER NOT NULL,"
-                            "  node INTEGER NOT NULL,"
-                            "  secret BLOB NOT NULL,"
-                            "  source INTEGER NOT NULL,"
-                            "  wrap_left BLOB,"
-                            "  wrap_right BLOB,"
-                            "  PRIMARY KEY (group_id, level, node)"
-                            ") WITHOUT ROWID;"
                             "CREATE VIEW IF NOT EXISTS group_candidate AS"
                             "  SELECT g.id AS group_id, m.id AS member_id, m.state AS state FROM key_group g"
                             "    JOIN member_function f ON f.function = g.function"
@@ -85,7 +76,7 @@ const char group_schema[] = "CREATE TABLE IF NOT EXISTS key_group ("
 static void group_free(struct group *group)
 {
     if (group != NULL) {
-        tree_free(group->tree);
+        group_tree_free(group);
         free(group->marked);
         free(group);
     }
@@ -122,69 +113,12 @@ static enum result site_read(void *context, const struct store_row *row, struct 
     return RESULT_OK;
 }
 
-struct node_purpose {
-    char text[80];
-};
-
-static struct node_purpose node_purpose(int64_t group_id, uint32_t level, uint32_t index)
-{
-    struct node_purpose purpose;
-    (void)snprintf(purpose.text, sizeof(purpose.text), "tree_node/secret/%lld/%u/%u", (long long)group_id,
-                   level, index);
-    return purpose;
-}
-
-static enum result wrap_read(const struct store_row *row, int column, struct tree_node *node, size_t side,
-                             struct reason *why)
-{
-    struct bytes wrap = row_bytes(row, column);
-    if (wrap.length != 0 && wrap.length != WRAP_SIZE) {
-        return result_fail(why, RESULT_STORE, "a tree node is damaged");
-    }
-    node->has_wrap[side] = wrap.length == WRAP_SIZE;
-    if (node->has_wrap[side]) {
-        memcpy(node->wrap[side], wrap.data, WRAP_SIZE);
-    }
-    return RESULT_OK;
-}
-
-static enum result node_read(void *context, const struct store_row *row, struct reason *why)
-{
-    struct group *group = context;
-    struct tree_node node = {.level = (uint32_t)row_int(row, 0),
-                             .index = (uint32_t)row_int(row, 1),
-                             .source = (int)row_int(row, 3)};
-    struct node_purpose purpose = node_purpose(group->id, node.level, node.index);
-    enum result result = row_secret(row, 2, purpose.text, &node.secret, why);
-    if (result == RESULT_OK) {
-        result = wrap_read(row, 4, &node, 0, why);
-    }
-    if (result == RESULT_OK) {
-        result = wrap_read(row, 5, &node, 1, why);
-    }
-    if (result == RESULT_OK) {
-        result = tree_restore_node(group->tree, &node);
-    }
-    secret_wipe(&node.secret);
-    return result;
-}
-
 static enum result group_load_rest(struct engine *engine, struct group *group, uint32_t height,
                                    struct reason *why)
 {
-    group->tree = tree_new();
-    if (group->tree == NULL) {
-        return result_fail(why, RESULT_INTERNAL, "no memory for the tree of %s", group->name);
-    }
     GUARD(store_query(engine->store, why, site_read, group,
                       "SELECT site FROM group_site WHERE group_id = ? ORDER BY site", "i", group->id));
-    GUARD(tree_restore_height(group->tree, height));
-    GUARD(store_query(engine->store, why, node_read, group,
-                      "SELECT level, node, secret, source, wrap_left, wrap_right FROM tree_node"
-                      " WHERE group_id = ? ORDER BY level, node",
-                      "i", group->id));
-    tree_clean(group->tree);
-    return RESULT_OK;
+    return group_tree_load(group, engine->store, height, why);
 }
 
 /* An interval goes on through a restart, by the wall clock, and is never longer than itself: when it began,
@@ -280,44 +214,6 @@ struct group *groups_find_instance(const struct groups *groups, struct bytes ins
         }
     }
     return NULL;
-}
-
-struct node_storing {
-    struct store *store;
-    const struct group *group;
-    struct reason *why;
-};
-
-static enum result node_store(void *context, const struct tree_node *node)
-{
-    const struct node_storing *storing = context;
-    struct node_purpose purpose = node_purpose(storing->group->id, node->level, node->index);
-    struct bytes wraps[2] = {{NULL, 0}, {NULL, 0}};
-    for (size_t side = 0; side < 2; side++) {
-        if (node->has_wrap[side]) {
-            wraps[side] = BYTES_OF(node->wrap[side]);
-        }
-    }
-    return store_run(storing->store, storing->why,
-                     "INSERT OR REPLACE INTO tree_node (group_id, level, node, secret, source, wrap_left,"
-                     " wrap_right) VALUES (?, ?, ?, ?, ?, ?, ?)",
-                     "iiisibb", storing->group->id, (int64_t)node->level, (int64_t)node->index, purpose.text,
-                     secret_bytes(&node->secret), (int64_t)node->source, wraps[0], wraps[1]);
-}
-
-static enum result node_remove(void *context, const struct tree_node *node)
-{
-    const struct node_storing *storing = context;
-    return store_run(storing->store, storing->why,
-                     "DELETE FROM tree_node WHERE group_id = ? AND level = ? AND node = ?", "iii",
-                     storing->group->id, (int64_t)node->level, (int64_t)node->index);
-}
-
-enum result group_store_tree(struct store *store, const struct group *group, struct reason *why)
-{
-    struct node_storing storing = {store, group, why};
-    GUARD(tree_emptied(group->tree, node_remove, &storing));
-    return tree_nodes(group->tree, true, node_store, &storing);
 }
 
 /* ---- who belongs to them ---- */
@@ -539,13 +435,13 @@ enum result group_create(struct engine *engine, const Groupseal__Secenv__GroupCr
                          struct arena *arena, struct reason *why)
 {
     struct group *group = calloc(1, sizeof(*group));
-    if (group == NULL || (group->tree = tree_new()) == NULL) {
-        free(group);
+    if (group == NULL) {
         return result_fail(why, RESULT_INTERNAL, "no memory for group %.64s", request->name);
     }
     enum result result;
     GUARD_OUT(create_fill(engine, request, group, why));
     GUARD_OUT(create_store(engine, group, why));
+    GUARD_OUT(group_tree_begin(group, engine->store, why));
     GUARD_OUT(groups_append(&engine->groups, group, why));
     result = create_room_check(engine, group, arena, why);
     if (result != RESULT_OK) {

@@ -33,9 +33,10 @@ struct group {
     size_t site_count;
     char sites[GROUP_SITES_LIMIT][NAME_LIMIT + 1]; /* absolute CSE-IDs */
     struct tree *tree;
-    bool due;         /* its members may have changed */
-    bool look_at_all; /* whose leaf is to be looked at: everybody's, or those of … */
-    int64_t *marked;  /* … these members; some may be there twice */
+    struct store *store; /* of the tree's pages */
+    bool due;            /* its members may have changed */
+    bool look_at_all;    /* whose leaf is to be looked at: everybody's, or those of … */
+    int64_t *marked;     /* … these members; some may be there twice */
     size_t marked_count;
     size_t marked_capacity;
     uint64_t later_us;       /* monotonic: due then, for members that came or have new leaves; 0: for none */
@@ -62,9 +63,6 @@ struct group *groups_find(const struct groups *groups, const char *name);
 /* Out of memory, wiped; the store is the caller's. */
 void groups_remove(struct groups *groups, struct group *group);
 struct group *groups_find_instance(const struct groups *groups, struct bytes instance);
-
-/* Writes the nodes of the group's tree that changed since tree_clean. */
-enum result group_store_tree(struct store *store, const struct group *group, struct reason *why) MUST_USE;
 
 /* Marks groups as due for a change: those the member belongs to (not before `later_us` on the monotonic
  * clock, where nothing else changes them), or has a leaf in. */

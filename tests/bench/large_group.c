@@ -212,7 +212,7 @@ void large_group_member_at(struct large_group *large, uint32_t leaf_index, char 
 uint64_t large_group_tree_bytes(struct large_group *large)
 {
     return number_of(large, "SELECT sum(pgsize) FROM dbstat WHERE aggregate = TRUE AND name IN"
-                            " ('tree_node', 'tree_block', 'tree_block_epoch')");
+                            " ('tree_page', 'tree_block', 'tree_block_epoch')");
 }
 
 uint64_t large_group_store_bytes(struct large_group *large)

@@ -134,7 +134,7 @@ static void news_give(struct tree *tree)
     }
     MUST(epoch_secret(&root, instance, 1, 1, &key));
     MUST(epoch_confirmation(&key, &confirmation));
-    MUST(tree_pack(tree, (struct tree_place){0, 0}, &top));
+    MUST(tree_pack(tree, (struct tree_place){0, 0}, &top, NULL));
     announcement.group = (char *)GROUP;
     announcement.instance = arena_field(BYTES_OF(instance));
     announcement.incarnation = 1;
@@ -217,10 +217,10 @@ static void groups_give(void)
 {
     struct tree_leaf_change leaves[2] = {{.index = 0, .occupied = true}, {.index = 1, .occupied = true}};
     size_t touched = 0;
-    struct tree *tree = tree_new();
+    struct tree *tree = tree_new(NULL);
     MUST(random_bytes(leaves[0].secret.data, SECRET_SIZE));
     MUST(random_bytes(leaves[1].secret.data, SECRET_SIZE));
-    MUST(tree_change(tree, leaves, 2, false, NULL, 0, &touched));
+    MUST(tree_change(tree, leaves, 2, false, NULL, 0, &touched, NULL));
     package_give(DOOR, 0, &leaves[0].secret);
     package_give(MN_CSE, 1, &leaves[1].secret);
     door = membership_find(engine_identity(engine, DOOR), GROUP);

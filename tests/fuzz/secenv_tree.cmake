@@ -1,5 +1,5 @@
 if(TARGET secenv_foundation)
-  foreach(target secenv_tree secenv_objects secenv_seal)
+  foreach(target secenv_tree secenv_tree_page secenv_objects secenv_seal)
     fuzz_target(${target} SOURCES fuzz/${target}.c LIBS secenv_foundation secenv_secret_note)
   endforeach()
 endif()

@@ -72,18 +72,19 @@ void life_plant_wrap(struct life *life, const struct secret *holder, const struc
 struct life *life_new(uint64_t seed, uint32_t reach)
 {
     struct life *life = memory(NULL, sizeof(*life));
-    *life = (struct life){.tree = tree_new(), .random = seed * 0x9e3779b97f4a7c15u + 1u, .reach = reach};
+    *life = (struct life){.random = seed * 0x9e3779b97f4a7c15u + 1u, .reach = reach};
     life->holders = memory(NULL, reach * sizeof(*life->holders));
     memset(life->holders, 0, reach * sizeof(*life->holders));
     step_count = 0;
     seed_of_life = seed;
-    hold(life->tree == NULL ? RESULT_INTERNAL : RESULT_OK, "a tree");
+    life->tree = shelf_tree(&life->shelf, 1);
     return life;
 }
 
 void life_free(struct life *life)
 {
     tree_free(life->tree);
+    shelf_clear(&life->shelf);
     free(life->tenures);
     free(life->holders);
     free(life->roots);
@@ -174,7 +175,7 @@ static void confirmation_of(const struct secret *root, uint64_t epoch, struct se
 static void nodes_pack(const struct life *life, struct tree_place place, struct news *news)
 {
     struct buffer packed = BUFFER_EMPTY(TREE_PACKED_MAX);
-    hold(tree_pack(life->tree, place, &packed), "a block");
+    hold(tree_pack(life->tree, place, &packed, NULL), "a block");
     memcpy(news->nodes, packed.data, packed.length);
     news->length = packed.length;
     buffer_clear(&packed);
@@ -218,10 +219,10 @@ void life_change(struct life *life, bool rotate)
     static struct tree_place touched[STEPS_LIMIT];
     size_t touched_count = 0;
     life->epoch++;
-    hold(tree_change(life->tree, steps, step_count, rotate, touched, STEPS_LIMIT, &touched_count),
+    hold(tree_change(life->tree, steps, step_count, rotate, touched, STEPS_LIMIT, &touched_count, NULL),
          "a change");
     hold(touched_count <= STEPS_LIMIT ? RESULT_OK : RESULT_FULL, "touched blocks");
-    tree_clean(life->tree);
+    shelf_store(&life->shelf, life->tree);
     tenures_note(life);
     root_note(life);
     step_count = 0;
@@ -239,46 +240,18 @@ const struct tenure *life_holder(const struct life *life, uint32_t leaf)
     return holder == 0 ? NULL : &life->tenures[holder - 1];
 }
 
-struct wanted {
-    uint32_t level;
-    uint32_t index;
-    bool found;
-    struct secret secret;
-};
-
-static enum result node_look(void *context, const struct tree_node *node)
-{
-    struct wanted *wanted = context;
-    if (node->level == wanted->level && node->index == wanted->index) {
-        wanted->found = true;
-        wanted->secret = node->secret;
-    }
-    return RESULT_OK;
-}
-
 bool life_node(const struct life *life, uint32_t level, uint32_t index, struct secret *out)
 {
-    struct wanted wanted = {.level = level, .index = index};
-    hold(tree_nodes(life->tree, false, node_look, &wanted), "nodes");
-    *out = wanted.secret;
-    return wanted.found;
+    return shelf_node(&life->shelf, tree_height(life->tree), level, index, out);
 }
 
 /* ---- starting again ---- */
 
-static enum result node_restore(void *context, const struct tree_node *node)
-{
-    return tree_restore_node(context, node);
-}
-
 void life_restart(struct life *life)
 {
-    struct tree *again = tree_new();
-    hold(again == NULL ? RESULT_INTERNAL : RESULT_OK, "a tree");
-    hold(tree_restore_height(again, tree_height(life->tree)), "the height");
-    hold(tree_nodes(life->tree, false, node_restore, again), "the nodes");
+    uint32_t height = tree_height(life->tree);
     tree_free(life->tree);
-    life->tree = again;
+    life->tree = shelf_tree(&life->shelf, height);
 }
 
 void life_broker_restart(struct life *life)

@@ -3,6 +3,7 @@
 #define GROUPSEAL_TESTS_SCHEDULES_LIFE_H
 
 #include "tests/schedules/closure.h"
+#include "tests/unit/tree_shelf.h"
 
 /*
  * The life of one group's key tree: every leaf secret with the epochs in which it was in the tree, every
@@ -32,6 +33,7 @@ struct news {
 
 struct life {
     struct tree *tree;
+    struct shelf shelf; /* its pages */
     uint64_t random;
     uint64_t epoch; /* of the last change; the first is 1 */
     uint32_t reach; /* leaves that may be in use, a power of two */
@@ -69,7 +71,7 @@ void life_plant_node(const struct secret *secret);
 /* Somebody publishes `secret`, wrapped for whom has `holder`. */
 void life_plant_wrap(struct life *life, const struct secret *holder, const struct secret *secret);
 
-/* The authority's process ends, and starts from its nodes. */
+/* The authority's process ends, and starts from its pages. */
 void life_restart(struct life *life);
 /* The broker forgets; the MN-CSE publishes all of the newest state again. Fails where that is not what the
  * broker had. */

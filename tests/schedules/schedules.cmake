@@ -1,11 +1,12 @@
 # Random schedules: see schedules/README.md.
 if(TARGET secenv_foundation)
   set(here ${CMAKE_CURRENT_LIST_DIR})
-  add_executable(tree_step ${here}/tree_step.c)
+  set(shelf ${CMAKE_CURRENT_SOURCE_DIR}/unit/tree_shelf.c)
+  add_executable(tree_step ${here}/tree_step.c ${shelf})
   target_link_libraries(tree_step PRIVATE groupseal_flags secenv_foundation secenv_secret_note)
   target_link_options(tree_step PRIVATE -Wl,--wrap=random_bytes,--wrap=kdf_label,--wrap=keywrap_wrap)
 
-  add_executable(tree_lives ${here}/tree_lives.c ${here}/life.c ${here}/closure.c)
+  add_executable(tree_lives ${here}/tree_lives.c ${here}/life.c ${here}/closure.c ${shelf})
   target_link_libraries(tree_lives PRIVATE groupseal_flags secenv_foundation secenv_secret_note PkgConfig::CMOCKA)
   target_link_options(tree_lives PRIVATE -Wl,--wrap=random_bytes)
   add_dependencies(unit_tests tree_lives)

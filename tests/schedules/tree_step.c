@@ -6,14 +6,15 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "secenv/tree.h"
+#include "secenv/tree_packed.h"
+#include "tests/unit/tree_shelf.h"
 
 /*
  * Steps a key tree as it is told and says what came of it, for model.py. One line in is one step:
  *
  *   change ROTATE [LEAF=SECRET | LEAF=-]…   a change; secrets in hexadecimal, "-" empties the leaf
  *   free FROM                               the lowest free leaf that is not below FROM
- *   restore                                 the tree is written out, freed and built again, as at a start
+ *   restore                                 the tree is freed and built again from its pages, as at a start
  *   climb LEAF SECRET HEIGHT BLOCK…         a member's climb through packed blocks, lowest first
  *
  * Lines out, ended by "done": height, touched ROW COLUMN (in order), fresh LEVEL INDEX SECRET (nodes of this
@@ -31,6 +32,9 @@ enum fault { FAULT_NONE, FAULT_REPEATED, FAULT_DERIVED, FAULT_WRAPPED, FAULT_UNT
 static const char *const fault_names[] = {"none", "repeated", "derived", "wrapped", "untouched", "unwrapped"};
 
 static enum fault fault;
+
+static struct shelf shelf;
+static uint32_t shelf_height = 1; /* of the tree that lies there */
 
 enum result __real_random_bytes(uint8_t *out, size_t length) MUST_USE;
 enum result __wrap_random_bytes(uint8_t *out, size_t length) MUST_USE;
@@ -112,29 +116,37 @@ static uint32_t number_read(const char *text)
 
 /* ---- what came of a change ---- */
 
-static enum result fresh_say(void *context, const struct tree_node *node)
+/* What a page has that was not on the shelf yet, and what it has lost since. */
+static enum result page_say(void *context, const struct tree_page *page, struct reason *why)
 {
+    struct tree_page before = shelf_page(&shelf, page->place, shelf_height);
     (void)context;
-    if (node->level > 0 && node->source < 0) {
-        (void)printf("fresh %u %u ", node->level, node->index);
-        hex_write(node->secret.data, SECRET_SIZE);
-        (void)printf("\n");
+    (void)why;
+    for (uint32_t cell = PAGE_ROOT; cell < PAGE_CELLS; cell++) {
+        uint32_t level = 0;
+        uint32_t index = 0;
+        bool used = tree_page_uses(&before, cell);
+        if (!shelf_cell_node(page->place, cell, &level, &index)) {
+            continue;
+        }
+        if (used && !tree_page_uses(page, cell)) {
+            (void)printf("empty %u %u\n", level, index);
+        }
+        if (level > 0 && page->sources[cell] == SOURCE_FRESH &&
+            (!used || memcmp(&before.secrets[cell], &page->secrets[cell], SECRET_SIZE) != 0)) {
+            (void)printf("fresh %u %u ", level, index);
+            hex_write(page->secrets[cell].data, SECRET_SIZE);
+            (void)printf("\n");
+        }
     }
     return RESULT_OK;
 }
 
-static enum result empty_say(void *context, const struct tree_node *node)
-{
-    (void)context;
-    (void)printf("empty %u %u\n", node->level, node->index);
-    return RESULT_OK;
-}
-
 /* FAULT_UNWRAPPED: a block that is published lacks its last wrap. */
-static void block_say(const struct tree *tree, struct tree_place place)
+static void block_say(struct tree *tree, struct tree_place place)
 {
     struct buffer packed = BUFFER_EMPTY(TREE_PACKED_MAX);
-    hold(tree_pack(tree, place, &packed), "a block cannot be packed");
+    hold(tree_pack(tree, place, &packed, NULL), "a block cannot be packed");
     (void)printf("block %u %u ", place.row, place.column);
     hex_write(packed.data, packed.length - (fault == FAULT_UNWRAPPED && packed.length > 8 ? WRAP_SIZE : 0));
     (void)printf("\n");
@@ -170,14 +182,14 @@ static void change_say(struct tree *tree, const struct tree_place *touched, size
     for (size_t i = 0; i < said; i++) {
         (void)printf("touched %u %u\n", touched[i].row, touched[i].column);
     }
-    hold(tree_nodes(tree, true, fresh_say, NULL), "its nodes cannot be read");
-    hold(tree_emptied(tree, empty_say, NULL), "its empty nodes cannot be read");
+    hold(tree_changed(tree, page_say, NULL, NULL), "its pages cannot be read");
     for (size_t i = 0; i < said; i++) {
         block_say(tree, touched[i]);
     }
     block_say(tree, top);
     root_say(tree, epoch);
-    tree_clean(tree);
+    shelf_store(&shelf, tree);
+    shelf_height = tree_height(tree);
 }
 
 static void step_change(struct tree *tree)
@@ -199,7 +211,7 @@ static void step_change(struct tree *tree)
             fail("a leaf's secret has another length");
         }
     }
-    hold(tree_change(tree, changes, count, rotate, touched, CHANGES_LIMIT, &touched_count), "change");
+    hold(tree_change(tree, changes, count, rotate, touched, CHANGES_LIMIT, &touched_count, NULL), "change");
     if (touched_count > CHANGES_LIMIT) {
         fail("too many blocks");
     }
@@ -208,21 +220,11 @@ static void step_change(struct tree *tree)
 
 /* ---- the other steps ---- */
 
-static enum result node_keep(void *context, const struct tree_node *node)
-{
-    return tree_restore_node(context, node);
-}
-
 static struct tree *step_restore(struct tree *tree)
 {
-    struct tree *again = tree_new();
-    if (again == NULL) {
-        fail("no memory");
-    }
-    hold(tree_restore_height(again, tree_height(tree)), "height");
-    hold(tree_nodes(tree, false, node_keep, again), "nodes");
+    uint32_t height = tree_height(tree);
     tree_free(tree);
-    return again;
+    return shelf_tree(&shelf, height);
 }
 
 static void step_climb(void)
@@ -287,7 +289,7 @@ static void fault_read(const char *name)
 int main(int argc, char **argv)
 {
     static char line[LINE_LIMIT];
-    struct tree *tree = tree_new();
+    struct tree *tree = shelf_tree(&shelf, 1);
     if (argc == 3 && strcmp(argv[1], "--plant") == 0) {
         fault_read(argv[2]);
     } else if (argc != 1) {
@@ -298,5 +300,6 @@ int main(int argc, char **argv)
         tree = step(tree, line);
     }
     tree_free(tree);
+    shelf_clear(&shelf);
     return 0;
 }

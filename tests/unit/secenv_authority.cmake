@@ -9,7 +9,7 @@ add_library(test_site STATIC ${site_sources})
 target_link_libraries(test_site PUBLIC
   secenv_authority secenv_member groupseal_flags PkgConfig::CMOCKA)
 
-foreach(part operator admission group order site restore clock collect)
+foreach(part operator admission group tree order site restore clock collect)
   unit_test(authority_${part} SOURCES ${CMAKE_CURRENT_SOURCE_DIR}/unit/authority_${part}.c
             LIBS test_site secenv_secret_note)
   if(EXISTS /dev/shm) # thousands of commits, each with an fsync

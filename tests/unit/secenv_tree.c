@@ -11,7 +11,8 @@
  * GROUPSEAL_TREE_SCHEDULES says how many schedules are played.
  */
 #include "secenv/crypto/kdf.h"
-#include "secenv/tree.h"
+#include "secenv/tree_pages.h"
+#include "tests/unit/tree_shelf.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -109,7 +110,7 @@ struct authority {
 static void message_pack(const struct authority *authority, struct message *message)
 {
     struct buffer packed = BUFFER_EMPTY(TREE_PACKED_MAX);
-    assert_int_equal(tree_pack(authority->tree, message->place, &packed), RESULT_OK);
+    assert_int_equal(tree_pack(authority->tree, message->place, &packed, NULL), RESULT_OK);
     assert_int_equal(
         tree_packed_check(buffer_bytes(&packed), message->place.row, tree_height(authority->tree)),
         RESULT_OK);
@@ -127,7 +128,7 @@ static size_t authority_change(struct authority *authority, const struct tree_le
     size_t touched_count = 0;
     authority->epoch++;
     assert_int_equal(
-        tree_change(authority->tree, changes, count, rotate, touched, MESSAGES_MAX, &touched_count),
+        tree_change(authority->tree, changes, count, rotate, touched, MESSAGES_MAX, &touched_count, NULL),
         RESULT_OK);
     assert_true(touched_count < MESSAGES_MAX);
     for (size_t i = 0; i < touched_count; i++) {
@@ -351,7 +352,7 @@ static struct play *play_new(struct history *history)
 {
     struct play *play = calloc(1, sizeof(*play));
     assert_non_null(play);
-    play->authority.tree = tree_new();
+    play->authority.tree = tree_new(NULL);
     assert_non_null(play->authority.tree);
     play->history = history;
     return play;
@@ -493,7 +494,7 @@ static void fill(struct authority *authority, uint32_t count, struct secret *lea
         }
     }
     authority->epoch++;
-    assert_int_equal(tree_change(authority->tree, changes, count, false, NULL, 0, NULL), RESULT_OK);
+    assert_int_equal(tree_change(authority->tree, changes, count, false, NULL, 0, NULL, NULL), RESULT_OK);
     free(changes);
 }
 
@@ -501,14 +502,15 @@ static void fill(struct authority *authority, uint32_t count, struct secret *lea
 static void test_cost_of_one_eviction(void **state)
 {
     (void)state;
-    struct authority authority = {.tree = tree_new()};
+    struct authority authority = {.tree = tree_new(NULL)};
     fill(&authority, 1u << 14, NULL);
     assert_int_equal(tree_height(authority.tree), 14);
     struct tree_leaf_change change = {.index = 5461};
     struct tree_place touched[8];
     size_t touched_count = 0;
     tree_clean(authority.tree);
-    assert_int_equal(tree_change(authority.tree, &change, 1, false, touched, 8, &touched_count), RESULT_OK);
+    assert_int_equal(tree_change(authority.tree, &change, 1, false, touched, 8, &touched_count, NULL),
+                     RESULT_OK);
     assert_int_equal(touched_count, 3); /* rows 0, 1, 2; the top row rides in epoch */
     for (uint32_t row = 0; row < 3; row++) {
         assert_int_equal(touched[row].row, row);
@@ -518,7 +520,7 @@ static void test_cost_of_one_eviction(void **state)
     for (uint32_t row = 0; row <= 3; row++) {
         struct buffer packed = BUFFER_EMPTY(TREE_PACKED_MAX);
         struct tree_place place = {.row = row, .column = row == 3 ? 0 : touched[row].column};
-        assert_int_equal(tree_pack(authority.tree, place, &packed), RESULT_OK);
+        assert_int_equal(tree_pack(authority.tree, place, &packed, NULL), RESULT_OK);
         bytes += packed.length;
         buffer_clear(&packed);
     }
@@ -535,7 +537,7 @@ static size_t climb_all(const struct authority *authority, const struct secret *
     struct secret reached;
     size_t right = 0;
     assert_true(tree_root(authority->tree, &root));
-    assert_int_equal(tree_pack(authority->tree, (struct tree_place){0, 0}, &packed), RESULT_OK);
+    assert_int_equal(tree_pack(authority->tree, (struct tree_place){0, 0}, &packed, NULL), RESULT_OK);
     struct bytes block = buffer_bytes(&packed);
     for (uint32_t i = 0; i < count; i++) {
         results[i] = tree_climb(&leaves[i], i, tree_height(authority->tree), &block, 1, &reached);
@@ -548,7 +550,7 @@ static size_t climb_all(const struct authority *authority, const struct secret *
 static void test_sixteen_members_and_an_eviction(void **state)
 {
     (void)state;
-    struct authority authority = {.tree = tree_new()};
+    struct authority authority = {.tree = tree_new(NULL)};
     struct secret leaves[16];
     enum result results[16];
     fill(&authority, 16, leaves);
@@ -558,7 +560,7 @@ static void test_sixteen_members_and_an_eviction(void **state)
     assert_int_equal(tree_free_leaf(authority.tree, 0), 16);
 
     struct tree_leaf_change change = {.index = 6};
-    assert_int_equal(tree_change(authority.tree, &change, 1, false, NULL, 0, NULL), RESULT_OK);
+    assert_int_equal(tree_change(authority.tree, &change, 1, false, NULL, 0, NULL, NULL), RESULT_OK);
     assert_int_equal(climb_all(&authority, leaves, 16, results), 15);
     assert_int_equal(results[6], RESULT_REFUSED);
     assert_int_equal(tree_free_leaf(authority.tree, 0), 6);
@@ -566,7 +568,7 @@ static void test_sixteen_members_and_an_eviction(void **state)
     /* Another joins in its place: the former leaf secret does not open it. */
     change.occupied = true;
     assert_int_equal(random_bytes(change.secret.data, SECRET_SIZE), RESULT_OK);
-    assert_int_equal(tree_change(authority.tree, &change, 1, false, NULL, 0, NULL), RESULT_OK);
+    assert_int_equal(tree_change(authority.tree, &change, 1, false, NULL, 0, NULL, NULL), RESULT_OK);
     assert_int_equal(climb_all(&authority, leaves, 16, results), 15);
     leaves[6] = change.secret;
     assert_int_equal(climb_all(&authority, leaves, 16, results), 16);
@@ -576,7 +578,7 @@ static void test_sixteen_members_and_an_eviction(void **state)
 static void test_climb_says_what_is_wrong(void **state)
 {
     (void)state;
-    struct authority authority = {.tree = tree_new()};
+    struct authority authority = {.tree = tree_new(NULL)};
     struct secret leaves[40];
     struct secret root;
     struct secret reached;
@@ -584,8 +586,8 @@ static void test_climb_says_what_is_wrong(void **state)
     assert_int_equal(tree_height(authority.tree), 6);
     struct buffer low = BUFFER_EMPTY(TREE_PACKED_MAX);
     struct buffer top = BUFFER_EMPTY(TREE_PACKED_MAX);
-    assert_int_equal(tree_pack(authority.tree, tree_path(37, 6, 0), &low), RESULT_OK);
-    assert_int_equal(tree_pack(authority.tree, tree_path(37, 6, 1), &top), RESULT_OK);
+    assert_int_equal(tree_pack(authority.tree, tree_path(37, 6, 0), &low, NULL), RESULT_OK);
+    assert_int_equal(tree_pack(authority.tree, tree_path(37, 6, 1), &top, NULL), RESULT_OK);
     assert_true(tree_root(authority.tree, &root));
 
     struct bytes blocks[2] = {buffer_bytes(&low), buffer_bytes(&top)};
@@ -598,16 +600,16 @@ static void test_climb_says_what_is_wrong(void **state)
 
     /* An old lower block: the announcement has moved on. */
     struct tree_leaf_change change = {.index = 36};
-    assert_int_equal(tree_change(authority.tree, &change, 1, false, NULL, 0, NULL), RESULT_OK);
+    assert_int_equal(tree_change(authority.tree, &change, 1, false, NULL, 0, NULL, NULL), RESULT_OK);
     buffer_clear(&top);
-    assert_int_equal(tree_pack(authority.tree, tree_path(37, 6, 1), &top), RESULT_OK);
+    assert_int_equal(tree_pack(authority.tree, tree_path(37, 6, 1), &top, NULL), RESULT_OK);
     blocks[0] = buffer_bytes(&low);
     blocks[1] = buffer_bytes(&top);
     assert_true(tree_root(authority.tree, &root));
     enum result result = tree_climb(&leaves[37], 37, 6, blocks, 2, &reached);
     assert_true(result == RESULT_NOT_READY || (result == RESULT_OK && !same(&reached, &root)));
     struct buffer new_low = BUFFER_EMPTY(TREE_PACKED_MAX);
-    assert_int_equal(tree_pack(authority.tree, tree_path(37, 6, 0), &new_low), RESULT_OK);
+    assert_int_equal(tree_pack(authority.tree, tree_path(37, 6, 0), &new_low, NULL), RESULT_OK);
     blocks[0] = buffer_bytes(&new_low);
     assert_int_equal(tree_climb(&leaves[37], 37, 6, blocks, 2, &reached), RESULT_OK);
     assert_true(same(&reached, &root));
@@ -620,20 +622,20 @@ static void test_climb_says_what_is_wrong(void **state)
 static void test_wrong_changes_are_refused(void **state)
 {
     (void)state;
-    struct tree *tree = tree_new();
+    struct tree *tree = tree_new(NULL);
     struct tree_leaf_change changes[2] = {{.index = 3, .occupied = true}, {.index = 3, .occupied = true}};
     struct secret root;
 
-    assert_int_equal(tree_change(tree, changes, 2, false, NULL, 0, NULL), RESULT_INVALID);
+    assert_int_equal(tree_change(tree, changes, 2, false, NULL, 0, NULL, NULL), RESULT_INVALID);
     changes[1].index = 1u << TREE_HEIGHT_MAX;
-    assert_int_equal(tree_change(tree, changes, 2, false, NULL, 0, NULL), RESULT_INVALID);
+    assert_int_equal(tree_change(tree, changes, 2, false, NULL, 0, NULL, NULL), RESULT_INVALID);
     changes[1] = (struct tree_leaf_change){.index = 200}; /* emptied, and never there */
-    assert_int_equal(tree_change(tree, changes, 2, false, NULL, 0, NULL), RESULT_INVALID);
+    assert_int_equal(tree_change(tree, changes, 2, false, NULL, 0, NULL, NULL), RESULT_INVALID);
     assert_int_equal(tree_height(tree), 1);
     assert_false(tree_root(tree, &root));
 
     changes[1] = (struct tree_leaf_change){.index = 1, .occupied = true};
-    assert_int_equal(tree_change(tree, changes, 2, false, NULL, 0, NULL), RESULT_OK);
+    assert_int_equal(tree_change(tree, changes, 2, false, NULL, 0, NULL, NULL), RESULT_OK);
     assert_int_equal(tree_height(tree), 2);
     assert_true(tree_root(tree, &root));
     tree_free(tree);
@@ -642,67 +644,26 @@ static void test_wrong_changes_are_refused(void **state)
 static void test_empty_tree(void **state)
 {
     (void)state;
-    struct tree *tree = tree_new();
+    struct tree *tree = tree_new(NULL);
     struct secret root;
     struct buffer packed = BUFFER_EMPTY(TREE_PACKED_MAX);
     struct tree_leaf_change change = {.index = 0, .occupied = true};
 
-    assert_int_equal(tree_change(tree, NULL, 0, true, NULL, 0, NULL), RESULT_OK);
+    assert_int_equal(tree_change(tree, NULL, 0, true, NULL, 0, NULL, NULL), RESULT_OK);
     assert_false(tree_root(tree, &root));
-    assert_int_equal(tree_pack(tree, (struct tree_place){0, 0}, &packed), RESULT_OK);
+    assert_int_equal(tree_pack(tree, (struct tree_place){0, 0}, &packed, NULL), RESULT_OK);
     assert_int_equal(packed.length, 8);
     assert_int_equal(tree_packed_check(buffer_bytes(&packed), 0, 1), RESULT_OK);
-    assert_int_equal(tree_change(tree, &change, 1, false, NULL, 0, NULL), RESULT_OK);
+    assert_int_equal(tree_change(tree, &change, 1, false, NULL, 0, NULL, NULL), RESULT_OK);
     assert_true(tree_root(tree, &root));
     change.occupied = false;
-    assert_int_equal(tree_change(tree, &change, 1, false, NULL, 0, NULL), RESULT_OK);
+    assert_int_equal(tree_change(tree, &change, 1, false, NULL, 0, NULL, NULL), RESULT_OK);
     assert_false(tree_root(tree, &root));
     buffer_clear(&packed);
     tree_free(tree);
 }
 
 /* ---- on disk and back ---- */
-
-struct stored {
-    struct tree_node nodes[4096];
-    size_t count;
-};
-
-static enum result stored_put(void *context, const struct tree_node *node)
-{
-    struct stored *stored = context;
-    size_t i = 0;
-    while (i < stored->count &&
-           (stored->nodes[i].level != node->level || stored->nodes[i].index != node->index)) {
-        i++;
-    }
-    assert_true(i < 4096);
-    stored->nodes[i] = *node;
-    stored->count = i == stored->count ? i + 1 : stored->count;
-    return RESULT_OK;
-}
-
-static enum result stored_remove(void *context, const struct tree_node *node)
-{
-    struct stored *stored = context;
-    for (size_t i = 0; i < stored->count; i++) {
-        if (stored->nodes[i].level == node->level && stored->nodes[i].index == node->index) {
-            stored->nodes[i] = stored->nodes[--stored->count];
-            return RESULT_OK;
-        }
-    }
-    return RESULT_OK;
-}
-
-static struct tree *stored_restore(const struct stored *stored, uint32_t height)
-{
-    struct tree *tree = tree_new();
-    assert_int_equal(tree_restore_height(tree, height), RESULT_OK);
-    for (size_t i = 0; i < stored->count; i++) {
-        assert_int_equal(tree_restore_node(tree, &stored->nodes[i]), RESULT_OK);
-    }
-    return tree;
-}
 
 static void assert_same_tree(struct tree *a, struct tree *b)
 {
@@ -720,8 +681,8 @@ static void assert_same_tree(struct tree *a, struct tree *b)
         for (uint32_t column = 0; column < columns; column++) {
             struct buffer packed_a = BUFFER_EMPTY(TREE_PACKED_MAX);
             struct buffer packed_b = BUFFER_EMPTY(TREE_PACKED_MAX);
-            assert_int_equal(tree_pack(a, (struct tree_place){row, column}, &packed_a), RESULT_OK);
-            assert_int_equal(tree_pack(b, (struct tree_place){row, column}, &packed_b), RESULT_OK);
+            assert_int_equal(tree_pack(a, (struct tree_place){row, column}, &packed_a, NULL), RESULT_OK);
+            assert_int_equal(tree_pack(b, (struct tree_place){row, column}, &packed_b, NULL), RESULT_OK);
             assert_true(bytes_equal(buffer_bytes(&packed_a), buffer_bytes(&packed_b)));
             buffer_clear(&packed_a);
             buffer_clear(&packed_b);
@@ -729,63 +690,166 @@ static void assert_same_tree(struct tree *a, struct tree *b)
     }
 }
 
-/* What a store sees of each change (changed and emptied nodes) gives the same tree back. */
+/* The pages that a store sees of each change give the same tree back. */
 static void test_persistence(void **state)
 {
     (void)state;
-    static struct stored stored;
+    struct shelf shelf = {NULL, 0, 0, 0};
     struct play *play = play_new(NULL);
-    stored.count = 0;
+    tree_free(play->authority.tree);
+    play->authority.tree = shelf_tree(&shelf, 1);
     draw_seed(77);
     for (unsigned step = 0; step < 60; step++) {
         struct tree_leaf_change changes[8];
         size_t count = draw_leaves(play, step < 30 ? 12 : 100, changes);
         struct tree *next = play->authority.tree;
-        assert_int_equal(tree_change(next, changes, count, draw(8) == 0, NULL, 0, NULL), RESULT_OK);
-        assert_int_equal(tree_nodes(next, true, stored_put, &stored), RESULT_OK);
-        assert_int_equal(tree_emptied(next, stored_remove, &stored), RESULT_OK);
-        tree_clean(next);
+        assert_int_equal(tree_change(next, changes, count, draw(8) == 0, NULL, 0, NULL, NULL), RESULT_OK);
+        shelf_store(&shelf, next);
         for (size_t i = 0; i < count; i++) {
             play->members[changes[i].index].present = changes[i].occupied;
+            play->members[changes[i].index].leaf = changes[i].secret;
         }
-        struct tree *restored = stored_restore(&stored, tree_height(next));
+        struct tree *restored = shelf_tree(&shelf, tree_height(next));
         assert_same_tree(next, restored);
+        for (uint32_t i = 0; i < 128; i++) {
+            struct secret leaf;
+            enum result expected = play->members[i].present ? RESULT_OK : RESULT_UNKNOWN;
+            assert_int_equal(tree_leaf(restored, i, &leaf, NULL), expected);
+            assert_true(expected != RESULT_OK || same(&leaf, &play->members[i].leaf));
+        }
         tree_free(restored);
     }
-    struct stored *all = calloc(1, sizeof(*all));
-    assert_non_null(all);
-    assert_int_equal(tree_nodes(play->authority.tree, false, stored_put, all), RESULT_OK);
-    assert_int_equal(all->count, stored.count);
-    free(all);
     play_free(play);
+    shelf_clear(&shelf);
 }
 
 static void test_restore_refuses_places_outside(void **state)
 {
     (void)state;
-    struct tree *tree = tree_new();
-    struct tree_node node = {.level = 0, .index = 4, .source = -1};
-    assert_int_equal(tree_restore_height(tree, 0), RESULT_INVALID);
-    assert_int_equal(tree_restore_height(tree, TREE_HEIGHT_MAX + 1), RESULT_INVALID);
-    assert_int_equal(tree_restore_height(tree, 2), RESULT_OK);
-    assert_int_equal(tree_restore_node(tree, &node), RESULT_INVALID);
-    node = (struct tree_node){.level = 3, .index = 0, .source = -1};
-    assert_int_equal(tree_restore_node(tree, &node), RESULT_INVALID);
-    node = (struct tree_node){.level = 1, .index = 0, .source = 2};
-    assert_int_equal(tree_restore_node(tree, &node), RESULT_INVALID);
-    node.source = 1;
-    assert_int_equal(tree_restore_node(tree, &node), RESULT_OK);
+    struct tree *tree = tree_new(NULL);
+    assert_int_equal(tree_restore_height(tree, 0, NULL), RESULT_INVALID);
+    assert_int_equal(tree_restore_height(tree, TREE_HEIGHT_MAX + 1, NULL), RESULT_INVALID);
+    assert_int_equal(tree_restore_height(tree, 2, NULL), RESULT_OK);
+    assert_int_equal(tree_restore_leaf(tree, 4), RESULT_INVALID);
+    assert_int_equal(tree_restore_leaf(tree, 3), RESULT_OK);
+    assert_int_equal(tree_free_leaf(tree, 3), 4);
     tree_free(tree);
+}
+
+static uint32_t filled_shelf(struct shelf *shelf, uint32_t members)
+{
+    struct authority authority = {.tree = shelf_tree(shelf, 1)};
+    fill(&authority, members, NULL);
+    shelf_store(shelf, authority.tree);
+    uint32_t height = tree_height(authority.tree);
+    tree_free(authority.tree);
+    return height;
+}
+
+/* A change of one leaf needs the pages on its path and no others; they are dropped when many others come, and
+ * nothing else is different for it. */
+static void test_few_pages_are_held(void **state)
+{
+    (void)state;
+    struct shelf shelf = {NULL, 0, 0, 0};
+    uint32_t members = 3 * PAGES_KEPT * PAGE_BELOW;
+    uint32_t height = filled_shelf(&shelf, members);
+    size_t before = shelf.loads;
+    struct tree *tree = shelf_tree(&shelf, height);
+    struct tree_leaf_change change = {.index = 1000};
+    struct secret leaf;
+    assert_int_equal(shelf.loads - before, 1); /* the top page */
+    before = shelf.loads;
+    assert_int_equal(tree_change(tree, &change, 1, false, NULL, 0, NULL, NULL), RESULT_OK);
+    assert_int_equal(shelf.loads - before, tree_top_row(height));
+    shelf_store(&shelf, tree);
+
+    assert_int_equal(tree_leaf(tree, 1001, &leaf, NULL), RESULT_OK);
+    assert_int_equal(shelf.loads - before, tree_top_row(height));
+    for (uint32_t page = 0; page < members / PAGE_BELOW; page++) {
+        assert_int_equal(tree_leaf(tree, page * PAGE_BELOW, &leaf, NULL), RESULT_OK);
+    }
+    before = shelf.loads;
+    assert_int_equal(tree_leaf(tree, 1001, &leaf, NULL), RESULT_OK);
+    assert_int_equal(shelf.loads - before, 1);
+    change.index = 1001;
+    assert_int_equal(tree_change(tree, &change, 1, false, NULL, 0, NULL, NULL), RESULT_OK);
+    shelf_store(&shelf, tree);
+    struct tree *again = shelf_tree(&shelf, height);
+    struct secret roots[2];
+    assert_true(tree_root(tree, &roots[0]) && tree_root(again, &roots[1]) && same(&roots[0], &roots[1]));
+    tree_free(again);
+    tree_free(tree);
+    shelf_clear(&shelf);
+}
+
+/* ---- a damaged store ---- */
+
+/* A page that is gone, an old one, and one that cannot be read: the change fails and says why. */
+static void test_pages_that_do_not_fit(void **state)
+{
+    (void)state;
+    for (unsigned damage = 0; damage < 4; damage++) {
+        struct shelf shelf = {NULL, 0, 0, 0};
+        uint32_t height = filled_shelf(&shelf, 300);
+        struct shelf_page old = *shelf_find(&shelf, (struct tree_place){0, 7});
+        struct tree *tree = shelf_tree(&shelf, height);
+        struct tree_leaf_change change = {.index = 7 * 16};
+        assert_int_equal(tree_change(tree, &change, 1, false, NULL, 0, NULL, NULL), RESULT_OK);
+        shelf_store(&shelf, tree);
+        tree_free(tree);
+
+        tree = shelf_tree(&shelf, height);
+        struct shelf_page *page = shelf_find(&shelf, old.place);
+        if (damage == 1) {
+            page->place.column = 30;
+        } else if (damage == 2) {
+            *page = old;
+        } else if (damage == 3) {
+            page->length--;
+        }
+        struct reason why = {""};
+        change.index++;
+        enum result result = tree_change(tree, &change, 1, false, NULL, 0, NULL, &why);
+        assert_int_equal(result, damage == 0 ? RESULT_OK : damage == 3 ? RESULT_INVALID : RESULT_STORE);
+        assert_true(damage == 0 || why.text[0] != '\0');
+        tree_free(tree);
+        shelf_clear(&shelf);
+    }
+}
+
+static void assert_read(struct bytes bytes, uint32_t height, enum result expected)
+{
+    struct tree_page page = {.place = {0, 0}};
+    assert_int_equal(tree_page_read(bytes, height, &page), expected);
+}
+
+static void test_stored_pages_of_another_length(void **state)
+{
+    (void)state;
+    for (uint32_t members = 1; members <= 16; members++) {
+        struct shelf shelf = {NULL, 0, 0, 0};
+        uint32_t height = filled_shelf(&shelf, members);
+        struct shelf_page *page = shelf_find(&shelf, (struct tree_place){0, 0});
+        for (size_t length = 0; length <= page->length + SECRET_SIZE && length <= TREE_PAGE_MAX; length++) {
+            enum result expected = length == page->length ? RESULT_OK : RESULT_INVALID;
+            assert_read((struct bytes){page->bytes, length}, height, expected);
+        }
+        if (height > 1) { /* its nodes lie above the top of such a tree */
+            assert_read((struct bytes){page->bytes, page->length}, height - 1, RESULT_INVALID);
+        }
+        shelf_clear(&shelf);
+    }
 }
 
 /* ---- packed nodes ---- */
 
 static void pack_of(uint32_t members, struct buffer *packed, uint32_t *height)
 {
-    struct authority authority = {.tree = tree_new()};
+    struct authority authority = {.tree = tree_new(NULL)};
     fill(&authority, members, NULL);
     *height = tree_height(authority.tree);
-    assert_int_equal(tree_pack(authority.tree, (struct tree_place){tree_top_row(*height), 0}, packed),
+    assert_int_equal(tree_pack(authority.tree, (struct tree_place){tree_top_row(*height), 0}, packed, NULL),
                      RESULT_OK);
     tree_free(authority.tree);
 }
@@ -921,6 +985,9 @@ int main(void)
         cmocka_unit_test(test_empty_tree),
         cmocka_unit_test(test_persistence),
         cmocka_unit_test(test_restore_refuses_places_outside),
+        cmocka_unit_test(test_few_pages_are_held),
+        cmocka_unit_test(test_pages_that_do_not_fit),
+        cmocka_unit_test(test_stored_pages_of_another_length),
         cmocka_unit_test(test_packed_nodes_of_another_length),
         cmocka_unit_test(test_packed_nodes_above_the_height),
         cmocka_unit_test(test_packed_nodes_that_contradict),

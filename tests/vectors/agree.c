@@ -260,7 +260,7 @@ static bool ask_path(struct question *question)
  * What is found is the height, the root, and of each leaf of the last field its path of blocks. */
 static bool ask_change(struct question *question)
 {
-    struct tree *tree = tree_new();
+    struct tree *tree = tree_new(NULL);
     struct secret root;
     if (tree == NULL) {
         stop("no tree");
@@ -278,7 +278,7 @@ static bool ask_change(struct question *question)
                 memcpy(changes[i].secret.data, secret.data, SECRET_SIZE);
             }
         }
-        must(tree_change(tree, changes, count, rotate, NULL, 0, NULL), "change");
+        must(tree_change(tree, changes, count, rotate, NULL, 0, NULL, NULL), "change");
     }
     bool has_root = tree_root(tree, &root);
     if (has_root) {
@@ -289,7 +289,7 @@ static bool ask_change(struct question *question)
         const uint32_t leaf = (uint32_t)number_at(leaves.data + i, 4);
         for (uint32_t row = 0; row <= tree_top_row(tree_height(tree)); row++) {
             struct buffer packed = BUFFER_EMPTY(TREE_PACKED_MAX);
-            must(tree_pack(tree, tree_path(leaf, tree_height(tree), row), &packed), "pack");
+            must(tree_pack(tree, tree_path(leaf, tree_height(tree), row), &packed, NULL), "pack");
             fields_var(&question->found, buffer_bytes(&packed));
             buffer_clear(&packed);
         }

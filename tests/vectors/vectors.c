@@ -211,7 +211,7 @@ static void print_derivations(void)
     printf("],\n");
 }
 
-static void print_blocks(const struct tree *tree)
+static void print_blocks(struct tree *tree)
 {
     uint32_t height = tree_height(tree);
     uint32_t top = tree_top_row(height);
@@ -220,7 +220,7 @@ static void print_blocks(const struct tree *tree)
         uint32_t columns = row == top ? 1 : 1u << (height - TREE_BLOCK_LEVELS * (row + 1));
         for (uint32_t column = 0; column < columns; column++) {
             struct buffer packed = BUFFER_EMPTY(TREE_PACKED_MAX);
-            must(tree_pack(tree, (struct tree_place){row, column}, &packed), "pack");
+            must(tree_pack(tree, (struct tree_place){row, column}, &packed, NULL), "pack");
             printf("%s{\"row\": %u, \"column\": %u, \"nodes\": ", row + column == 0 ? "" : ", ", row, column);
             print_hex(packed.data, packed.length);
             printf("}");
@@ -233,7 +233,7 @@ static void print_blocks(const struct tree *tree)
 /* So many members at once, then each third leaves and the second is replaced. */
 static void print_tree(uint32_t members, bool last)
 {
-    struct tree *tree = tree_new();
+    struct tree *tree = tree_new(NULL);
     struct secret leaves[40];
     struct secret root;
     struct tree_leaf_change changes[40];
@@ -244,14 +244,14 @@ static void print_tree(uint32_t members, bool last)
         must(random_bytes(leaves[i].data, SECRET_SIZE), "leaf");
         changes[i] = (struct tree_leaf_change){.index = i, .occupied = true, .secret = leaves[i]};
     }
-    must(tree_change(tree, changes, members, false, NULL, 0, NULL), "join");
+    must(tree_change(tree, changes, members, false, NULL, 0, NULL, NULL), "join");
     size_t count = 0;
     for (uint32_t i = 2; i < members; i += 3) {
         changes[count++] = (struct tree_leaf_change){.index = i};
     }
     must(random_bytes(leaves[1].data, SECRET_SIZE), "leaf");
     changes[count++] = (struct tree_leaf_change){.index = 1, .occupied = true, .secret = leaves[1]};
-    must(tree_change(tree, changes, count, false, NULL, 0, NULL), "change");
+    must(tree_change(tree, changes, count, false, NULL, 0, NULL, NULL), "change");
     if (!tree_root(tree, &root)) {
         must(RESULT_INTERNAL, "root");
     }

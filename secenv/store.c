@@ -19,6 +19,8 @@
 #define SEALED_VERSION 1u
 #define SALT_SIZE 16u
 #define CHECK_PURPOSE "meta/check"
+#define LOG_DUE_PAGES 1000  /* of the write-ahead log: it goes into the database in the next pause */
+#define LOG_FULL_PAGES 4000 /* and here without one; 16 MiB */
 
 #define DATABASE_NAME "store.db"
 #define NEW_DATABASE_NAME "store.db.new" /* becomes DATABASE_NAME when it is complete */
@@ -277,6 +279,16 @@ static enum result database_script(struct store *store, const char *sql, struct 
                                                                              : store_error(store, why);
 }
 
+/* In the place of SQLite's own, which would make whoever commits at the wrong moment wait. */
+static int log_grown(void *context, sqlite3 *database, const char *name, int pages)
+{
+    struct store *store = context;
+    (void)database;
+    (void)name;
+    store->log_pages = pages;
+    return SQLITE_OK;
+}
+
 static enum result database_open(struct store *store, const char *path, struct reason *why)
 {
     (void)sqlite3_config(SQLITE_CONFIG_MEMSTATUS, 0); /* nobody asks; without effect once SQLite is in use */
@@ -286,6 +298,7 @@ static enum result database_open(struct store *store, const char *path, struct r
     }
     (void)sqlite3_extended_result_codes(store->database, 1);
     (void)sqlite3_db_config(store->database, SQLITE_DBCONFIG_DEFENSIVE, 1, NULL);
+    (void)sqlite3_wal_hook(store->database, log_grown, store);
     return database_script(
         store,
         "PRAGMA trusted_schema=OFF; PRAGMA cell_size_check=ON; PRAGMA secure_delete=ON;"
@@ -550,7 +563,22 @@ enum result store_commit(struct store *store, struct reason *why)
 {
     GUARD(store_run(store, why, "COMMIT", ""));
     store->in_transaction = false;
+    if (store->log_pages >= LOG_FULL_PAGES) {
+        store_checkpoint(store);
+    }
     return RESULT_OK;
+}
+
+bool store_checkpoint_due(const struct store *store)
+{
+    return store->log_pages >= LOG_DUE_PAGES;
+}
+
+/* What is committed is in the log, and stays there where this fails: the next commit finds it as long. */
+void store_checkpoint(struct store *store)
+{
+    (void)sqlite3_wal_checkpoint_v2(store->database, NULL, SQLITE_CHECKPOINT_PASSIVE, NULL, NULL);
+    store->log_pages = 0;
 }
 
 void store_rollback(struct store *store)

@@ -24,6 +24,7 @@ struct store {
     bool in_transaction;
     int changes_at_begin;
     uint64_t undone; /* rollbacks so far */
+    int log_pages;   /* of the write-ahead log, at the last commit since a checkpoint */
 };
 
 /* RESULT_EXISTS for a primary or unique key that is there already, else RESULT_STORE. */

@@ -19,6 +19,7 @@
 #define BATCH_REQUESTS 256u
 #define LISTENERS 3u
 #define SLOTS (1u + 2u * CONNECTIONS_LIMIT)
+#define PAUSE_MS 20 /* without a request: the store has time for its checkpoint */
 
 struct service {
     struct store *store;
@@ -436,6 +437,9 @@ static int waiting_time(const struct service *service, int wait_ms)
     }
     uint64_t now = clock_monotonic_us(service->clock);
     uint64_t left_ms = service->next_turn <= now ? 0 : (service->next_turn - now) / 1000u + 1;
+    if (store_checkpoint_due(service->store) && left_ms > PAUSE_MS) {
+        left_ms = PAUSE_MS;
+    }
     return wait_ms >= 0 && left_ms > (uint64_t)wait_ms ? wait_ms : left_ms > 60000u ? 60000 : (int)left_ms;
 }
 
@@ -478,12 +482,16 @@ enum result service_step(struct service *service, int wait_ms, struct reason *wh
 {
     struct waiting waiting;
     waiting_fill(service, &waiting);
-    if (poll(waiting.fds, waiting.count, waiting_time(service, wait_ms)) < 0 && errno != EINTR) {
+    int time_ms = waiting_time(service, wait_ms);
+    int ready = poll(waiting.fds, waiting.count, time_ms);
+    if (ready < 0 && errno != EINTR) {
         return result_fail(why, RESULT_INTERNAL, "poll: %s", strerror(errno));
     }
     bool work = waiting_serve(service, &waiting);
     if (work || service->next_turn <= clock_monotonic_us(service->clock)) {
         GUARD(batch_run(service, why));
+    } else if (ready == 0 && time_ms >= PAUSE_MS && store_checkpoint_due(service->store)) {
+        store_checkpoint(service->store);
     }
     waiting_accept(service, &waiting);
     return RESULT_OK;

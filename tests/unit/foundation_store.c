@@ -486,6 +486,79 @@ static void an_undone_reservation_is_made_again(void **state)
     store_close(store);
 }
 
+/* ---- the write-ahead log ---- */
+
+static off_t database_size(const struct place *place)
+{
+    struct stat status;
+    assert_int_equal(stat(place->database, &status), 0);
+    return status.st_size;
+}
+
+/* One transaction that writes so many pages or a little more. */
+static void pages_write(struct store *store, int64_t number, size_t pages)
+{
+    static uint8_t blob[4096 * 1100];
+    struct reason why;
+    char name[32];
+    (void)snprintf(name, sizeof(name), "page-%lld", (long long)number);
+    assert_true(pages * 4096 <= sizeof(blob));
+    memset(blob, (int)number, sizeof(blob));
+    assert_int_equal(store_begin(store, &why), RESULT_OK);
+    assert_int_equal(store_run(store, &why, "INSERT INTO thing (name, number, open) VALUES (?, ?, ?)", "tib",
+                               name, number, ((struct bytes){blob, pages * 4096})),
+                     RESULT_OK);
+    assert_int_equal(store_commit(store, &why), RESULT_OK);
+}
+
+static void names_expect(struct store *store, uint64_t count)
+{
+    struct reason why;
+    uint64_t found = 0;
+    assert_int_equal(
+        store_number(store, &why, &found, "SELECT count(*) FROM thing WHERE length(open) >= 4096", ""),
+        RESULT_OK);
+    assert_int_equal(found, count);
+}
+
+static void the_log_waits_for_a_pause(void **state)
+{
+    struct store *store = open_store(*state);
+    pages_write(store, 0, 900);
+    off_t small = database_size(*state);
+    assert_false(store_checkpoint_due(store));
+    pages_write(store, 1, 200);
+    assert_true(store_checkpoint_due(store));
+    pages_write(store, 2, 1100);
+    assert_int_equal(database_size(*state), small); /* no commit has waited for it */
+    store_checkpoint(store);
+    assert_false(store_checkpoint_due(store));
+    off_t large = database_size(*state);
+    assert_true(large > small + 2000 * 4096);
+    names_expect(store, 3);
+    pages_write(store, 3, 100); /* the log begins anew */
+    assert_false(store_checkpoint_due(store));
+    store_close(store);
+    store = open_store(*state);
+    names_expect(store, 4);
+    store_close(store);
+}
+
+static void without_a_pause_the_log_is_bounded(void **state)
+{
+    struct store *store = open_store(*state);
+    off_t size = database_size(*state);
+    for (int64_t i = 0; i < 3; i++) {
+        pages_write(store, i, 1100);
+    }
+    assert_int_equal(database_size(*state), size);
+    pages_write(store, 3, 1100);
+    assert_false(store_checkpoint_due(store));
+    assert_true(database_size(*state) > size + 4400 * 4096);
+    names_expect(store, 4);
+    store_close(store);
+}
+
 #define STORE_TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void)
@@ -505,6 +578,8 @@ int main(void)
         STORE_TEST(damaged_databases_are_refused),
         STORE_TEST(counters_never_repeat),
         STORE_TEST(an_undone_reservation_is_made_again),
+        STORE_TEST(the_log_waits_for_a_pause),
+        STORE_TEST(without_a_pause_the_log_is_bounded),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -61,6 +61,10 @@ static enum result fake_online(struct engine *engine, const char *name, struct r
     if (strcmp(name, "fail") == 0) {
         return result_fail(why, RESULT_REFUSED, "told to fail");
     }
+    if (strcmp(name, "large") == 0) {
+        return store_run(engine->store, why, "INSERT INTO seen VALUES (zeroblob(?))", "i",
+                         (int64_t)4096 * 1100);
+    }
     if (strcmp(name, "break") == 0) { /* a foreign key that makes the commit fail */
         return store_run(engine->store, why, "INSERT INTO child VALUES ('nobody')", "");
     }
@@ -712,6 +716,24 @@ static void credentials_of_peers_are_checked(void **state)
     assert_false(stranger_gets_in(fixture, owners.path, 0, 1, 1));
 }
 
+/* ---- the store's checkpoint ---- */
+
+static void a_pause_is_the_checkpoints(void **state)
+{
+    struct fixture *fixture = *state;
+    int owner = owner_embedded(fixture);
+    send_hello(owner, 1, 1);
+    send_online(owner, 2, "large");
+    steps(fixture);
+    assert_true(store_checkpoint_due(fixture->store)); /* nobody has waited for it */
+    send_online(owner, 3, "next");
+    assert_int_equal(service_step(fixture->service, 1000, &fixture->why), RESULT_OK);
+    assert_true(store_checkpoint_due(fixture->store)); /* this was no pause */
+    assert_int_equal(service_step(fixture->service, 1000, &fixture->why), RESULT_OK);
+    assert_false(store_checkpoint_due(fixture->store));
+    close(owner);
+}
+
 #define SERVICE_TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void)
@@ -733,6 +755,7 @@ int main(void)
         SERVICE_TEST(socket_files_are_handled),
         SERVICE_TEST(an_adopted_owner_must_be_a_socket),
         SERVICE_TEST(credentials_of_peers_are_checked),
+        SERVICE_TEST(a_pause_is_the_checkpoints),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -20,10 +20,12 @@ const char order_schema[] =
     "  group_name TEXT NOT NULL,"
     "  issued_ms INTEGER NOT NULL,"
     "  expires_ms INTEGER NOT NULL,"
-    "  complete INTEGER NOT NULL DEFAULT 0"
+    "  complete INTEGER NOT NULL DEFAULT 0,"
+    "  everyone_epoch INTEGER NOT NULL DEFAULT 0" /* 0: who is asked has a row */
     ") WITHOUT ROWID;"
     "CREATE INDEX IF NOT EXISTS command_open ON command (complete, expires_ms);"
     "CREATE INDEX IF NOT EXISTS command_issued ON command (issued_ms);"
+    "CREATE INDEX IF NOT EXISTS command_everyone ON command (group_id, everyone_epoch);"
     "CREATE TABLE IF NOT EXISTS command_site ("
     "  command_id BLOB NOT NULL,"
     "  site TEXT NOT NULL," /* absolute CSE-ID */
@@ -59,6 +61,38 @@ const char order_schema[] =
     "  site TEXT NOT NULL,"
     "  PRIMARY KEY (command_id, name, site)"
     ") WITHOUT ROWID;"
+    /* A leaf that has ended, or has been made anew, while orders for everybody are kept that were given in
+     * its time: in the epochs from `since` to below `until`. */
+    "CREATE TABLE IF NOT EXISTS former_leaf ("
+    "  group_id INTEGER NOT NULL,"
+    "  until INTEGER NOT NULL,"
+    "  name TEXT NOT NULL,"
+    "  since INTEGER NOT NULL,"
+    "  site TEXT NOT NULL,"
+    "  PRIMARY KEY (group_id, until, name)"
+    ") WITHOUT ROWID;"
+    "CREATE INDEX IF NOT EXISTS former_leaf_name ON former_leaf (name);"
+    "CREATE VIEW IF NOT EXISTS command_expected AS"
+    "  SELECT c.id AS command_id, m.name AS name, m.site AS site FROM command c"
+    "    JOIN leaf l ON l.group_id = c.group_id AND l.epoch <= c.everyone_epoch"
+    "    JOIN member m ON m.id = l.member_id AND m.kind = 1 WHERE c.everyone_epoch > 0"
+    "  UNION ALL SELECT c.id, f.name, f.site FROM command c"
+    "    JOIN former_leaf f ON f.group_id = c.group_id AND f.until > c.everyone_epoch"
+    "      AND f.since <= c.everyone_epoch WHERE c.everyone_epoch > 0;"
+    "CREATE TRIGGER IF NOT EXISTS leaf_ends BEFORE DELETE ON leaf WHEN EXISTS"
+    "  (SELECT 1 FROM command WHERE group_id = OLD.group_id AND everyone_epoch >= OLD.epoch) BEGIN"
+    "  INSERT INTO former_leaf (group_id, until, name, since, site) SELECT OLD.group_id,"
+    "    (SELECT max(everyone_epoch) + 1 FROM command WHERE group_id = OLD.group_id), name, OLD.epoch, site"
+    "    FROM member WHERE id = OLD.member_id AND kind = 1;"
+    "END;"
+    "CREATE TRIGGER IF NOT EXISTS leaf_is_made_anew BEFORE INSERT ON leaf WHEN EXISTS"
+    "  (SELECT 1 FROM command WHERE group_id = NEW.group_id AND everyone_epoch > 0) BEGIN"
+    "  INSERT INTO former_leaf (group_id, until, name, since, site) SELECT l.group_id,"
+    "    (SELECT max(everyone_epoch) + 1 FROM command WHERE group_id = l.group_id), m.name, l.epoch, m.site"
+    "    FROM leaf l JOIN member m ON m.id = l.member_id AND m.kind = 1"
+    "    WHERE l.group_id = NEW.group_id AND l.member_id = NEW.member_id AND l.epoch <="
+    "    (SELECT max(everyone_epoch) FROM command WHERE group_id = l.group_id);"
+    "END;"
     /* While it is open: for a site that one of those asked moves to. */
     "CREATE TABLE IF NOT EXISTS command_request ("
     "  command_id BLOB PRIMARY KEY,"
@@ -75,6 +109,14 @@ const char order_schema[] =
     "  DELETE FROM command_own WHERE command_id = OLD.id;"
     "  DELETE FROM command_former WHERE command_id = OLD.id;"
     "  DELETE FROM command_request WHERE command_id = OLD.id;"
+    "END;"
+    "CREATE TRIGGER IF NOT EXISTS former_leaves_forgotten AFTER DELETE ON command BEGIN"
+    "  DELETE FROM former_leaf WHERE group_id = OLD.group_id AND until <= ifnull((SELECT min(everyone_epoch)"
+    "    FROM command WHERE group_id = OLD.group_id AND everyone_epoch > 0), until);"
+    "END;"
+    "CREATE TRIGGER IF NOT EXISTS command_listed AFTER UPDATE OF everyone_epoch ON command BEGIN"
+    "  DELETE FROM former_leaf WHERE group_id = OLD.group_id AND until <= ifnull((SELECT min(everyone_epoch)"
+    "    FROM command WHERE group_id = OLD.group_id AND everyone_epoch > 0), until);"
     "END;"
     "CREATE TRIGGER IF NOT EXISTS command_closed AFTER UPDATE OF complete ON command"
     "  WHEN NEW.complete <> 0 BEGIN"
@@ -130,19 +172,17 @@ static enum result target_store(struct engine *engine, const uint8_t id[COMMAND_
                      leaf->site);
 }
 
+/* The sites at which there is one. Nothing for each of them: the sealed command waits for this transaction.
+ */
 static enum result everyone_store(struct engine *engine, const struct group *group,
                                   const uint8_t id[COMMAND_ID_SIZE], struct reason *why)
 {
-    struct bytes command = {id, COMMAND_ID_SIZE};
-    GUARD(store_run(engine->store, why,
-                    "INSERT INTO command_row (command_id, name, site) SELECT ?, m.name, m.site FROM leaf l"
-                    " JOIN member m ON m.id = l.member_id WHERE l.group_id = ? AND m.kind = ?",
-                    "bii", command, group->id, (int64_t)IDENTITY_ADN_AE));
-    GUARD(store_run(engine->store, why,
-                    "INSERT INTO command_site (command_id, site) SELECT DISTINCT command_id, site"
-                    " FROM command_row WHERE command_id = ?",
-                    "b", command));
-    return RESULT_OK;
+    return store_run(
+        engine->store, why,
+        "INSERT INTO command_site (command_id, site) SELECT ?, g.site FROM group_site g"
+        " WHERE g.group_id = ? AND EXISTS (SELECT 1 FROM leaf l JOIN member m ON m.id = l.member_id"
+        "   WHERE l.group_id = g.group_id AND m.site = g.site AND m.kind = ?)",
+        "bii", (struct bytes){id, COMMAND_ID_SIZE}, group->id, (int64_t)IDENTITY_ADN_AE);
 }
 
 static enum result targets_store(struct engine *engine, const struct group *group,
@@ -312,10 +352,11 @@ static enum result order_store(struct engine *engine, const struct group *group,
 {
     GUARD(room_make(engine, why));
     GUARD(targets_store(engine, group, request, order->command_id.data, why));
-    return store_run(
-        engine->store, why,
-        "INSERT INTO command (id, group_id, group_name, issued_ms, expires_ms) VALUES (?, ?, ?, ?, ?)",
-        "bituu", arena_view(order->command_id), group->id, group->name, order->issued_ms, order->expires_ms);
+    return store_run(engine->store, why,
+                     "INSERT INTO command (id, group_id, group_name, issued_ms, expires_ms, everyone_epoch)"
+                     " VALUES (?, ?, ?, ?, ?, ?)",
+                     "bituuu", arena_view(order->command_id), group->id, group->name, order->issued_ms,
+                     order->expires_ms, request->n_targets == 0 ? group->epoch : 0);
 }
 
 enum result order_send(struct engine *engine, const Groupseal__Secenv__OrderSend *request,
@@ -346,6 +387,27 @@ enum result order_send(struct engine *engine, const Groupseal__Secenv__OrderSend
     watches_add(&engine->watches, connection, BYTES_OF(id));
     audit_count(AUDIT_COMMANDS_ORDERED);
     return RESULT_OK;
+}
+
+/* ---- who is asked ---- */
+
+enum result order_list_members(struct engine *engine, struct bytes id, struct reason *why)
+{
+    GUARD(store_run(engine->store, why,
+                    "INSERT OR IGNORE INTO command_row (command_id, name, site)"
+                    " SELECT command_id, name, site FROM command_expected WHERE command_id = ?",
+                    "b", id));
+    return store_run(engine->store, why,
+                     "UPDATE command SET everyone_epoch = 0 WHERE id = ? AND everyone_epoch > 0", "b", id);
+}
+
+/* Of each order for everybody that asks this member: by the site that it is leaving. */
+static enum result mover_list(struct engine *engine, const struct member *member, struct reason *why)
+{
+    return store_run(engine->store, why,
+                     "INSERT OR IGNORE INTO command_row (command_id, name, site)"
+                     " SELECT command_id, name, ? FROM command_expected WHERE name = ?",
+                     "tt", member->site, member->name);
 }
 
 /* ---- follow ---- */
@@ -399,6 +461,7 @@ enum result orders_follow(struct engine *engine, const struct member *member, co
                           struct arena *arena, struct reason *why)
 {
     struct following following = {engine, site, arena};
+    GUARD(mover_list(engine, member, why));
     GUARD(store_run(engine->store, why,
                     "INSERT OR IGNORE INTO command_former (command_id, name, site)"
                     " SELECT r.command_id, r.name, ? FROM command c"

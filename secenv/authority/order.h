@@ -8,8 +8,10 @@
 
 /*
  * Orders of the operator and what the MN-CSEs report of them: one row for the command, one for each site that
- * it went to, one for each page of a site's report, one for each member asked. Kept for 24 hours, at most
- * ORDERS_LIMIT.
+ * it went to, one for each page of a site's report, one for each member that has answered or is named. Whom
+ * an order for everybody asks follows from the leaves of the epoch in which it was given (command_expected),
+ * those that have ended since among them (former_leaf); they have rows when somebody wants to read them. Kept
+ * for 24 hours, at most ORDERS_LIMIT.
  */
 #define ORDERS_LIMIT 1024u
 #define ORDER_KEPT_MS 86400000u
@@ -19,6 +21,8 @@ extern const char order_schema[];
 enum result order_send(struct engine *engine, const Groupseal__Secenv__OrderSend *request,
                        uint64_t connection, struct arena *arena, Groupseal__Secenv__OrderSent **out,
                        struct reason *why) MUST_USE;
+/* A row for each member that the order asks, whether it has answered or not. */
+enum result order_list_members(struct engine *engine, struct bytes id, struct reason *why) MUST_USE;
 /* The member moves: what it has not answered goes to its new site as well, where the group is relayed there,
  * and its former one (member->site) may still report what it has answered there. */
 enum result orders_follow(struct engine *engine, const struct member *member, const char *site,

@@ -21,8 +21,9 @@ static enum result command_complete(struct engine *engine, struct bytes id, stru
         engine->store, why,
         "UPDATE command SET complete = 1 WHERE id = ? AND ("
         " NOT EXISTS (SELECT 1 FROM command_site s WHERE s.command_id = command.id AND s.complete = 0)"
-        " OR NOT EXISTS (SELECT 1 FROM command_row r WHERE r.command_id = command.id"
-        "   AND r.outcome < 2))",
+        " OR NOT EXISTS (SELECT 1 FROM command_row r WHERE r.command_id = command.id AND r.outcome < 2)"
+        "   AND NOT EXISTS (SELECT 1 FROM command_expected e WHERE e.command_id = command.id AND NOT EXISTS"
+        "     (SELECT 1 FROM command_row r WHERE r.command_id = e.command_id AND r.name = e.name)))",
         "b", id);
 }
 

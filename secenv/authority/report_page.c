@@ -108,6 +108,7 @@ static enum result head_load(struct engine *engine, struct bytes id, struct aren
 {
     struct head head = {out, arena};
     groupseal__secenv__order_report__init(out);
+    GUARD(order_list_members(engine, id, why));
     GUARD(store_query(
         engine->store, why, head_read, &head,
         "SELECT group_name, complete, (SELECT count(*) FROM command_row r WHERE r.command_id = c.id), "
@@ -194,6 +195,36 @@ static enum result summary_read(void *context, const struct store_row *row, stru
     return RESULT_OK;
 }
 
+/* The ids of orders for everybody that are told of, whose members have no rows yet. */
+struct unlisted {
+    uint8_t ids[ORDER_LIST_LIMIT][COMMAND_ID_SIZE];
+    size_t count;
+};
+
+static enum result unlisted_read(void *context, const struct store_row *row, struct reason *why)
+{
+    struct unlisted *unlisted = context;
+    struct bytes id = row_bytes(row, 0);
+    if (id.length != COMMAND_ID_SIZE) {
+        return result_fail(why, RESULT_STORE, "an order's row is damaged");
+    }
+    memcpy(unlisted->ids[unlisted->count++], id.data, COMMAND_ID_SIZE);
+    return RESULT_OK;
+}
+
+static enum result unlisted_list(struct engine *engine, struct reason *why)
+{
+    struct unlisted unlisted = {.count = 0};
+    GUARD(store_query(engine->store, why, unlisted_read, &unlisted,
+                      "SELECT id FROM (SELECT id, everyone_epoch FROM command"
+                      "   ORDER BY issued_ms DESC, id LIMIT ?) WHERE everyone_epoch > 0",
+                      "i", (int64_t)ORDER_LIST_LIMIT));
+    for (size_t i = 0; i < unlisted.count; i++) {
+        GUARD(order_list_members(engine, BYTES_OF(unlisted.ids[i]), why));
+    }
+    return RESULT_OK;
+}
+
 enum result order_list(struct engine *engine, struct arena *arena, Groupseal__Secenv__Orders **out,
                        struct reason *why)
 {
@@ -207,6 +238,7 @@ enum result order_list(struct engine *engine, struct arena *arena, Groupseal__Se
         return report_full(why);
     }
     *out = summaries.orders;
+    GUARD(unlisted_list(engine, why));
     return store_query(engine->store, why, summary_read, &summaries,
                        "SELECT c.id, c.group_name, c.issued_ms, (SELECT commander FROM command_own o WHERE "
                        "o.command_id = c.id),"

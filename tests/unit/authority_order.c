@@ -19,6 +19,7 @@
 #define DOOR_2 "//sp.example/Sdoor2"
 #define MN_2 "//sp.example/mn-2"
 #define DOOR_3 "//sp.example/Sdoor3"
+#define DOOR_4 "//sp.example/Sdoor4"
 #define OK GROUPSEAL__SECENV__CODE__OK
 #define INVALID GROUPSEAL__SECENV__CODE__INVALID
 #define UNKNOWN GROUPSEAL__SECENV__CODE__UNKNOWN
@@ -412,6 +413,159 @@ static void pages_for_the_operator(void **state)
     site_reply_free(reply);
 }
 
+/* ---- orders for everybody ---- */
+
+static uint64_t rows_of(struct world *world, const char *sql)
+{
+    uint64_t count = 0;
+    struct reason why = {""};
+    struct store *store = site_store(site_authority(world->site));
+    assert_int_equal(store_begin(store, &why), RESULT_OK);
+    assert_int_equal(store_number(store, &why, &count, sql, ""), RESULT_OK);
+    assert_int_equal(store_commit(store, &why), RESULT_OK);
+    return count;
+}
+
+static uint64_t rows_listed(struct world *world)
+{
+    return rows_of(world, "SELECT count(*) FROM command_row");
+}
+
+/* By an operator who does not stay to watch it: else members are listed with the first report. */
+static void order_unwatched(struct world *world, uint8_t id[COMMAND_ID_SIZE])
+{
+    order(world, NULL, 0, 0, id);
+    site_disconnect(site_authority(world->site), SOCKET_OPERATOR, SITE_OPERATOR_CONNECTION);
+    site_settle(world->site);
+}
+
+/* Exactly these, none with an answer; NULL ends them. */
+static void assert_asked(struct world *world, uint8_t id[COMMAND_ID_SIZE], const char *const *names)
+{
+    Groupseal__Secenv__Reply *reply = show(world, id);
+    size_t count = 0;
+    for (; names[count] != NULL; count++) {
+        assert_int_equal(outcome_of(reply->report, names[count]), GROUPSEAL__SECENV__OUTCOME__NO_ANSWER);
+    }
+    assert_int_equal(reply->report->n_rows, count);
+    site_reply_free(reply);
+}
+
+static void assert_asked_at(struct world *world, uint8_t id[COMMAND_ID_SIZE], const char *name,
+                            const char *site)
+{
+    Groupseal__Secenv__Reply *reply = show(world, id);
+    for (size_t i = 0; i < reply->report->n_rows; i++) {
+        if (strcmp(reply->report->rows[i]->name, name) == 0) {
+            assert_string_equal(reply->report->rows[i]->site, site);
+        }
+    }
+    site_reply_free(reply);
+}
+
+static struct hand *join_late(struct world *world, const char *name, const char *at)
+{
+    struct hand *hand = join(world->site, name, IDENTITY_ADN_AE, at);
+    assert_true(hand_authenticate(hand));
+    site_settle(world->site);
+    return hand;
+}
+
+/* Who comes later was not asked, who has left since was, and who has another leaf by now was asked once. */
+static void everyone_is_who_was_there(void **state)
+{
+    struct world *world = *state;
+    uint8_t first[COMMAND_ID_SIZE];
+    uint8_t second[COMMAND_ID_SIZE];
+    uint8_t third[COMMAND_ID_SIZE];
+    order_unwatched(world, first);
+    assert_int_equal(rows_listed(world), 0); /* none for a member, before its answer */
+    struct hand *late = join_late(world, DOOR_4, SITE_MN_CSE);
+    assert_int_equal(operator_evict(world->site, DOOR_2), OK);
+    site_settle(world->site);
+    assert_true(hand_authenticate(world->doors[0])); /* a new leaf, after its former one */
+    site_advance(world->site, 10000);
+    order_unwatched(world, second);
+    struct hand *again = join_late(world, DOOR_2, SITE_MN_CSE);
+    assert_int_equal(operator_move(world->site, DOOR_1, MN_2), OK);
+    site_advance(world->site, 10000);
+    assert_int_equal(operator_evict(world->site, DOOR_3), OK);
+    site_settle(world->site);
+    order_unwatched(world, third);
+    assert_asked(world, third, (const char *const[]){DOOR_1, DOOR_2, DOOR_4, NULL});
+    assert_asked(world, second, (const char *const[]){DOOR_1, DOOR_3, DOOR_4, NULL});
+    assert_asked_at(world, second, DOOR_1, SITE_MN_CSE); /* where it was when it was asked */
+    assert_asked_at(world, third, DOOR_1, MN_2);
+    assert_asked(world, first, (const char *const[]){DOOR_1, DOOR_2, DOOR_3, NULL});
+    assert_int_equal(rows_of(world, "SELECT count(*) FROM former_leaf"), 0);
+    hand_free(late);
+    hand_free(again);
+}
+
+/* The same, of a group that is gone, over a start. */
+static void everyone_of_a_group_that_is_gone(void **state)
+{
+    struct world *world = *state;
+    uint8_t id[COMMAND_ID_SIZE];
+    order_unwatched(world, id);
+    assert_int_equal(operator_delete(world->site, "doors"), OK);
+    site_settle(world->site);
+    site_restart(site_authority(world->site));
+    assert_asked(world, id, (const char *const[]){DOOR_1, DOOR_2, DOOR_3, NULL});
+}
+
+/* What is kept of those who left goes with the last order of their time. */
+static void former_leaves_are_forgotten(void **state)
+{
+    struct world *world = *state;
+    uint8_t id[COMMAND_ID_SIZE];
+    order_unwatched(world, id);
+    assert_int_equal(operator_evict(world->site, DOOR_2), OK);
+    site_settle(world->site);
+    assert_int_equal(rows_of(world, "SELECT count(*) FROM former_leaf"), 1);
+    site_advance(world->site, 60000 + 10000 + 1);
+    site_advance(world->site, ORDER_KEPT_MS);
+    order_unwatched(world, id);
+    assert_int_equal(rows_of(world, "SELECT count(*) FROM former_leaf"), 0);
+    assert_asked(world, id, (const char *const[]){DOOR_1, DOOR_3, NULL});
+}
+
+/* Complete when each of those asked has answered, whether they are listed or not; not before. */
+static void everyone_has_answered(void **state)
+{
+    struct world *world = *state;
+    struct said said;
+    uint8_t id[COMMAND_ID_SIZE];
+    order_unwatched(world, id);
+    said_init(&said, world->mn[0], id, 1, doors_1_2, DONE);
+    assert_int_equal(say(world->mn[0], &said), 0);
+    assert_int_equal(rows_of(world, "SELECT complete FROM command"), 0);
+    said_init(&said, world->mn[1], id, 1, door_3, FAILED);
+    assert_int_equal(say(world->mn[1], &said), 0);
+    assert_int_equal(rows_of(world, "SELECT complete FROM command"), 1);
+    assert_int_equal(rows_listed(world), 3);
+    assert_outcome(world, id, DOOR_3, GROUPSEAL__SECENV__OUTCOME__FAILED, true);
+}
+
+/* In short, too: who is asked is counted. */
+static void everyone_is_counted(void **state)
+{
+    struct world *world = *state;
+    struct said said;
+    uint8_t id[COMMAND_ID_SIZE];
+    order_unwatched(world, id);
+    said_init(&said, world->mn[0], id, 1, door_1, DONE);
+    assert_int_equal(say(world->mn[0], &said), 0);
+    assert_int_equal(rows_listed(world), 1);
+    Groupseal__Secenv__Reply *reply = operator_order_list(world->site);
+    assert_int_equal(reply->code, OK);
+    assert_int_equal(reply->orders->n_orders, 1);
+    assert_int_equal(reply->orders->orders[0]->members, 3);
+    assert_int_equal(reply->orders->orders[0]->done, 1);
+    site_reply_free(reply);
+    assert_outcome(world, id, DOOR_1, GROUPSEAL__SECENV__OUTCOME__DONE, false);
+}
+
 /* What an MN-CSE may not say, or that is malformed: nothing of it is taken, the rest of the page included. */
 static void report_refuses(void **state)
 {
@@ -698,6 +852,11 @@ int main(void)
         cmocka_unit_test_setup_teardown(page_is_overtaken_by_itself_alone, setup, teardown),
         cmocka_unit_test_setup_teardown(pages_of_a_large_site, setup, teardown),
         cmocka_unit_test_setup_teardown(pages_for_the_operator, setup, teardown),
+        cmocka_unit_test_setup_teardown(everyone_is_who_was_there, setup, teardown),
+        cmocka_unit_test_setup_teardown(everyone_of_a_group_that_is_gone, setup, teardown),
+        cmocka_unit_test_setup_teardown(former_leaves_are_forgotten, setup, teardown),
+        cmocka_unit_test_setup_teardown(everyone_has_answered, setup, teardown),
+        cmocka_unit_test_setup_teardown(everyone_is_counted, setup, teardown),
         cmocka_unit_test_setup_teardown(report_refuses, setup, teardown),
         cmocka_unit_test_setup_teardown(refused_by_the_site, setup, teardown),
         cmocka_unit_test_setup_teardown(expires_unheard, setup, teardown),

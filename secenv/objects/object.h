@@ -23,9 +23,9 @@
 #define BODY_LIMIT 16384u /* 16 KiB */
 #define COMMAND_ID_SIZE 16u
 #define NONCE_SIZE 8u
-#define MEMBERS_LIMIT 16384u  /* of a group, its MN-CSEs among them */
-#define GROUP_SITES_LIMIT 16u /* MN-CSEs of a group */
-#define MEMBERSHIPS_LIMIT 64u /* groups of one MN-CSE or device */
+#define MEMBERS_LIMIT (1u << TREE_HEIGHT_MAX) /* of a group, its MN-CSEs among them */
+#define GROUP_SITES_LIMIT 16u                 /* MN-CSEs of a group */
+#define MEMBERSHIPS_LIMIT 64u                 /* groups of one MN-CSE or device */
 #define TARGETS_LIMIT 256u
 #define EVICTED_LIMIT 64u
 #define RELAYS_LIMIT 64u

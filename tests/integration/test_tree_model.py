@@ -21,8 +21,8 @@ def first_seed():
     return int(os.environ.get("GROUPSEAL_SEED") or random.SystemRandom().randrange(2**32))
 
 
-def play(build, seed, fault=None):
-    schedule = Schedule(build / "bin" / "tree_step", seed, fault)
+def play(build, seed, fault=None, height=None):
+    schedule = Schedule(build / "bin" / "tree_step", seed, fault, height)
     try:
         schedule.play()
     except Difference as difference:
@@ -39,6 +39,13 @@ def test_tree_and_model_agree(build):
 def test_rows_were_added(build):
     """These schedules end with three rows of blocks."""
     assert [play(build, seed).height for seed in DEEP] == [12, 12]
+
+
+@pytest.mark.parametrize("height", (16, 17, 20))
+def test_sparse_trees_agree(build, height):
+    """Up to a million leaves, few of them in use."""
+    schedule = play(build, first_seed(), height=height)
+    assert schedule.height == height and schedule.climbs > 40
 
 
 @pytest.mark.parametrize("fault", FAULTS)

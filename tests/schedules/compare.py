@@ -91,16 +91,18 @@ class Said:
 
 
 class Schedule:
-    """One group through one random life."""
+    """One group through one random life. `height`: of the tree in the end, which then has few of the leaves that it
+    could have."""
 
-    def __init__(self, program, seed, fault=None):
+    def __init__(self, program, seed, fault=None, height=None):
         self.random = random.Random(seed)
         self.product = Product(program, fault)
         self.drawn, self.secrets = {}, set()
         self.model = Authority(self._fresh)
         self.broker = Broker()
         self.members = {}
-        self.reach = 1 << self.random.choice((1, 3, 4, 5, 6, 8, 9, 12))
+        self.sparse = height is not None
+        self.reach = 1 << (height or self.random.choice((1, 3, 4, 5, 6, 8, 9, 12)))
         self.changes = self.climbs = self.height = 0
 
     def _fresh(self, place):
@@ -115,14 +117,26 @@ class Schedule:
 
     def _batch(self, step):
         """{leaf: secret or None}: joins, evictions and leaves that are refreshed, in a range that grows."""
-        grown = max(2, min(self.reach, self.reach * (step + 1) // STEPS + 2))
-        size = self.random.choice((0, 1, 1, 1, 2, 5, 17, grown // 2))
+        if self.sparse:
+            grown = 2 << (self.reach.bit_length() - 2) * (step + 1) // STEPS
+            size = self.random.choice((0, 1, 1, 1, 2, 5, 17))
+        else:
+            grown = max(2, min(self.reach, self.reach * (step + 1) // STEPS + 2))
+            size = self.random.choice((0, 1, 1, 1, 2, 5, 17, grown // 2))
         changes = {}
         for _ in range(min(size, 400)):
-            leaf = self.random.randrange(grown)
+            leaf = self._leaf(grown)
             leaves = leaf in self.members and self.random.random() < 0.6
             changes[leaf] = None if leaves else self.random.randbytes(SECRET_SIZE)
+        if self.sparse and step == STEPS - 5:
+            changes[self.reach - 1] = self.random.randbytes(SECRET_SIZE)
         return changes
+
+    def _leaf(self, grown):
+        """Where few leaves are in use, half of them are drawn at one of these or close to it."""
+        if self.sparse and self.members and self.random.random() < 0.5:
+            return self.random.choice(sorted(self.members)) ^ self.random.choice((0, 0, 1, 2, 16))
+        return self.random.randrange(grown)
 
     def _hear(self, member, messages, before):
         if self.random.random() < 0.7:  # awake: some lost, twice, in any order, old ones late

@@ -619,6 +619,90 @@ static void test_climb_says_what_is_wrong(void **state)
     tree_free(authority.tree);
 }
 
+/* ---- every height ---- */
+
+static bool path_climbs(struct tree *tree, uint32_t index, const struct secret *leaf)
+{
+    struct buffer packed[ROWS_MAX];
+    struct bytes blocks[ROWS_MAX];
+    struct secret root;
+    struct secret reached;
+    uint32_t height = tree_height(tree);
+    uint32_t rows = tree_top_row(height) + 1;
+    for (uint32_t row = 0; row < rows; row++) {
+        packed[row] = BUFFER_EMPTY(TREE_PACKED_MAX);
+        assert_int_equal(tree_pack(tree, tree_path(index, height, row), &packed[row], NULL), RESULT_OK);
+        blocks[row] = buffer_bytes(&packed[row]);
+    }
+    bool climbs = tree_climb(leaf, index, height, blocks, rows, &reached) == RESULT_OK;
+    for (uint32_t row = 0; row < rows; row++) {
+        buffer_clear(&packed[row]);
+    }
+    return climbs && tree_root(tree, &root) && same(&root, &reached);
+}
+
+#define SPARSE 24u
+
+/* Few leaves of a tree that may have very many: its first and its last one, and some between. Each climbs,
+ * and the last one, when it was evicted, does not any more. All of it through pages that are read again. */
+static void test_sparse_trees_of_every_height(void **state)
+{
+    (void)state;
+    for (uint32_t height = 1; height <= TREE_HEIGHT_MAX; height++) {
+        struct shelf shelf = {NULL, 0, 0, 0};
+        struct tree_leaf_change changes[SPARSE];
+        uint32_t last = (1u << height) - 1;
+        size_t count = 0;
+        struct tree *tree = shelf_tree(&shelf, 1);
+        draw_seed(height);
+        for (uint32_t i = 0; i < SPARSE; i++) {
+            uint32_t index = i == 0 ? last : i == 1 ? 0 : draw(last + 1);
+            size_t known = 0;
+            while (known < count && changes[known].index != index) {
+                known++;
+            }
+            if (known == count) {
+                changes[count] = (struct tree_leaf_change){.index = index, .occupied = true};
+                assert_int_equal(random_bytes(changes[count++].secret.data, SECRET_SIZE), RESULT_OK);
+            }
+        }
+        assert_int_equal(tree_change(tree, &changes[1], count - 1, false, NULL, 0, NULL, NULL), RESULT_OK);
+        assert_int_equal(tree_change(tree, changes, 1, false, NULL, 0, NULL, NULL), RESULT_OK);
+        assert_int_equal(tree_height(tree), height);
+        for (unsigned round = 0; round < 2; round++) {
+            shelf_store(&shelf, tree);
+            tree_free(tree);
+            tree = shelf_tree(&shelf, height);
+            for (size_t i = round; i < count; i++) {
+                assert_true(path_climbs(tree, changes[i].index, &changes[i].secret));
+            }
+            struct tree_leaf_change gone = {.index = last};
+            assert_true(round == 0 || !path_climbs(tree, last, &changes[0].secret));
+            assert_int_equal(tree_change(tree, &gone, 1, false, NULL, 0, NULL, NULL), RESULT_OK);
+        }
+        tree_free(tree);
+        shelf_clear(&shelf);
+    }
+}
+
+/* With 2^20 leaves in use the next free one is beyond all. */
+static void test_full_tree_has_no_free_leaf(void **state)
+{
+    (void)state;
+    struct tree *tree = tree_new(NULL);
+    struct tree_leaf_change change = {.index = 1u << TREE_HEIGHT_MAX, .occupied = true};
+    assert_int_equal(tree_restore_height(tree, TREE_HEIGHT_MAX, NULL), RESULT_OK);
+    for (uint32_t i = 0; i < 1u << TREE_HEIGHT_MAX; i++) {
+        assert_int_equal(tree_restore_leaf(tree, i), RESULT_OK);
+    }
+    assert_int_equal(tree_free_leaf(tree, 0), change.index);
+    assert_int_equal(tree_change(tree, &change, 1, false, NULL, 0, NULL, NULL), RESULT_INVALID);
+    change = (struct tree_leaf_change){.index = 1048575};
+    assert_int_equal(tree_change(tree, &change, 1, false, NULL, 0, NULL, NULL), RESULT_OK);
+    assert_int_equal(tree_free_leaf(tree, 0), 1048575);
+    tree_free(tree);
+}
+
 static void test_wrong_changes_are_refused(void **state)
 {
     (void)state;
@@ -752,7 +836,7 @@ static void test_few_pages_are_held(void **state)
 {
     (void)state;
     struct shelf shelf = {NULL, 0, 0, 0};
-    uint32_t members = 3 * PAGES_KEPT * PAGE_BELOW;
+    uint32_t members = (PAGES_KEPT + 100) * PAGE_BELOW;
     uint32_t height = filled_shelf(&shelf, members);
     size_t before = shelf.loads;
     struct tree *tree = shelf_tree(&shelf, height);
@@ -981,6 +1065,8 @@ int main(void)
         cmocka_unit_test(test_cost_of_one_eviction),
         cmocka_unit_test(test_sixteen_members_and_an_eviction),
         cmocka_unit_test(test_climb_says_what_is_wrong),
+        cmocka_unit_test(test_sparse_trees_of_every_height),
+        cmocka_unit_test(test_full_tree_has_no_free_leaf),
         cmocka_unit_test(test_wrong_changes_are_refused),
         cmocka_unit_test(test_empty_tree),
         cmocka_unit_test(test_persistence),

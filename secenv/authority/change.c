@@ -191,29 +191,48 @@ static enum result policy_update(struct engine *engine, struct group *group, con
 
 /* ---- announcement ---- */
 
-struct evicted_list {
-    Announcement *announcement;
-    uint64_t incarnation;
-    struct arena *arena;
-};
-
 static enum result evicted_read(void *context, const struct store_row *row, struct reason *why)
 {
-    struct evicted_list *list = context;
-    Announcement *announcement = list->announcement;
+    Announcement *announcement = context;
+    (void)why;
     if (announcement->n_evicted == EVICTED_LIMIT) {
         announcement->overlap_ended = 1;
         return RESULT_OK;
     }
-    Groupseal__Envelope__Sender *sender = arena_alloc(list->arena, sizeof(*sender));
-    if (sender == NULL) {
-        return result_fail(why, RESULT_INTERNAL, "no memory for the evicted senders");
-    }
-    groupseal__envelope__sender__init(sender);
-    sender->incarnation = list->incarnation;
-    sender->serial = row_u64(row, 0);
-    announcement->evicted[announcement->n_evicted++] = sender;
+    announcement->evicted[announcement->n_evicted++] = row_u64(row, 0);
     return RESULT_OK;
+}
+
+static int serial_compare(const void *a, const void *b)
+{
+    uint64_t left = *(const uint64_t *)a;
+    uint64_t right = *(const uint64_t *)b;
+    return (left > right) - (left < right);
+}
+
+/* From `newest`, the last that left first: as many as the announcement has room for, in rising order, as the
+ * distances between them. */
+static void evicted_name(Announcement *announcement, const uint64_t newest[EVICTED_LIMIT], size_t count)
+{
+    memcpy(announcement->evicted, newest, count * sizeof(*newest));
+    qsort(announcement->evicted, count, sizeof(*newest), serial_compare);
+    for (size_t i = count; i > 1; i--) {
+        announcement->evicted[i - 1] -= announcement->evicted[i - 2];
+    }
+    announcement->n_evicted = count;
+}
+
+static void evicted_fit(Announcement *announcement)
+{
+    uint64_t newest[EVICTED_LIMIT];
+    size_t count = announcement->n_evicted;
+    memcpy(newest, announcement->evicted, count * sizeof(*newest));
+    evicted_name(announcement, newest, count);
+    while (count > 0 &&
+           groupseal__envelope__announcement__get_packed_size(announcement) > ANNOUNCEMENT_SIZE) {
+        announcement->overlap_ended = 1;
+        evicted_name(announcement, newest, --count);
+    }
 }
 
 /* Who left within the overlap; older rows are of no use to anyone. A beat after it does not say any more who
@@ -224,7 +243,6 @@ static enum result announcement_evicted(struct engine *engine, const struct grou
     uint64_t wall_ms = clock_wall_ms(engine->clock);
     uint64_t since_ms = wall_ms > group->overlap_ms ? wall_ms - group->overlap_ms : 0;
     uint64_t changed_ms = 0;
-    struct evicted_list list = {announcement, group->incarnation, arena};
     announcement->evicted = arena_alloc(arena, EVICTED_LIMIT * sizeof(*announcement->evicted));
     if (announcement->evicted == NULL) {
         return RESULT_INTERNAL;
@@ -236,7 +254,7 @@ static enum result announcement_evicted(struct engine *engine, const struct grou
     GUARD(store_run(engine->store, why, "DELETE FROM evicted_sender WHERE group_id = ? AND at_ms < ?", "iu",
                     group->id, since_ms));
     return store_query(
-        engine->store, why, evicted_read, &list,
+        engine->store, why, evicted_read, announcement,
         "SELECT serial FROM evicted_sender WHERE group_id = ? ORDER BY at_ms DESC, serial DESC", "i",
         group->id);
 }
@@ -298,6 +316,8 @@ static enum result announcement_update(struct engine *engine, struct group *grou
     GUARD(confirmation_make(group, tree, arena, &announcement.confirmation));
     GUARD(announcement_evicted(engine, group, arena, &announcement, why));
     GUARD(top_pack(tree, arena, &announcement.top, why));
+    announcement.signature = arena_field(BYTES_OF(signature)); /* for its size */
+    evicted_fit(&announcement);
     GUARD(announcement_sign(&announcement, &engine->keys.authority, signature));
     size_t size = groupseal__envelope__announcement__get_packed_size(&announcement);
     uint8_t *packed = arena_alloc(arena, size);

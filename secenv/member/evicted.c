@@ -14,9 +14,9 @@ bool evicted_has(const struct evicted_senders *senders, uint64_t incarnation, ui
 
 void evicted_note(struct evicted_senders *senders, const Groupseal__Envelope__Announcement *announcement)
 {
+    struct evicted_sender sender = {announcement->incarnation, 0};
     for (size_t i = 0; i < announcement->n_evicted; i++) {
-        struct evicted_sender sender = {announcement->evicted[i]->incarnation,
-                                        announcement->evicted[i]->serial};
+        sender.serial += announcement->evicted[i];
         if (!evicted_has(senders, sender.incarnation, sender.serial)) {
             senders->items[senders->noted++ % EVICTED_REMEMBERED] = sender;
         }

@@ -20,6 +20,14 @@ static enum result announcement_limits(const Announcement *announcement, struct 
         return result_fail(why, RESULT_INVALID, "the announcement of %s names more than %u evicted senders",
                            group, EVICTED_LIMIT);
     }
+    uint64_t serial = 0;
+    for (size_t i = 0; i < announcement->n_evicted; i++) {
+        if (announcement->evicted[i] == 0 || announcement->evicted[i] > UINT64_MAX - serial) {
+            return result_fail(why, RESULT_INVALID, "the serials in the announcement of %s do not rise",
+                               group);
+        }
+        serial += announcement->evicted[i];
+    }
     if (announcement->height == 0 || announcement->height > TREE_HEIGHT_MAX ||
         tree_packed_check(top, tree_top_row(announcement->height), announcement->height) != RESULT_OK) {
         return result_fail(why, RESULT_INVALID, "the top block of the announcement of %s is malformed",
@@ -43,8 +51,7 @@ static void announcement_list(const Announcement *announcement, struct fields *l
     fields_u64(list, announcement->time_ms);
     fields_u32(list, (uint32_t)announcement->n_evicted);
     for (size_t i = 0; i < announcement->n_evicted; i++) {
-        fields_u64(list, announcement->evicted[i]->incarnation);
-        fields_u64(list, announcement->evicted[i]->serial);
+        fields_u64(list, announcement->evicted[i]);
     }
     fields_u8(list, announcement->overlap_ended ? 1 : 0);
     fields_var(list, (struct bytes){announcement->top.data, announcement->top.len});

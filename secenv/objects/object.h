@@ -28,6 +28,7 @@
 #define MEMBERSHIPS_LIMIT 64u                 /* groups of one MN-CSE or device */
 #define TARGETS_LIMIT 256u
 #define EVICTED_LIMIT 64u
+#define ANNOUNCEMENT_SIZE 1024u /* packed; what would make it longer is not named as evicted */
 #define RELAYS_LIMIT 64u
 #define COMMANDERS_LIMIT 16u
 #define PAGE_ENTRIES_LIMIT 128u

@@ -12,8 +12,8 @@
 #include "tests/unit/hand.h"
 #include "tests/unit/operator.h"
 
-/* A change costs what it changes: the policy goes to an MN-CSE that has another one, and blocks that wait for
- * an MN-CSE are not packed again with each change. */
+/* A change costs what it changes, and its announcement is never long: the policy goes to an MN-CSE that has
+ * another one, and blocks that wait for an MN-CSE are not packed again with each change. */
 #define OK GROUPSEAL__SECENV__CODE__OK
 #define CHANGE GROUPSEAL__ENVELOPE__RECORD_BODY__CONTENT_CHANGE
 #define REFUSED 2u
@@ -103,7 +103,8 @@ static void policy_goes_again_after_a_refusal(void **state)
 /* ---- blocks ---- */
 
 #define MEMBERS 4000u
-#define CHANGES 60u
+#define CHANGES 70u
+#define ANNOUNCEMENT_BYTES "SELECT length(announcement) FROM key_group"
 
 static void run(struct large_group *large, const char *sql)
 {
@@ -124,12 +125,16 @@ static uint64_t number(struct large_group *large, const char *sql)
 
 static uint64_t bytes_put(struct large_group *large, size_t changes)
 {
+    uint64_t largest = 0;
     run(large, "DELETE FROM put");
     for (size_t i = 0; i < changes; i++) {
         char name[1][NAME_LIMIT + 1];
-        large_group_member_at(large, (uint32_t)(300 + 61 * i), name[0]);
+        large_group_member_at(large, (uint32_t)(300 + 50 * i), name[0]);
         assert_int_equal(operator_evict(large->site, name[0]), OK);
+        largest = number(large, ANNOUNCEMENT_BYTES);
+        assert_true(largest <= ANNOUNCEMENT_SIZE);
     }
+    assert_true(largest > 900); /* all that may be named are, with a full top block */
     return number(large, "SELECT sum(bytes) FROM put") / changes;
 }
 
@@ -152,7 +157,12 @@ static void waiting_blocks_are_not_packed_with_each_change(void **state)
                   (unsigned long long)away);
     assert_true(waiting > (uint64_t)150 * 1024);
     assert_true(away < 24 * 1024);
-    /* Nor without bound. */
+    /* Serials that lie far apart take more room than there is: then not all are named. */
+    run(&large, "UPDATE evicted_sender SET serial = serial * 1000003");
+    assert_int_equal(operator_rotate(large.site, LARGE_GROUP), OK);
+    uint64_t full = number(&large, ANNOUNCEMENT_BYTES);
+    assert_true(full <= ANNOUNCEMENT_SIZE && full > ANNOUNCEMENT_SIZE - 8);
+    /* Nor do blocks wait without bound. */
     assert_true(number(&large, "SELECT count(*) FROM outbox WHERE slot LIKE 'blocks %'") < 40);
     site_online(large.mn, true);
     site_advance(large.site, 60000);

@@ -223,17 +223,13 @@ static uint8_t hash32[32] = "hash-hash-hash-hash-hash-hash-ha";
 static uint8_t top_nodes[8 + WRAP_SIZE] = {0x40, 0, 0x40, 0, 0x40, 0, 0, 0, 0xAA};
 static uint8_t signature[SIGNATURE_SIZE];
 
-static Groupseal__Envelope__Sender evicted_senders[EVICTED_LIMIT + 1];
-static Groupseal__Envelope__Sender *evicted[EVICTED_LIMIT + 1];
+static uint64_t evicted[EVICTED_LIMIT + 1];
 
 static void announcement_make(announcement_type *announcement)
 {
     groupseal__envelope__announcement__init(announcement);
     for (size_t i = 0; i <= EVICTED_LIMIT; i++) {
-        groupseal__envelope__sender__init(&evicted_senders[i]);
-        evicted_senders[i].incarnation = 5;
-        evicted_senders[i].serial = i + 1;
-        evicted[i] = &evicted_senders[i];
+        evicted[i] = i + 1;
     }
     announcement->group = text("doors");
     announcement->instance = view(instance, sizeof(instance));
@@ -292,6 +288,14 @@ static void test_announcement_limits(void **state)
     assert_int_equal(announcement_sign(&announcement, &authority_key, signature), RESULT_OK);
     assert_int_equal(announcement_checked(&announcement), RESULT_OK);
     announcement.n_evicted = EVICTED_LIMIT + 1;
+    announcement_refused(&announcement);
+    announcement_make(&announcement);
+    evicted[1] = UINT64_MAX - evicted[0];
+    assert_int_equal(announcement_sign(&announcement, &authority_key, signature), RESULT_OK);
+    evicted[1]++;
+    announcement_refused(&announcement);
+    announcement_make(&announcement);
+    evicted[0] = 0;
     announcement_refused(&announcement);
     announcement_make(&announcement);
     announcement.group = text("doors/1");

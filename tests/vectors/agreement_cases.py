@@ -196,7 +196,7 @@ def spoil_list(random, values, field, deeper):
         for _ in range(random.choice((1, 16, 17, 64, 65, 128, 129))):
             values.add()
     elif way == 3:
-        one = values[0] if values else (AES[0] if field.type == field.TYPE_STRING else bytes(8))
+        one = values[0] if values else {field.TYPE_STRING: AES[0], field.TYPE_BYTES: bytes(8)}.get(field.type, 1)
         values.extend([one] * random.choice((1, 16, 64, 65, 127, 128, 255, 256)))
     elif values and field.type == field.TYPE_MESSAGE:
         spoil_message(random, values[random.randrange(len(values))], deeper - 1)
@@ -378,7 +378,7 @@ class Cases:
                         epoch=self.u64(), beat=self.u64(), height=made.height,
                         confirmation=self.random.randbytes(32), policy_hash=self.random.randbytes(32),
                         time_ms=self.u64(), overlap_ended=one_in(self.random, 4),
-                        evicted=[wire.new("Sender", incarnation=self.u64(), serial=self.u64())
+                        evicted=[self.random.choice((1, 2, 200, 2**40, self.u64() >> 6, self.u64()))
                                  for _ in range(self.random.choice((0, 0, 1, 3, 64)))],
                         top=made.pack(tree.top_row(made.height), 0))
 

@@ -286,12 +286,9 @@ static void print_trees(void)
 static void print_announcement(void)
 {
     Groupseal__Envelope__Announcement announcement = GROUPSEAL__ENVELOPE__ANNOUNCEMENT__INIT;
-    Groupseal__Envelope__Sender sender = GROUPSEAL__ENVELOPE__SENDER__INIT;
-    Groupseal__Envelope__Sender *evicted[] = {&sender};
+    uint64_t evicted[] = {12, 300};
     uint8_t signature[SIGNATURE_SIZE];
     uint8_t top[8 + WRAP_SIZE] = {0x40, 0, 0x40, 0, 0x40, 0, 0, 0, 0xAA};
-    sender.incarnation = 1700000001;
-    sender.serial = 12;
     announcement.group = text("doors");
     announcement.instance = view(instance, sizeof(instance));
     announcement.incarnation = 1700000001;
@@ -301,7 +298,7 @@ static void print_announcement(void)
     announcement.confirmation = view(bytes32, sizeof(bytes32));
     announcement.policy_hash = view(signer.public_key, HASH_SIZE);
     announcement.time_ms = 1700000002003;
-    announcement.n_evicted = 1;
+    announcement.n_evicted = 2;
     announcement.evicted = evicted;
     announcement.overlap_ended = true;
     announcement.top = view(top, sizeof(top));

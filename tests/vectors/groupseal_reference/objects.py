@@ -30,6 +30,7 @@ def _head(thing):
 def announcement_limits(thing):
     require(is_group(thing.group), "no group")
     require(len(thing.evicted) <= EVICTED_LIMIT, "too many evicted")
+    require(all(thing.evicted) and sum(thing.evicted) < 2**64, "serials that do not rise")
     require(thing.height >= 1, "no height")
     tree.unpack(thing.top, tree.top_row(thing.height), 0, thing.height)
 
@@ -37,7 +38,7 @@ def announcement_limits(thing):
 def announcement_list(thing):
     return (_head(thing) + u64(thing.epoch) + u64(thing.beat) + u32(thing.height)
             + fix(thing.confirmation, HASH_SIZE) + fix(thing.policy_hash, HASH_SIZE) + u64(thing.time_ms)
-            + listed(thing.evicted, lambda sender: u64(sender.incarnation) + u64(sender.serial))
+            + listed(thing.evicted, u64)
             + u8(thing.overlap_ended) + var(thing.top))
 
 

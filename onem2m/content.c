@@ -29,6 +29,7 @@ bool onem2m_set_seci(struct onem2m_primitive *primitive, const uint8_t *object, 
 {
     char *text = base64_encode(object, length);
     cJSON *info = cJSON_CreateObject();
+    primitive->size += text == NULL ? 0 : strlen(text);
     bool built = text != NULL && info != NULL && json_set(info, "sit", cJSON_CreateNumber(SECI_ESCERTKE)) &&
                  json_set(info, "eckm", cJSON_CreateString(text));
     free(text);

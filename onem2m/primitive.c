@@ -10,6 +10,8 @@
 #include <string.h>
 
 #define DEPTH_LIMIT 16u
+#define PRINT_ROOM 512u /* for members that are set anew */
+#define PLAIN_PIECE 256u
 
 const cJSON *json_member(const cJSON *object, const char *name)
 {
@@ -74,6 +76,19 @@ static bool byte_count(struct text_count *count, char byte)
            count->values <= ONEM2M_VALUES_LIMIT;
 }
 
+/* How many bytes of a text in quotes stand for themselves, of a piece of it: most of a primitive is in one.
+ */
+static size_t plain_length(const char *text, size_t length)
+{
+    size_t plain = length < PLAIN_PIECE ? length : PLAIN_PIECE;
+    static const char ends[] = {'"', '\\', '\0'};
+    for (size_t i = 0; i < sizeof(ends); i++) {
+        const char *end = memchr(text, ends[i], plain);
+        plain = end == NULL ? plain : (size_t)(end - text);
+    }
+    return plain;
+}
+
 /*
  * Looks at the bytes before cJSON does, for what cJSON would let pass: nesting over the limit, more members
  * and values than a primitive has use for, and NUL in text (raw or as an escape), which would make one text
@@ -84,7 +99,8 @@ static bool text_bounded(const char *json, size_t length)
     struct text_count count = {0, 0, 0};
     bool quoted = false;
     for (size_t i = 0; i < length; i++) {
-        char byte = json[i];
+        i += quoted ? plain_length(json + i, length - i) : 0;
+        char byte = i < length ? json[i] : ' ';
         if (byte == '\0') {
             return false;
         }
@@ -182,6 +198,7 @@ struct onem2m_primitive *onem2m_parse(const char *json, size_t length)
         return NULL;
     }
     primitive->json = json_object(json, length);
+    primitive->size = length;
     if (primitive->json != NULL) {
         if (rqi_rename(primitive->json) && members_valid(primitive->json)) {
             return primitive;
@@ -385,6 +402,7 @@ struct onem2m_primitive *onem2m_copy(const struct onem2m_primitive *primitive)
 {
     struct onem2m_primitive *copy = calloc(1, sizeof *copy);
     if (copy != NULL) {
+        copy->size = primitive->size;
         copy->json = cJSON_Duplicate(primitive->json, true);
         if (copy->json != NULL) {
             return copy;
@@ -422,6 +440,7 @@ bool onem2m_set_aggregated(struct onem2m_primitive *response, struct onem2m_prim
     bool built = list != NULL;
     for (size_t i = 0; built && i < count; i++) {
         built = members[i] == NULL || cJSON_AddItemToArray(list, cJSON_Duplicate(members[i]->json, true));
+        response->size += members[i] == NULL ? 0 : members[i]->size;
     }
     if (built) {
         return json_set(response->json, "pc", content);
@@ -432,17 +451,22 @@ bool onem2m_set_aggregated(struct onem2m_primitive *response, struct onem2m_prim
 
 char *onem2m_print(const struct onem2m_primitive *primitive, size_t *length)
 {
-    char *printed = cJSON_PrintUnformatted(primitive->json);
-    if (printed == NULL) {
-        return NULL;
+    size_t most = ONEM2M_PRIMITIVE_LIMIT;
+    size_t room = (primitive->size < most ? primitive->size : most) + PRINT_ROOM;
+    for (; room < 4 * most; room *= 2) {
+        char *text = malloc(room);
+        if (text == NULL) {
+            return NULL;
+        }
+        if (cJSON_PrintPreallocated(primitive->json, text, (int)room, false)) {
+            *length = strlen(text);
+            char *fitted = *length <= most ? realloc(text, *length + 1) : NULL;
+            if (fitted == NULL) {
+                free(text);
+            }
+            return fitted;
+        }
+        free(text);
     }
-    /* The caller frees with free(); cJSON's memory goes back through cJSON. */
-    size_t size = strlen(printed);
-    char *text = size <= ONEM2M_PRIMITIVE_LIMIT ? malloc(size + 1) : NULL;
-    if (text != NULL) {
-        memcpy(text, printed, size + 1);
-        *length = size;
-    }
-    cJSON_free(printed);
-    return text;
+    return NULL;
 }

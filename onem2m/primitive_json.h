@@ -11,6 +11,7 @@
 /* Shared by primitive.c and content.c only: the JSON object of a primitive. */
 struct onem2m_primitive {
     cJSON *json;
+    size_t size; /* about what it prints to */
 };
 
 /* Any JSON object of foreign bytes, within the limits of a primitive; of members that come twice the first

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "plugin/agent/exchange.h"
 
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -8,6 +9,7 @@
 void exchanges_init(struct exchanges *exchanges)
 {
     memset(exchanges, 0, sizeof(*exchanges));
+    exchanges->earliest_ms = UINT64_MAX;
     TAILQ_INIT(&exchanges->waiting);
     TAILQ_INIT(&exchanges->answered);
 }
@@ -72,6 +74,50 @@ static bool exchanges_room(struct exchanges *exchanges)
     return exchanges->count < EXCHANGES_LIMIT;
 }
 
+static size_t text_size(const char *text)
+{
+    return text == NULL ? 0 : strlen(text) + 1;
+}
+
+static const char *text_put(char **room, const char *text)
+{
+    size_t size = text_size(text);
+    if (size == 0) {
+        return "";
+    }
+    const char *put = memcpy(*room, text, size);
+    *room += size;
+    return put;
+}
+
+static struct exchange *exchange_new(const struct exchange_asker *asker, const char *target,
+                                     const char *forwarded)
+{
+    static const struct exchange_asker nobody = {.id = "", .originator = "", .receiver = "", .rqi = ""};
+    char asked[EXCHANGE_ASKED_LIMIT] = "";
+    if (asker == NULL) {
+        asker = &nobody;
+    } else if (!asked_key(asker->id, asker->rqi, asked, sizeof(asked))) {
+        return NULL;
+    }
+    size_t size = text_size(asker->id) + text_size(asker->originator) + text_size(asker->receiver) +
+                  text_size(asker->rqi) + text_size(target) + text_size(forwarded) + text_size(asked);
+    struct exchange *exchange = calloc(1, sizeof(*exchange) + size);
+    if (exchange == NULL) {
+        return NULL;
+    }
+    char *room = exchange->texts;
+    exchange->asker = *asker;
+    exchange->asker.id = text_put(&room, asker->id);
+    exchange->asker.originator = text_put(&room, asker->originator);
+    exchange->asker.receiver = text_put(&room, asker->receiver);
+    exchange->asker.rqi = text_put(&room, asker->rqi);
+    exchange->target = text_put(&room, target);
+    exchange->forwarded = text_put(&room, forwarded);
+    exchange->asked = text_put(&room, asked);
+    return exchange;
+}
+
 struct exchange *exchange_add(struct exchanges *exchanges, enum exchange_kind kind,
                               const struct exchange_asker *asker, unsigned *waiting, const char *target,
                               const char *forwarded, uint64_t deadline_ms)
@@ -86,7 +132,7 @@ struct exchange *exchange_add(struct exchanges *exchanges, enum exchange_kind ki
     if (!exchanges_room(exchanges)) {
         return NULL;
     }
-    struct exchange *exchange = calloc(1, sizeof(*exchange));
+    struct exchange *exchange = exchange_new(asker, target, forwarded);
     if (exchange == NULL) {
         return NULL;
     }
@@ -94,33 +140,37 @@ struct exchange *exchange_add(struct exchanges *exchanges, enum exchange_kind ki
     exchange->deadline_ms = deadline_ms;
     TAILQ_INSERT_TAIL(&exchanges->waiting, exchange, order);
     exchanges->count++;
+    if (deadline_ms < exchanges->earliest_ms) {
+        exchanges->earliest_ms = deadline_ms;
+    }
     exchange->waiting = waiting;
     if (waiting != NULL) {
         ++*waiting;
     }
-    bool fits = true;
-    if (asker != NULL) {
-        exchange->asker = *asker;
-        fits = asked_key(asker->id, asker->rqi, exchange->asked, sizeof(exchange->asked));
-    }
-    if (target != NULL) {
-        fits = fits && (size_t)snprintf(exchange->target, sizeof(exchange->target), "%s", target) <
-                           sizeof(exchange->target);
-    }
-    if (forwarded != NULL) {
-        fits = fits && (size_t)snprintf(exchange->forwarded, sizeof(exchange->forwarded), "%s", forwarded) <
-                           sizeof(exchange->forwarded);
-    }
-    if (!fits || !exchange_index(exchanges, exchange)) {
+    if (!exchange_index(exchanges, exchange)) {
         exchange_remove(exchanges, exchange);
         return NULL;
     }
     return exchange;
 }
 
+/* Some at a time: many at once would hold up whose callback it is. */
+static void answered_drop(struct exchanges *exchanges, uint64_t now_ms)
+{
+    struct exchange *oldest;
+    for (unsigned i = 0; i < EXCHANGES_DROPPED; i++) {
+        oldest = TAILQ_FIRST(&exchanges->answered);
+        if (oldest == NULL || oldest->deadline_ms > now_ms) {
+            return;
+        }
+        exchange_remove(exchanges, oldest);
+    }
+}
+
 void exchange_answer(struct exchanges *exchanges, struct exchange *exchange, char *answer, size_t length,
                      uint64_t now_ms)
 {
+    answered_drop(exchanges, now_ms);
     waiting_leave(exchanges, exchange);
     TAILQ_INSERT_TAIL(&exchanges->answered, exchange, order);
     exchange->answered = true;
@@ -136,15 +186,19 @@ void exchange_answer(struct exchanges *exchanges, struct exchange *exchange, cha
 struct exchange *exchange_expired(struct exchanges *exchanges, uint64_t now_ms)
 {
     struct exchange *exchange;
-    while ((exchange = TAILQ_FIRST(&exchanges->answered)) != NULL && exchange->deadline_ms <= now_ms) {
-        exchange_remove(exchanges, exchange);
+    uint64_t earliest = UINT64_MAX;
+    answered_drop(exchanges, now_ms);
+    if (now_ms < exchanges->earliest_ms) {
+        return NULL;
     }
     TAILQ_FOREACH(exchange, &exchanges->waiting, order)
     {
         if (exchange->deadline_ms <= now_ms) {
             return exchange;
         }
+        earliest = exchange->deadline_ms < earliest ? exchange->deadline_ms : earliest;
     }
+    exchanges->earliest_ms = earliest;
     return NULL;
 }
 

@@ -15,7 +15,8 @@
  */
 #define EXCHANGES_LIMIT 16384u
 #define EXCHANGE_ANSWERS_LIMIT 16777216u /* 16 MiB of answers kept for duplicates */
-#define EXCHANGE_KEEP_MS 30000u          /* how long an answer is kept */
+#define EXCHANGE_KEEP_MS 30000u          /* how long an answer is kept at least */
+#define EXCHANGES_DROPPED 8u             /* of those kept long enough, at once */
 #define EXCHANGE_ASKED_LIMIT (ONEM2M_ID_LIMIT + ONEM2M_RQI_LIMIT + 2u)
 
 enum exchange_kind {
@@ -27,13 +28,13 @@ enum exchange_kind {
     EXCHANGE_MEMBER,    /* to one of those members */
 };
 
-/* Where a request came from and where its response goes. */
+/* Where a request came from and where its response goes. The texts are somebody else's. */
 struct exchange_asker {
-    char id[ONEM2M_ID_LIMIT + 1]; /* absolute */
+    const char *id; /* absolute */
     enum onem2m_tree answer_tree;
-    char originator[ONEM2M_LEVEL_LIMIT + 1]; /* levels as they were in the request's topic */
-    char receiver[ONEM2M_LEVEL_LIMIT + 1];
-    char rqi[ONEM2M_RQI_LIMIT + 1];
+    const char *originator; /* levels as they were in the request's topic */
+    const char *receiver;
+    const char *rqi;
     uint64_t fingerprint; /* of the request's bytes */
 };
 
@@ -41,21 +42,22 @@ struct exchange {
     enum exchange_kind kind;
     bool answered;
     struct exchange_asker asker;
-    char target[ONEM2M_ID_LIMIT + 1]; /* absolute: who has to answer */
-    uint64_t token;                   /* EXCHANGE_SENT: secenv's */
-    struct fanout *fanout;            /* EXCHANGE_GATHERING */
-    struct fanout_item *item;         /* EXCHANGE_MEMBER */
-    uint64_t deadline_ms;             /* monotonic: expiry, or how long the answer is kept */
-    bool rqet;                        /* the deadline is the originator's own */
-    unsigned *waiting;                /* the originator's count of exchanges not answered, or NULL */
-    char *answer;                     /* kept for duplicates; may be NULL */
+    const char *target;       /* absolute: who has to answer */
+    uint64_t token;           /* EXCHANGE_SENT: secenv's */
+    struct fanout *fanout;    /* EXCHANGE_GATHERING */
+    struct fanout_item *item; /* EXCHANGE_MEMBER */
+    uint64_t deadline_ms;     /* monotonic: expiry, or how long the answer is kept */
+    bool rqet;                /* the deadline is the originator's own */
+    unsigned *waiting;        /* the originator's count of exchanges not answered, or NULL */
+    char *answer;             /* kept for duplicates; may be NULL */
     size_t answer_length;
 
-    char asked[EXCHANGE_ASKED_LIMIT];     /* key: originator and rqi; "" for EXCHANGE_SENT and _MEMBER */
-    char forwarded[ONEM2M_RQI_LIMIT + 1]; /* key: the rqi sent on; "" where none was */
+    const char *asked;     /* key: originator and rqi; "" for EXCHANGE_SENT and _MEMBER */
+    const char *forwarded; /* key: the rqi sent on; "" where none was */
     struct table_link by_asked;
     struct table_link by_forwarded;
     TAILQ_ENTRY(exchange) order;
+    char texts[]; /* all of the above: thousands are kept, and each page of memory is new once */
 };
 
 TAILQ_HEAD(exchange_list, exchange);
@@ -65,6 +67,7 @@ struct exchanges {
     struct table by_forwarded;
     struct exchange_list waiting;  /* not answered; oldest first */
     struct exchange_list answered; /* oldest first */
+    uint64_t earliest_ms;          /* none of those waiting expires before */
     size_t count;
     size_t answer_bytes;
 };
@@ -76,10 +79,10 @@ struct exchange *exchange_asked(const struct exchanges *exchanges, const char *i
 /* The exchange whose forwarded request has this rqi, or NULL. */
 struct exchange *exchange_forwarded(const struct exchanges *exchanges, const char *rqi);
 
-/* A new exchange, not answered. `asker` and `waiting` (counted up now, and down when it is answered or
- * removed; outlives the exchange) are NULL for EXCHANGE_SENT and _MEMBER, `forwarded` for EXCHANGE_LOCAL and
- * _GATHERING. An answered one of the same originator and rqi gives way. NULL: the table is full, or out of
- * memory. */
+/* A new exchange, not answered; the texts are copied. `asker` and `waiting` (counted up now, and down when it
+ * is answered or removed; outlives the exchange) are NULL for EXCHANGE_SENT and _MEMBER, `forwarded` for
+ * EXCHANGE_LOCAL and _GATHERING. An answered one of the same originator and rqi gives way. NULL: the table is
+ * full, or out of memory. */
 struct exchange *exchange_add(struct exchanges *exchanges, enum exchange_kind kind,
                               const struct exchange_asker *asker, unsigned *waiting, const char *target,
                               const char *forwarded, uint64_t deadline_ms);
@@ -88,7 +91,7 @@ void exchange_answer(struct exchanges *exchanges, struct exchange *exchange, cha
                      uint64_t now_ms);
 void exchange_remove(struct exchanges *exchanges, struct exchange *exchange);
 
-/* Drops answers that were kept long enough; returns one waiting exchange that has expired, or NULL. The
+/* Drops some answers that were kept long enough; returns one waiting exchange that has expired, or NULL. The
  * caller answers or removes it and asks again. */
 struct exchange *exchange_expired(struct exchanges *exchanges, uint64_t now_ms);
 

@@ -81,6 +81,7 @@ struct request {
     char originator[ONEM2M_ID_LIMIT +
                     1]; /* absolute: whom `fr` means, the client or an AE behind the IN-CSE */
     struct peer *peer;
+    char rqi[ONEM2M_RQI_LIMIT + 1]; /* the asker's: the primitive gets another on its way */
     struct exchange_asker asker;
     struct onem2m_primitive *primitive;
 };

@@ -352,9 +352,8 @@ static void received_replied(struct agent *agent, uint64_t tag, const Groupseal_
         return; /* it came too late */
     }
     if (reply == NULL) {
-        struct exchange_asker asker = exchange->asker;
+        received_refuse(agent, &exchange->asker, "went away before it answered");
         exchange_remove(&agent->exchanges, exchange); /* not kept: the same request may be tried again */
-        received_refuse(agent, &asker, "went away before it answered");
         return;
     }
     if (reply->code != GROUPSEAL__SECENV__CODE__OK) {

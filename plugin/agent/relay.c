@@ -9,6 +9,7 @@
 #define AE_RESOURCE 2           /* ty */
 #define AE_WAITING_LIMIT 64u    /* requests of one AE under way */
 #define CSE_WAITING_LIMIT 8192u /* of the IN-CSE */
+#define EXPIRED_A_TICK 128u     /* thousands may be asked at once of somebody who has gone */
 
 /* ---- answering ---- */
 
@@ -69,12 +70,18 @@ void relay_refuse(struct agent *agent, const struct request *request, enum onem2
 
 /* ---- a request comes in ---- */
 
-/* FNV-1a: tells a duplicate from another request of the same originator with the same rqi. */
+/* Tells a duplicate from another request of the same originator with the same rqi: against accidents. */
 static uint64_t fingerprint_of(const uint8_t *payload, size_t length)
 {
-    uint64_t hash = 0xcbf29ce484222325u;
-    for (size_t i = 0; i < length; i++) {
-        hash = (hash ^ payload[i]) * 0x100000001b3u;
+    uint64_t hash = 0xcbf29ce484222325u ^ length;
+    while (length > 0) {
+        uint64_t word = 0;
+        size_t piece = length < sizeof(word) ? length : sizeof(word);
+        memcpy(&word, payload, piece);
+        hash = (hash ^ word) * 0x9e3779b97f4a7c15u;
+        hash ^= hash >> 32;
+        payload += piece;
+        length -= piece;
     }
     return hash;
 }
@@ -334,16 +341,17 @@ static void request_decide(struct agent *agent, struct request *request)
     }
 }
 
-static void asker_fill(struct exchange_asker *asker, const struct identity *client,
-                       const struct onem2m_topic *topic, const char *rqi, uint64_t fingerprint)
+static void asker_fill(struct request *request, const struct onem2m_topic *topic, uint64_t fingerprint)
 {
-    memset(asker, 0, sizeof(*asker));
-    snprintf(asker->id, sizeof(asker->id), "%s", client->id);
-    asker->answer_tree = topic->tree == ONEM2M_REG_REQ ? ONEM2M_REG_RESP : ONEM2M_RESP;
-    snprintf(asker->originator, sizeof(asker->originator), "%s", topic->originator);
-    snprintf(asker->receiver, sizeof(asker->receiver), "%s", topic->receiver);
-    snprintf(asker->rqi, sizeof(asker->rqi), "%s", rqi);
-    asker->fingerprint = fingerprint;
+    snprintf(request->rqi, sizeof(request->rqi), "%s", onem2m_rqi(request->primitive));
+    request->asker = (struct exchange_asker){
+        .id = request->client->id,
+        .answer_tree = topic->tree == ONEM2M_REG_REQ ? ONEM2M_REG_RESP : ONEM2M_RESP,
+        .originator = topic->originator,
+        .receiver = topic->receiver,
+        .rqi = request->rqi,
+        .fingerprint = fingerprint,
+    };
 }
 
 void relay_request(struct agent *agent, const struct identity *client, const struct onem2m_topic *topic,
@@ -357,7 +365,7 @@ void relay_request(struct agent *agent, const struct identity *client, const str
                    "%s sent something that is no request primitive: it is dropped", client->id);
         goto out;
     }
-    asker_fill(&request.asker, client, topic, onem2m_rqi(request.primitive), fingerprint_of(payload, length));
+    asker_fill(&request, topic, fingerprint_of(payload, length));
     request.peer = peer_meet(&agent->peers, client->id, client->level);
     if (request.peer == NULL) {
         relay_refuse(agent, &request, ONEM2M_INTERNAL_SERVER_ERROR,
@@ -477,8 +485,11 @@ static void exchange_expire(struct agent *agent, struct exchange *exchange)
 void relay_expire(struct agent *agent)
 {
     uint64_t now = agent_now(agent);
-    struct exchange *exchange;
-    while ((exchange = exchange_expired(&agent->exchanges, now)) != NULL) {
+    for (unsigned i = 0; i < EXPIRED_A_TICK; i++) {
+        struct exchange *exchange = exchange_expired(&agent->exchanges, now);
+        if (exchange == NULL) {
+            return;
+        }
         exchange_expire(agent, exchange);
     }
 }

@@ -164,7 +164,8 @@ static void tick_check(struct plugin *plugin)
     }
 }
 
-/* What operators watch, every ten seconds; a file that cannot be written is told once. */
+/* What operators watch, every ten seconds; a file that cannot be written is told once. No client's callback
+ * waits for it. */
 static void watch(struct plugin *plugin)
 {
     const char *path = plugin->configuration.metrics_file;
@@ -193,7 +194,6 @@ static void turn(struct plugin *plugin)
     plugin->results_left = RESULTS_A_TURN;
     results_drain(plugin);
     agent_tick(plugin->agent);
-    watch(plugin);
     tick_check(plugin);
 }
 
@@ -355,6 +355,7 @@ static int on_tick(int event, void *data, void *userdata)
     if (outermost) {
         uint64_t before = agent_counter(plugin->agent, AGENT_COUNT_PUBLICATIONS);
         turn(plugin);
+        watch(plugin);
         kicks_do(&plugin->kicks);
         keeper_turn(plugin->keeper, clock_ms(CLOCK_MONOTONIC));
         /* 2.1 waits between a tick and the sending of what was published in it. */

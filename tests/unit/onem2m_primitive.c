@@ -160,6 +160,30 @@ static void what_is_no_primitive(void **state)
     onem2m_free(good);
 }
 
+/* The look at the bytes passes over what stands for itself, piece by piece: nothing hides at the seams. */
+static void texts_of_any_length(void **state)
+{
+    static const struct {
+        const char *text;
+        size_t length;
+        bool good;
+    } ends[] = {{"\\u0000", 6, false}, {"\\\\u0000", 7, true}, {"\\\"[[[[[[[[[[[[[[[[[[[[", 22, true},
+                {"\0", 1, false},      {"", 0, true},          {"\",\"x\":[[[[[[[[[[[[[[[[[[\"", 26, false}};
+    (void)state;
+    for (size_t length = 0; length < 600; length++) {
+        for (size_t i = 0; i < sizeof(ends) / sizeof(ends[0]); i++) {
+            char json[700] = "{\"op\":5,\"fr\":\"";
+            size_t head = strlen(json);
+            memset(json + head, 'a', length);
+            memcpy(json + head + length, ends[i].text, ends[i].length);
+            memcpy(json + head + length + ends[i].length, "\"}", 2);
+            struct onem2m_primitive *primitive = onem2m_parse(json, head + length + ends[i].length + 2);
+            assert_int_equal(primitive != NULL, ends[i].good);
+            onem2m_free(primitive);
+        }
+    }
+}
+
 static void size_and_depth_are_bounded(void **state)
 {
     (void)state;
@@ -360,6 +384,7 @@ int main(void)
         cmocka_unit_test(missing_rqi_and_ri),
         cmocka_unit_test(forwarding_keeps_the_rest),
         cmocka_unit_test(what_is_no_primitive),
+        cmocka_unit_test(texts_of_any_length),
         cmocka_unit_test(size_and_depth_are_bounded),
         cmocka_unit_test(members_and_values_are_bounded),
         cmocka_unit_test(printing_is_bounded),

@@ -369,6 +369,36 @@ static void test_bounds(void **state)
     site_free(site);
 }
 
+/* Neither those that somebody has left without an answer nor what is kept for duplicates holds up one
+ * callback. */
+static void test_many_at_once(void **state)
+{
+    struct site *site = site_connected();
+    const int many = 1000;
+    (void)state;
+    for (int i = 0; i < many; i++) {
+        assert_int_equal(
+            site_say(site, "in-cse", REQ_IN,
+                     "{\"op\":5,\"to\":\"//sp.example/Sdoor1\",\"fr\":\"" SITE_IN "\",\"rqi\":\"q%d\"}", i),
+            AGENT_ALLOWED);
+        onem2m_free(site_primitive(site, TO_DOOR));
+    }
+    site_forward(site, 31000);
+    int answered = 0;
+    for (int ticks = 0; answered < many; ticks++) {
+        assert_true(ticks < 20);
+        size_t before = site->published_first;
+        while (site->published_first < site->published_end) {
+            onem2m_free(site_primitive(site, RESP_IN));
+        }
+        answered += (int)(site->published_first - before);
+        assert_true(site->published_first - before <= 200);
+        site_forward(site, 100);
+    }
+    assert_int_equal(answered, many);
+    site_free(site);
+}
+
 /* An rqi that leaves no room for a prefix is replaced, and restored. */
 static void test_long_rqi(void **state)
 {
@@ -463,6 +493,7 @@ int main(void)
         cmocka_unit_test(test_wrong_answerer),
         cmocka_unit_test(test_duplicates),
         cmocka_unit_test(test_expiry),
+        cmocka_unit_test(test_many_at_once),
         cmocka_unit_test(test_request_expiration_time),
         cmocka_unit_test(test_nowhere_to_go),
         cmocka_unit_test(test_bridge),

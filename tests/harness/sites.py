@@ -31,6 +31,7 @@ class Hub:
         self.pki = pki
         self.sites = sites
         self.certificate_port, self.psk_port = free_ports(2)
+        self.bridges = []  # lines of bridges of its own
         self.process = None
 
     def _acl(self):
@@ -50,7 +51,8 @@ class Hub:
             f"listener {self.certificate_port} 127.0.0.1", f"cafile {self.pki.hop_ca}",
             f"certfile {self.pki.file('hub', 'broker.pem')}", f"keyfile {self.pki.file('hub', 'broker.key')}",
             "require_certificate true", "use_identity_as_username true",
-            f"listener {self.psk_port} 127.0.0.1", "psk_hint groupseal", "use_identity_as_username true", ""]))
+            f"listener {self.psk_port} 127.0.0.1", "psk_hint groupseal", "use_identity_as_username true",
+            *self.bridges, ""]))
         self.process = self.processes.start("hub", [MOSQUITTO, "-c", self.folder / "mosquitto.conf"])
         wait_until(lambda: accepts(self.certificate_port) and accepts(self.psk_port), 10, "the IN-CSE's broker listens")
         return self.process
@@ -107,6 +109,19 @@ class Sites(Site):
                       foreign_lines=self._bridge_lines(mn))
         made.name = f"broker-{mn}"
         return made
+
+    def bridge_from_the_hub(self):
+        """The other way round: the IN-CSE's broker makes the bridges, and is a client of each site's broker."""
+        for mn, broker in self.brokers.items():
+            broker.foreign_lines = []
+            del broker.plugin["in_cse_bridge"]
+            self.hub.bridges += [
+                f"connection to-{mn}", f"address localhost:{broker.certificate_port}", "remote_clientid C::in-cse",
+                f"local_clientid to-{mn}",
+                f"bridge_cafile {self.pki.hop_ca}", f"bridge_certfile {self.pki.file('in-cse', 'hop.pem')}",
+                f"bridge_keyfile {self.pki.file('in-cse', 'hop.key')}", "bridge_protocol_version mqttv311",
+                "cleansession true", "notifications false", "restart_timeout 1 5",
+                *(f"topic {topic} {'out' if direction == 'in' else 'in'} 1" for direction, topic in bridge_topics(mn))]
 
     def _make_stores(self):
         (self.folder / "store").mkdir()

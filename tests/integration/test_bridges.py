@@ -91,3 +91,23 @@ def test_a_bridge_brings_only_what_the_in_cse_says(sites):
     assert sites.send("doors-1", "close", "--valid", "60s", "--wait", "50s") == {"Sdoor1": "done"}
     assert sites.newest_epoch("doors-1") == before == sites.wait_climbed("doors-1", "Sdoor1")
     assert sites.done("Sdoor1", "forged") == 0
+
+
+def test_a_bridge_that_the_in_cse_makes(tmp_path, build):
+    """The other way round, as the operations guide says: an ordinary client of the site's broker, under the IN-CSE's
+    name; its broker and the site's are lost in turn."""
+    made = Sites(tmp_path, build, {"mn-1": [Device("Sdoor1", "door")], "mn-2": [Device("Sdoor2", "door2", "psk")]})
+    made.bridge_from_the_hub()
+    try:
+        made.start_all({"doors-1": ("door", "mn-1"), "doors-2": ("door2", "mn-2")})
+        for number in (1, 2):
+            assert made.send(f"doors-{number}", "close", "--wait", "20s") == {f"Sdoor{number}": "done"}
+        for broker, start in ((made.hub, made.hub.start), (made.brokers["mn-1"], lambda: made.start_broker("mn-1"))):
+            broker.process.popen.kill()
+            broker.process.popen.wait(60)
+            start()
+            for number in (1, 2):
+                assert made.send(f"doors-{number}", "again", "--valid", "120s", "--wait", "90s") == {
+                    f"Sdoor{number}": "done"}
+    finally:
+        made.stop()

@@ -5,3 +5,4 @@ fuzz_target(plugin_options SOURCES fuzz/plugin_options.c ${CMAKE_SOURCE_DIR}/plu
             LIBS mn_agent secenv_client)
 fuzz_target(plugin_control SOURCES fuzz/plugin_control.c LIBS mn_agent)
 fuzz_target(plugin_check SOURCES fuzz/plugin_check.c LIBS mn_check)
+fuzz_target(plugin_state_file SOURCES fuzz/plugin_state_file.c ${CMAKE_SOURCE_DIR}/plugin/broker/state_file.c)

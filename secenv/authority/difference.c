@@ -112,8 +112,10 @@ static enum result marked_load(struct engine *engine, struct group *group, struc
 enum result difference_load(struct engine *engine, struct group *group, struct arena *arena,
                             struct difference *out, struct reason *why)
 {
-    out->arrivals = arena_alloc(arena, CHANGE_LIMIT * sizeof(*out->arrivals));
-    out->departures = arena_alloc(arena, CHANGE_LIMIT * sizeof(*out->departures));
+    bool few = !group->look_at_all && group->marked_count < CHANGE_LIMIT;
+    size_t room = few ? group->marked_count + 1 : CHANGE_LIMIT;
+    out->arrivals = arena_alloc(arena, room * sizeof(*out->arrivals));
+    out->departures = arena_alloc(arena, room * sizeof(*out->departures));
     if (out->arrivals == NULL || out->departures == NULL) {
         return result_fail(why, RESULT_INTERNAL, "no memory for a change of group %s", group->name);
     }

@@ -103,8 +103,8 @@ static enum result former_forget(struct engine *engine, const struct group *grou
                                  const struct member *mn_cse, struct bytes start, struct reason *why)
 {
     return store_run(engine->store, why,
-                     "DELETE FROM behind WHERE group_id = ? AND start <> ? AND member_id IN"
-                     " (SELECT id FROM member WHERE site = ?)",
+                     "DELETE FROM behind WHERE group_id = ? AND start <> ? AND"
+                     " (SELECT site FROM member WHERE id = member_id) = ?",
                      "ibt", group->id, start, mn_cse->name);
 }
 

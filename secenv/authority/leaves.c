@@ -46,8 +46,8 @@ enum result leaves_load_mn_cses(struct store *store, const struct group *group, 
         return result_fail(why, RESULT_INTERNAL, "no memory for the leaves of %s", group->name);
     }
     GUARD(store_query(store, why, leaf_read, &reading,
-                      LEAF_COLUMNS "group_site s JOIN member m ON m.name = s.site"
-                                   " JOIN leaf l ON l.member_id = m.id AND l.group_id = s.group_id"
+                      LEAF_COLUMNS "group_site s CROSS JOIN member m ON m.name = s.site" /* in this order */
+                                   " CROSS JOIN leaf l ON l.member_id = m.id AND l.group_id = s.group_id"
                                    " WHERE s.group_id = ? ORDER BY m.name",
                       "i", group->id));
     *out = (struct leaves){reading.items, reading.count};

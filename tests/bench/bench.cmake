@@ -30,8 +30,10 @@ if(TARGET test_site AND NOT GROUPSEAL_FUZZ)
             LIBS bench_large secenv_secret_note)
   unit_test(authority_feed SOURCES ${CMAKE_CURRENT_SOURCE_DIR}/unit/authority_feed.c
             LIBS bench_large secenv_secret_note)
+  unit_test(authority_cost SOURCES ${CMAKE_CURRENT_SOURCE_DIR}/unit/authority_cost.c
+            LIBS bench_large secenv_secret_note)
   if(EXISTS /dev/shm)
-    set_tests_properties(unit/group_parts unit/authority_feed PROPERTIES ENVIRONMENT TMPDIR=/dev/shm)
+    set_tests_properties(unit/group_parts unit/authority_feed unit/authority_cost PROPERTIES ENVIRONMENT TMPDIR=/dev/shm)
   endif()
 endif()
 

@@ -24,3 +24,8 @@ bool bucket_take(struct bucket *bucket, struct bucket_rate rate, uint64_t now_us
     bucket->full_us = (bucket->full_us > now_us ? bucket->full_us : now_us) + rate.interval_us;
     return true;
 }
+
+void bucket_return(struct bucket *bucket, struct bucket_rate rate)
+{
+    bucket->full_us -= bucket->full_us < rate.interval_us ? bucket->full_us : rate.interval_us;
+}

@@ -22,5 +22,7 @@ struct bucket_rate bucket_rate_of(uint32_t a_second, uint32_t burst);
 uint64_t bucket_ready_us(const struct bucket *bucket, struct bucket_rate rate, uint64_t now_us);
 /* False: there is none. */
 bool bucket_take(struct bucket *bucket, struct bucket_rate rate, uint64_t now_us);
+/* One that was taken is there again. */
+void bucket_return(struct bucket *bucket, struct bucket_rate rate);
 
 #endif

@@ -22,13 +22,18 @@ void admission_init(struct admission *admission)
     }
 }
 
-static struct admission_bucket *bucket_of(struct admission *admission, const char *from)
+static size_t place_of(const char *from)
 {
     uint32_t hash = 2166136261u; /* FNV-1a */
     for (const char *c = from; *c != '\0'; c++) {
         hash = (hash ^ (unsigned char)*c) * 16777619u;
     }
-    return &admission->buckets[hash % ADMISSION_BUCKETS];
+    return hash % ADMISSION_BUCKETS;
+}
+
+static struct admission_bucket *bucket_of(struct admission *admission, const char *from)
+{
+    return &admission->buckets[place_of(from)];
 }
 
 static void slot_free(struct admission *admission, struct admission_slot *slot)
@@ -157,15 +162,39 @@ static struct admission_hop *hop_find(struct admission *admission, const char *n
     return fullest;
 }
 
-static enum result hop_check(struct engine *engine, const char *name, struct reason *why)
+static struct bucket_rate hop_rate(void)
 {
-    struct admission_hop *hop = hop_find(&engine->admission, name);
-    struct bucket_rate rate = bucket_rate_of(ADMISSION_HOP_RATE, ADMISSION_HOP_BURST);
-    if (!bucket_take(&hop->bucket, rate, clock_monotonic_us(engine->clock))) {
-        return result_fail(why, RESULT_FULL, "more than %u handshakes a second through %.128s",
-                           ADMISSION_HOP_RATE, name);
+    return bucket_rate_of(ADMISSION_HOP_RATE, ADMISSION_HOP_BURST);
+}
+
+static struct bucket_rate origin_rate(void)
+{
+    return bucket_rate_of(ADMISSION_ORIGIN_RATE, ADMISSION_ORIGIN_BURST);
+}
+
+/* The originator first: what is too much of it takes nothing of its hop's. */
+static enum result rate_check(struct engine *engine, const char *from, const char *hop, struct reason *why)
+{
+    struct admission *admission = &engine->admission;
+    uint64_t now_us = clock_monotonic_us(engine->clock);
+    if (!bucket_take(&admission->origins[place_of(from)], origin_rate(), now_us)) {
+        return result_fail(why, RESULT_FULL,
+                           "%.128s begins more than %u handshakes a second that come to nothing", from,
+                           ADMISSION_ORIGIN_RATE);
+    }
+    if (!bucket_take(&hop_find(admission, hop)->bucket, hop_rate(), now_us)) {
+        return result_fail(why, RESULT_FULL,
+                           "more than %u handshakes a second that come to nothing through %.128s",
+                           ADMISSION_HOP_RATE, hop);
     }
     return RESULT_OK;
+}
+
+/* It has ended well. */
+static void rate_return(struct admission *admission, const struct admission_slot *slot)
+{
+    bucket_return(&admission->origins[place_of(slot->from)], origin_rate());
+    bucket_return(&hop_find(admission, slot->hop)->bucket, hop_rate());
 }
 
 /* ---- flight 1 ---- */
@@ -220,7 +249,7 @@ static enum result flight1_new(struct engine *engine, const struct member *membe
 {
     struct hello_answer answer = {.flight2 = BUFFER_EMPTY(FLIGHT_LIMIT)};
     *cause = AUDIT_REFUSED_BUSY;
-    GUARD(hop_check(engine, hop, why));
+    GUARD(rate_check(engine, member->name, hop, why));
     audit_count(AUDIT_HANDSHAKES_STARTED);
     *cause = AUDIT_REFUSED_HELLO;
     GUARD(server_start(engine, member, tls, &answer, cause, why));
@@ -413,6 +442,7 @@ static enum result flight3_finish(struct engine *engine, const struct member *me
         result = agreement_take(engine, member, slot, flight, &agreement, arena, answer, why);
     }
     if (result == RESULT_OK) {
+        rate_return(&engine->admission, slot);
         slot_done(&engine->admission, slot, &agreement);
         slots_supersede(&engine->admission, slot);
         agreement_count(engine, member, &agreement);

@@ -10,17 +10,22 @@
 
 /*
  * End-to-end authentication at the authority (docs/protocol.md section 4): handshakes in memory between
- * flight 1 and 3, few for each originator, for each hop and in all, a rate for each hop; and the associations
- * that come of them.
+ * flight 1 and 3, few for each originator, for each hop and in all; and the associations that come of them.
+ *
+ * A hop has a rate for handshakes that come to nothing. One that ends well gives back what it took: a fleet
+ * that is switched on is as quick as its authority, and who can only begin handshakes costs it little. Those
+ * that end well are limited for each member.
  */
-#define ADMISSION_SLOTS 1024u
+#define ADMISSION_SLOTS 2048u
 #define ADMISSION_SLOTS_EACH 4u
 #define ADMISSION_SLOT_US 30000000u
 #define ADMISSION_BUCKETS 1024u
-#define ADMISSION_SLOTS_HOP 256u
+#define ADMISSION_SLOTS_HOP 1024u
 #define ADMISSION_HOPS 256u
-#define ADMISSION_HOP_RATE 50u /* handshakes a second */
-#define ADMISSION_HOP_BURST 200u
+#define ADMISSION_HOP_RATE 50u                  /* a second, beside those that end well */
+#define ADMISSION_HOP_BURST ADMISSION_SLOTS_HOP /* as many as may be under way */
+#define ADMISSION_ORIGIN_RATE 2u                /* the same of one originator */
+#define ADMISSION_ORIGIN_BURST 32u
 /* Of one member that end well, beyond its first: each costs its groups a change. */
 #define ADMISSION_EACH_INTERVAL_US 60000000u
 #define ADMISSION_EACH_BURST 10u
@@ -54,6 +59,7 @@ struct admission {
     struct admission_queue open; /* oldest first */
     struct admission_queue done; /* oldest first */
     struct admission_bucket buckets[ADMISSION_BUCKETS];
+    struct bucket origins[ADMISSION_BUCKETS]; /* of originators, a few together */
     struct admission_hop hops[ADMISSION_HOPS];
 };
 

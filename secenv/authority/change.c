@@ -3,6 +3,7 @@
 
 #include "secenv/authority/arrears.h"
 #include "secenv/authority/authority.h"
+#include "secenv/authority/collection.h"
 #include "secenv/authority/difference.h"
 #include "secenv/authority/feed.h"
 #include "secenv/authority/group_tree.h"
@@ -499,11 +500,12 @@ static enum result change_store(struct engine *engine, struct group *group, stru
     GUARD(feed_blocks_note(engine, group, touched, touched_count, why));
     GUARD(leaves_load_mn_cses(engine->store, group, arena, &mn_cses, why));
     GUARD(news_update(engine, group, &mn_cses, arena, why));
-    GUARD(packages_put(engine, group, difference, why));
-    /* The roster first: with the key an MN-CSE hears those who came, and no more those who left. */
+    /* The roster first: with the key an MN-CSE hears those who came, and no more those who left. The packages
+     * last: who has one subscribes, which the MN-CSE denies to those that it does not know yet. */
     GUARD(roster_difference(group, difference, arena, &roster));
     GUARD(roster_feed_change(engine, group, &roster, &mn_cses, arena, why));
-    return feed_change_all(engine, group, &mn_cses, arena, why);
+    GUARD(feed_change_all(engine, group, &mn_cses, arena, why));
+    return packages_put(engine, group, difference, why);
 }
 
 static enum result change_make(struct engine *engine, struct group *group, struct difference *difference,
@@ -545,7 +547,7 @@ enum result group_change(struct engine *engine, struct group *group, struct aren
         GUARD(change_make(engine, group, &difference, arena, why));
     }
     difference_done(&difference, group);
-    group->later_us = 0;
+    collection_end(group);
     return RESULT_OK;
 }
 
@@ -586,7 +588,7 @@ enum result changes_turn(struct engine *engine, uint64_t *next, struct reason *w
         }
         if (group->later_us != 0 && group->later_us <= now_us) {
             group->due = true;
-            group->later_us = 0;
+            collection_end(group);
         }
         if (group->due) {
             GUARD(incarnation_hold_review(engine, group, why));

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "secenv/authority/authority.h"
+#include "secenv/authority/collection.h"
 #include "secenv/authority/group_tree.h"
 #include "secenv/authority/holding.h"
 
@@ -221,6 +222,7 @@ struct group *groups_find_instance(const struct groups *groups, struct bytes ins
 struct marking {
     struct groups *groups;
     int64_t member_id;
+    uint64_t now_us;
     uint64_t later_us; /* 0: at once */
 };
 
@@ -245,8 +247,8 @@ static void group_mark(struct group *group, const struct marking *marking)
     member_mark(group, marking->member_id);
     if (marking->later_us == 0) {
         group->due = true;
-    } else if (group->later_us == 0 || marking->later_us < group->later_us) {
-        group->later_us = marking->later_us;
+    } else {
+        collection_add(group, marking->now_us, marking->later_us);
     }
 }
 
@@ -265,14 +267,14 @@ static enum result mark_row(void *context, const struct store_row *row, struct r
 enum result groups_mark_member(struct engine *engine, const struct member *member, uint64_t later_us,
                                struct reason *why)
 {
-    struct marking marking = {&engine->groups, member->id, later_us};
+    struct marking marking = {&engine->groups, member->id, clock_monotonic_us(engine->clock), later_us};
     return store_query(engine->store, why, mark_row, &marking,
                        "SELECT group_id FROM group_candidate WHERE member_id = ?", "i", member->id);
 }
 
 enum result groups_mark_leaves(struct engine *engine, int64_t member_id, struct reason *why)
 {
-    struct marking marking = {&engine->groups, member_id, 0};
+    struct marking marking = {.groups = &engine->groups, .member_id = member_id};
     return store_query(engine->store, why, mark_row, &marking,
                        "SELECT group_id FROM leaf WHERE member_id = ?", "i", member_id);
 }

@@ -39,11 +39,12 @@ struct group {
     int64_t *marked;     /* … these members; some may be there twice */
     size_t marked_count;
     size_t marked_capacity;
-    uint64_t later_us;       /* monotonic: due then, for members that came or have new leaves; 0: for none */
-    uint64_t announced_us;   /* monotonic: when the last announcement was made */
-    uint32_t rotate_every_s; /* 0: not by age */
-    uint64_t changed_us;     /* monotonic: when its key was made */
-    bool rotate;             /* a new key is due, whoever came or went; in the store: changed_ms is 0 */
+    uint64_t later_us; /* monotonic: due then, for members that came or have new leaves; 0: for none */
+    uint64_t collect_limit_us; /* monotonic: they are not waited with for longer; 0: nobody came */
+    uint64_t announced_us;     /* monotonic: when the last announcement was made */
+    uint32_t rotate_every_s;   /* 0: not by age */
+    uint64_t changed_us;       /* monotonic: when its key was made */
+    bool rotate;               /* a new key is due, whoever came or went; in the store: changed_ms is 0 */
 };
 
 #define ROTATE_DEFAULT_S 86400u

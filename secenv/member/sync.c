@@ -7,6 +7,7 @@
 #include "secenv/member/allowance.h"
 #include "secenv/member/membership.h"
 #include "secenv/member/said.h"
+#include "secenv/member/sync_reply.h"
 
 void sync_start(struct site_sync *sync)
 {
@@ -101,7 +102,8 @@ static enum result sync_ask(struct membership *membership, struct site_sync *syn
     GUARD(said_ack(membership, sync->site, &ack, why));
     audit_count(AUDIT_SYNCS_SENT);
     *question_oldest(sync) = question;
-    sync->next_us = now_us + sync->retry_us / 2 + engine_draw(sync->retry_us);
+    sync->next_us = now_us + sync_reply_gap_us(UINT64_C(1) << membership->announced.height) +
+                    sync->retry_us / 2 + engine_draw(sync->retry_us);
     sync->retry_us = 2 * sync->retry_us < SYNC_LAST_RETRY_US ? 2 * sync->retry_us : SYNC_LAST_RETRY_US;
     return RESULT_OK;
 }

@@ -18,7 +18,8 @@ void sync_reply_add(struct membership *membership, const uint8_t nonce[NONCE_SIZ
         return;
     }
     if (syncs->count == 0) {
-        syncs->due_us = now + SYNC_COLLECT_US;
+        uint64_t soon = now + SYNC_COLLECT_US;
+        syncs->due_us = syncs->next_us > soon ? syncs->next_us : soon;
     }
     memcpy(syncs->nonces[syncs->count++], nonce, NONCE_SIZE);
     if (syncs->count == SYNC_NONCES_LIMIT) {
@@ -48,6 +49,12 @@ static enum result reply_publish(struct membership *membership, const struct sea
     return result;
 }
 
+uint64_t sync_reply_gap_us(uint64_t members)
+{
+    uint64_t gap_us = SYNC_GAP_EACH_US * members;
+    return gap_us < SYNC_GAP_LIMIT_US ? gap_us : SYNC_GAP_LIMIT_US;
+}
+
 /* The reply's own counter is the floor: all commands sealed before it are below. */
 static enum result reply_send(struct membership *membership, struct reason *why)
 {
@@ -69,6 +76,7 @@ static enum result reply_send(struct membership *membership, struct reason *why)
     GUARD(reply_publish(membership, &context, &reply));
     audit_count(AUDIT_SYNCS_ANSWERED);
     syncs->count = 0;
+    syncs->next_us = engine_now_us(engine) + sync_reply_gap_us(membership->relay->roster.count);
     return RESULT_OK;
 }
 

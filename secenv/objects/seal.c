@@ -6,7 +6,7 @@
 
 typedef Groupseal__Envelope__Sealed Sealed;
 
-#define NONCES_LIMIT 128u
+#define NONCES_LIMIT 1024u
 #define BOOT_LENGTH 8u
 
 #define COMMAND GROUPSEAL__ENVELOPE__KIND__KIND_COMMAND

@@ -275,20 +275,24 @@ static void thousand_first_flights(void **state)
     struct hand *attacker = hand_new_with(site, SENSOR, &identity);
     site_digest(authority, before);
     struct counts counts = counts_now();
-    assert_int_equal(flood(site, attacker, 100), 100);
+    assert_int_equal(flood(site, attacker, 10), 10);
     size_t memory = mallinfo2().uordblks;
-    assert_int_equal(flood(site, attacker, 900), ADMISSION_HOP_BURST - 100);
+    assert_int_equal(flood(site, attacker, 990), ADMISSION_ORIGIN_BURST - 10);
     assert_in_range(mallinfo2().uordblks, 0, memory + 262144);
-    assert_int_equal(counts_since(&counts, AUDIT_HANDSHAKES_REFUSED), 1000 - ADMISSION_HOP_BURST);
+    assert_int_equal(counts_since(&counts, AUDIT_HANDSHAKES_REFUSED), 1000 - ADMISSION_ORIGIN_BURST);
     site_digest(authority, after);
     assert_memory_equal(before, after, 32);
-    /* Another site's members notice nothing. */
+    /* Its site's other members notice nothing, nor do another site's. */
+    struct half beside = half_new(site, SENSOR);
+    half_open(&beside);
+    half_ends_well(&beside);
+    half_free(&beside);
     struct hand *elsewhere = hand_new(site, "//sp.example/mn-2", IDENTITY_MN_CSE, CREDENTIALS_PSK);
     site_enrol(site, "//sp.example/mn-2", IDENTITY_MN_CSE, CREDENTIALS_PSK, NULL, NULL);
     assert_true(hand_authenticate(elsewhere));
     /* The honest one: by its next try, a second later, though the flood goes on as the rate lets it. */
     site_advance(site, 1000);
-    (void)flood(site, attacker, ADMISSION_HOP_RATE / 2);
+    (void)flood(site, attacker, ADMISSION_ORIGIN_RATE / 2);
     struct half honest = half_new(site, DOOR);
     half_open(&honest);
     half_ends_well(&honest);
@@ -317,10 +321,10 @@ static void thousand_first_flights_with_a_pre_shared_key(void **state)
     site_digest(authority, before);
     struct counts counts = counts_now();
     assert_int_equal(flood(site, attacker, 1000), 0);
-    assert_int_equal(counts_since(&counts, AUDIT_REFUSED_PSK), ADMISSION_HOP_BURST);
-    assert_int_equal(counts_since(&counts, AUDIT_REFUSED_BUSY), 1000 - ADMISSION_HOP_BURST);
+    assert_int_equal(counts_since(&counts, AUDIT_REFUSED_PSK), ADMISSION_ORIGIN_BURST);
+    assert_int_equal(counts_since(&counts, AUDIT_REFUSED_BUSY), 1000 - ADMISSION_ORIGIN_BURST);
     site_advance(site, 1000);
-    (void)flood(site, attacker, ADMISSION_HOP_RATE / 2);
+    (void)flood(site, attacker, ADMISSION_ORIGIN_RATE / 2);
 
     /* Recorded, and given a thousand times: it is one handshake, and still the honest one's. */
     struct half honest = {.hand = hand_new(site, DOOR, IDENTITY_ADN_AE, CREDENTIALS_PSK)};
@@ -338,15 +342,15 @@ static void thousand_first_flights_with_a_pre_shared_key(void **state)
     assert_memory_equal(before, after, 32);
     half_ends_well(&honest);
 
-    /* A taken door's own: no more than its hop's rate, and four of them are kept. */
-    site_advance(site, 10000);
+    /* A taken door's own: no more than its own rate, and four of them are kept. */
+    site_advance(site, 20000);
     site_digest(authority, before);
     counts = counts_now();
-    assert_int_equal(flood(site, honest.hand, 100), 100);
+    assert_int_equal(flood(site, honest.hand, 10), 10);
     memory = mallinfo2().uordblks;
-    assert_int_equal(flood(site, honest.hand, 900), ADMISSION_HOP_BURST - 100);
+    assert_int_equal(flood(site, honest.hand, 990), ADMISSION_ORIGIN_BURST - 10);
     assert_in_range(mallinfo2().uordblks, 0, memory + 262144);
-    assert_int_equal(counts_since(&counts, AUDIT_REFUSED_BUSY), 1000 - ADMISSION_HOP_BURST);
+    assert_int_equal(counts_since(&counts, AUDIT_REFUSED_BUSY), 1000 - ADMISSION_ORIGIN_BURST);
     site_digest(authority, after);
     assert_memory_equal(before, after, 32);
     site_advance(site, 1000);

@@ -20,6 +20,8 @@
 #define DOOR "//sp.example/Sdoor1"
 #define SENSOR "//sp.example/Ssensor1"
 #define OK GROUPSEAL__SECENV__CODE__OK
+#define LAMP "//sp.example/Slamp0"
+#define LAMPS 250u
 #define PACKAGE GROUPSEAL__ENVELOPE__RECORD_BODY__CONTENT_PACKAGE
 
 static int setup(void **state)
@@ -315,26 +317,47 @@ static void ended_handshakes_give_way(void **state)
         (void)snprintf(name, sizeof(name), "//sp.example/Slamp%u", i);
         site_identity(site, name, IDENTITY_ADN_AE, CREDENTIALS_PSK, &identity);
         hand_rename(hand, name, &identity);
-        if (i % 100 == 0) {
-            site_advance(site, 2000); /* for the hop's rate */
-        }
         assert_true(hand_authenticate(hand));
     }
     hand_free(hand);
 }
 
-/* A burst of 200 through one hop, then 50 a second; another hop is not slowed. */
+static void lamp_name(unsigned number, char out[64])
+{
+    (void)snprintf(out, 64, "//sp.example/Slamp%u", number);
+}
+
+/* First flights through a hop, each of another originator: how many are let. */
+static unsigned lamps_begin(struct site *site, struct hand *hand, unsigned count)
+{
+    unsigned let = 0;
+    for (unsigned i = 0; i < count; i++) {
+        char name[64];
+        lamp_name(i, name);
+        struct buffer object = hand_flight1(hand);
+        struct buffer answer = site_received(site_authority(site), name, SITE_MN_CSE, buffer_bytes(&object));
+        let += !hand_is_refusal(buffer_bytes(&answer));
+        buffer_clear(&answer);
+        buffer_clear(&object);
+    }
+    return let;
+}
+
+/* Those that come to nothing: a burst through one hop, then 50 a second; another hop is not slowed. Four of
+ * each originator are kept, so that it is not for want of places. */
 static void hops_have_a_rate(void **state)
 {
     struct site *site = *state;
-    struct hand *hand = hand_new(site, DOOR, IDENTITY_ADN_AE, CREDENTIALS_PSK);
-    site_enrol(site, DOOR, IDENTITY_ADN_AE, CREDENTIALS_PSK, SITE_MN_CSE, "door");
+    struct hand *hand = hand_new(site, DOOR, IDENTITY_ADN_AE, CREDENTIALS_CERT);
+    site_enrol(site, DOOR, IDENTITY_ADN_AE, CREDENTIALS_CERT, SITE_MN_CSE, "door");
+    for (unsigned i = 0; i < LAMPS; i++) {
+        char name[64];
+        lamp_name(i, name);
+        site_enrol(site, name, IDENTITY_ADN_AE, CREDENTIALS_CERT, SITE_MN_CSE, NULL);
+    }
     unsigned let = 0;
-    for (unsigned i = 0; i < ADMISSION_HOP_BURST + 10; i++) {
-        struct buffer object = hand_flight1(hand);
-        struct buffer answer = hand_give(hand, SITE_MN_CSE, &object);
-        let += !hand_is_refusal(buffer_bytes(&answer));
-        buffer_clear(&answer);
+    for (unsigned begun = 0; begun < ADMISSION_HOP_BURST + LAMPS; begun += LAMPS) {
+        let += lamps_begin(site, hand, LAMPS);
     }
     assert_int_equal(let, ADMISSION_HOP_BURST);
     struct buffer object = hand_flight1(hand);
@@ -342,14 +365,72 @@ static void hops_have_a_rate(void **state)
     assert_false(hand_is_refusal(buffer_bytes(&answer)));
     buffer_clear(&answer);
     site_advance(site, 100);
+    assert_int_equal(lamps_begin(site, hand, LAMPS), ADMISSION_HOP_RATE / 10);
+    hand_free(hand);
+}
+
+static bool hello_is_let(struct hand *hand)
+{
+    struct buffer object = hand_flight1(hand);
+    struct buffer answer = hand_give(hand, SITE_MN_CSE, &object);
+    bool let = !hand_is_refusal(buffer_bytes(&answer));
+    buffer_clear(&answer);
+    return let;
+}
+
+/* One originator alone, sooner; another one of its hop is not slowed. */
+static void originators_have_a_rate(void **state)
+{
+    struct site *site = *state;
+    struct hand *hand = hand_new(site, DOOR, IDENTITY_ADN_AE, CREDENTIALS_PSK);
+    struct hand *other = hand_new(site, LAMP, IDENTITY_ADN_AE, CREDENTIALS_PSK);
+    site_enrol(site, DOOR, IDENTITY_ADN_AE, CREDENTIALS_PSK, SITE_MN_CSE, "door");
+    site_enrol(site, LAMP, IDENTITY_ADN_AE, CREDENTIALS_PSK, SITE_MN_CSE, "lamp");
+    unsigned let = 0;
+    for (unsigned i = 0; i < ADMISSION_ORIGIN_BURST + 10; i++) {
+        let += hello_is_let(hand);
+    }
+    assert_int_equal(let, ADMISSION_ORIGIN_BURST);
+    assert_true(hello_is_let(other));
+    site_advance(site, 1000);
     let = 0;
     for (unsigned i = 0; i < 10; i++) {
-        object = hand_flight1(hand);
-        answer = hand_give(hand, SITE_MN_CSE, &object);
-        let += !hand_is_refusal(buffer_bytes(&answer));
-        buffer_clear(&answer);
+        let += hello_is_let(hand);
     }
-    assert_int_equal(let, ADMISSION_HOP_RATE / 10);
+    assert_int_equal(let, ADMISSION_ORIGIN_RATE);
+    hand_free(hand);
+    hand_free(other);
+}
+
+static bool authenticates_through(struct hand *hand, const char *hop)
+{
+    struct buffer object = hand_flight1(hand);
+    struct buffer answer = hand_give(hand, hop, &object);
+    bool done = !hand_is_refusal(buffer_bytes(&answer));
+    if (done) {
+        object = hand_flight3(hand, buffer_bytes(&answer));
+        buffer_clear(&answer);
+        answer = hand_give(hand, hop, &object);
+        done = hand_flight4(hand, buffer_bytes(&answer));
+    }
+    buffer_clear(&answer);
+    return done;
+}
+
+/* Those that end well take nothing of a hop's rate. */
+static void ended_well_costs_no_rate(void **state)
+{
+    struct site *site = *state;
+    struct identity identity;
+    struct hand *hand = hand_new(site, DOOR, IDENTITY_ADN_AE, CREDENTIALS_PSK);
+    for (unsigned i = 0; i < ADMISSION_HOP_BURST + 20; i++) {
+        char name[64];
+        lamp_name(i, name);
+        site_enrol(site, name, IDENTITY_ADN_AE, CREDENTIALS_PSK, SITE_MN_CSE, NULL);
+        site_identity(site, name, IDENTITY_ADN_AE, CREDENTIALS_PSK, &identity);
+        hand_rename(hand, name, &identity);
+        assert_true(authenticates_through(hand, SITE_MN_CSE));
+    }
     hand_free(hand);
 }
 
@@ -385,9 +466,6 @@ static void one_hop_does_not_fill_the_table(void **state)
     }
     for (unsigned i = 0; i < ADMISSION_SLOTS_HOP + 10; i++) {
         (void)snprintf(name, sizeof(name), "//sp.example/Slamp%u", i);
-        if (i % 100 == 0) {
-            site_advance(site, 2000); /* for the hop's rate */
-        }
         struct buffer object = hand_flight1(hand);
         struct buffer answer = site_received(site_authority(site), name, SITE_MN_CSE, buffer_bytes(&object));
         let += !hand_is_refusal(buffer_bytes(&answer));
@@ -663,6 +741,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(four_handshakes_each, setup, teardown),
         cmocka_unit_test_setup_teardown(ended_handshakes_give_way, setup, teardown),
         cmocka_unit_test_setup_teardown(hops_have_a_rate, setup, teardown),
+        cmocka_unit_test_setup_teardown(originators_have_a_rate, setup, teardown),
+        cmocka_unit_test_setup_teardown(ended_well_costs_no_rate, setup, teardown),
         cmocka_unit_test_setup_teardown(members_come_through_their_site, setup, teardown),
         cmocka_unit_test_setup_teardown(one_hop_does_not_fill_the_table, setup, teardown),
         cmocka_unit_test_setup_teardown(late_flight3_takes_no_place, setup, teardown),

@@ -8,6 +8,7 @@
 
 #include <cmocka.h>
 
+#include "secenv/authority/collection.h"
 #include "tests/unit/operator.h"
 
 /*
@@ -35,6 +36,28 @@ static size_t members_of(struct site *site)
     size_t count = reply->group->n_members;
     site_reply_free(reply);
     return count;
+}
+
+/* Further doors: so many that the tree has 64 places. */
+#define MANY 40u
+#define MANY_COLLECT_MS 10u
+#define PLACES 64u
+
+static void further_join(struct site *site, unsigned number)
+{
+    char name[64];
+    (void)snprintf(name, sizeof(name), "//sp.example/Sdoor1%03u", number);
+    site_join(site, name, IDENTITY_ADN_AE, CREDENTIALS_PSK, SITE_MN_CSE, "door");
+}
+
+static void many_join(struct site *site)
+{
+    for (unsigned i = 0; i < MANY; i++) {
+        further_join(site, i);
+    }
+    site_advance(site, 1000);
+    assert_int_equal(members_of(site), MANY + 1);
+    assert_int_equal(operator_collect(site, MANY_COLLECT_MS), OK);
 }
 
 static void door_join(struct site *site, size_t at)
@@ -97,6 +120,39 @@ static void the_time_is_not_drawn_out(void **state)
     assert_int_equal(members_of(site), 3);
 }
 
+/* Each change costs each member something: a stream to a large group is collected while it lasts, within what
+ * the group's places are worth. */
+static void a_stream_to_many_is_one_change(void **state)
+{
+    struct site *site = *state;
+    many_join(site);
+    uint64_t before = epoch_of(site);
+    const unsigned gap_ms = MANY_COLLECT_MS - 2;
+    const unsigned limit_ms = PLACES * COLLECT_EACH_US / 1000u;
+    unsigned waited_ms = 0;
+    for (unsigned i = 0; waited_ms + gap_ms < limit_ms; i++) {
+        further_join(site, MANY + i);
+        assert_int_equal(epoch_of(site), before);
+        site_advance(site, gap_ms);
+        waited_ms += gap_ms;
+    }
+    assert_true(waited_ms > 2 * MANY_COLLECT_MS);
+    site_advance(site, limit_ms - waited_ms);
+    assert_int_equal(epoch_of(site), before + 1);
+}
+
+static void who_comes_alone_to_many_waits_little_longer(void **state)
+{
+    struct site *site = *state;
+    many_join(site);
+    uint64_t before = epoch_of(site);
+    further_join(site, MANY);
+    site_advance(site, MANY_COLLECT_MS);
+    assert_int_equal(epoch_of(site), before);
+    site_advance(site, PLACES * COLLECT_QUIET_EACH_US / 1000u + 1);
+    assert_int_equal(epoch_of(site), before + 1);
+}
+
 /* What is ordered right after an eviction is sealed with a key that the evicted does not have. */
 static void who_leaves_is_not_waited_for(void **state)
 {
@@ -132,6 +188,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(those_who_come_share_a_change, setup, teardown),
         cmocka_unit_test_setup_teardown(without_it_each_is_a_change, setup, teardown),
         cmocka_unit_test_setup_teardown(the_time_is_not_drawn_out, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_stream_to_many_is_one_change, setup, teardown),
+        cmocka_unit_test_setup_teardown(who_comes_alone_to_many_waits_little_longer, setup, teardown),
         cmocka_unit_test_setup_teardown(who_leaves_is_not_waited_for, setup, teardown),
         cmocka_unit_test_setup_teardown(start_takes_those_who_came, setup, teardown),
     };

@@ -290,11 +290,49 @@ static void everybody_answers(void **state)
     report_check(crowd, id);
 }
 
+static void ask(struct crowd *crowd, size_t number)
+{
+    uint8_t nonce[NONCE_SIZE] = {0};
+    Groupseal__Envelope__SyncRequest request = GROUPSEAL__ENVELOPE__SYNC_REQUEST__INIT;
+    Groupseal__Envelope__Ack ack = GROUPSEAL__ENVELOPE__ACK__INIT;
+    memcpy(nonce, &number, sizeof(nonce) < sizeof(number) ? sizeof(nonce) : sizeof(number));
+    request.nonce = arena_field(BYTES_OF(nonce));
+    ack.content_case = GROUPSEAL__ENVELOPE__ACK__CONTENT_SYNC_REQUEST;
+    ack.sync_request = &request;
+    say(crowd, number, &ack);
+}
+
+/* All come back within some seconds. Each answer goes to all of them: they are few, and none is late. */
+static void everybody_asks_for_a_sync(void **state)
+{
+    struct crowd *crowd = *state;
+    const uint64_t time_ms = 4000;
+    uint64_t gap_ms = members * SYNC_GAP_EACH_US / 1000u;
+    gap_ms = gap_ms < SYNC_GAP_LIMIT_US / 1000u ? gap_ms : SYNC_GAP_LIMIT_US / 1000u;
+    uint64_t answered = audit_value(AUDIT_SYNCS_ANSWERED);
+    uint64_t refused = audit_value(AUDIT_SYNCS_REFUSED);
+    size_t asked = 0;
+    for (uint64_t ms = 0; ms < time_ms; ms += 10) {
+        for (; asked < members * (ms + 10) / time_ms; asked++) {
+            ask(crowd, asked);
+        }
+        site_advance(crowd->large.site, 10);
+    }
+    site_advance(crowd->large.site, gap_ms + 20);
+    answered = audit_value(AUDIT_SYNCS_ANSWERED) - answered;
+    print_message("%zu members ask in %llu ms: %llu answers\n", members, (unsigned long long)time_ms,
+                  (unsigned long long)answered);
+    assert_in_range(answered, 1, time_ms / gap_ms + 2 + members / SYNC_NONCES_LIMIT);
+    assert_int_equal(audit_value(AUDIT_SYNCS_REFUSED), refused);
+    assert_int_equal(membership_of(crowd->large.mn)->relay->syncs.count, 0);
+}
+
 int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(who_is_behind),
         cmocka_unit_test(everybody_answers),
+        cmocka_unit_test(everybody_asks_for_a_sync),
     };
     members = argc == 2 ? strtoul(argv[1], NULL, 10) : 0;
     if (members == 0) {

@@ -300,14 +300,14 @@ static void test_sync_hash(void **state)
     (void)state;
     Groupseal__Envelope__SyncReply reply = GROUPSEAL__ENVELOPE__SYNC_REPLY__INIT;
     uint8_t nonce[NONCE_SIZE + 1] = {1};
-    ProtobufCBinaryData nonces[129];
+    ProtobufCBinaryData nonces[1025];
     uint8_t first[HASH_SIZE];
     uint8_t second[HASH_SIZE];
-    for (size_t i = 0; i < 129; i++) {
+    for (size_t i = 0; i < 1025; i++) {
         nonces[i] = view(nonce, NONCE_SIZE);
     }
     reply.nonces = nonces;
-    reply.n_nonces = 128;
+    reply.n_nonces = 1024;
     reply.floor = 7;
     reply.time_ms = 8;
     assert_int_equal(sync_hash(&reply, first), RESULT_OK);
@@ -322,7 +322,7 @@ static void test_sync_hash(void **state)
     nonce[7] = 1;
     assert_int_equal(sync_hash(&reply, second), RESULT_OK);
     assert_memory_not_equal(first, second, HASH_SIZE);
-    reply.n_nonces = 129;
+    reply.n_nonces = 1025;
     assert_int_equal(sync_hash(&reply, second), RESULT_INVALID);
     reply.n_nonces = 1;
     nonces[0].len = NONCE_SIZE + 1;

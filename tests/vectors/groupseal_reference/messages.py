@@ -10,7 +10,7 @@ from .names import is_absolute, is_site
 COMMAND, SYNC, MESSAGE, ACK = 1, 2, 3, 4
 BOOT_SIZE = 8
 NONCE_SIZE = 8
-NONCES_LIMIT = 128
+NONCES_LIMIT = 1024
 DETAIL_LIMIT = 200
 WANTED_LIMIT = 512
 

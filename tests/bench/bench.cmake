@@ -3,10 +3,19 @@ if(TARGET secenv AND NOT GROUPSEAL_FUZZ)
   add_library(bench_common STATIC ${CMAKE_CURRENT_LIST_DIR}/environment.c ${CMAKE_CURRENT_LIST_DIR}/ferry.c
     ${CMAKE_CURRENT_LIST_DIR}/bare.c ${CMAKE_CURRENT_LIST_DIR}/roster.c ${CMAKE_CURRENT_LIST_DIR}/mqtt.c)
   target_link_libraries(bench_common PUBLIC groupseal_flags secenv_client secenv_handshake secenv_foundation)
-  foreach(bench handshake seal enrol command)
+  foreach(bench handshake seal enrol command rollout bound_end)
     add_executable(bench_${bench} ${CMAKE_CURRENT_LIST_DIR}/${bench}.c)
     target_link_libraries(bench_${bench} PRIVATE bench_common secenv_secret_note)
   endforeach()
+  # Many devices in a process: shared_session.c takes the place of agents/session.c.
+  add_executable(bench_fleet ${CMAKE_CURRENT_LIST_DIR}/fleet.c ${CMAKE_CURRENT_LIST_DIR}/shared_session.c)
+  target_link_libraries(bench_fleet PRIVATE adn_ae_device bench_common secenv_secret_note)
+  pkg_check_modules(OPENSSL REQUIRED IMPORTED_TARGET openssl)
+  add_executable(bench_bound_hop ${CMAKE_CURRENT_LIST_DIR}/bound_hop.c)
+  target_link_libraries(bench_bound_hop PRIVATE groupseal_flags PkgConfig::OPENSSL)
+  # That a fleet of real agents comes in, not how fast.
+  add_test(NAME bench/onboard COMMAND /usr/bin/python3 ${CMAKE_CURRENT_LIST_DIR}/onboard.py ${CMAKE_BINARY_DIR} 60)
+  set_tests_properties(bench/onboard PROPERTIES COST 1000 ENVIRONMENT PYTHONDONTWRITEBYTECODE=1)
 endif()
 
 # Groups of many members: engines of the authority, an MN-CSE and some devices in one process.

@@ -1,7 +1,7 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: GPL-3.0-or-later
 """End-to-end credentials for benchmarks, many and quickly (certs/groupseal-pki makes one in some tenths of a
-second): credentials.py FOLDER DEVICES"""
+second): credentials.py FOLDER DEVICES [HOP], where HOP gets those for the broker"""
 
 import datetime
 import sys
@@ -39,13 +39,14 @@ def pem(thing):
 
 
 class Authority:
-    CN = "Groupseal benchmark end-to-end CA"
-
-    def __init__(self, folder):
+    def __init__(self, folder, common_name):
+        folder.mkdir(parents=True, exist_ok=True)
+        folder.chmod(0o700)
         self.folder = folder
+        self.cn = common_name
         self.key = ec.generate_private_key(ec.SECP256R1())
         identifier = x509.SubjectKeyIdentifier.from_public_key(self.key.public_key())
-        self.certificate = (builder(self.CN, self.CN, self.key)
+        self.certificate = (builder(self.cn, self.cn, self.key)
                             .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
                             .add_extension(usage(key_cert_sign=True, crl_sign=True), critical=True)
                             .add_extension(identifier, critical=False).sign(self.key, hashes.SHA256()))
@@ -54,7 +55,7 @@ class Authority:
 
     def issue(self, stem, san, purpose):
         key = ec.generate_private_key(ec.SECP256R1())
-        certificate = (builder(stem, self.CN, key)
+        certificate = (builder(stem, self.cn, key)
                        .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
                        .add_extension(usage(digital_signature=True), critical=True)
                        .add_extension(x509.ExtendedKeyUsage([purpose]), critical=False)
@@ -68,25 +69,39 @@ class Authority:
     def revoke(self, certificate):
         revoked = (x509.RevokedCertificateBuilder().serial_number(certificate.serial_number)
                    .revocation_date(NOW).build())
-        crl = (x509.CertificateRevocationListBuilder().issuer_name(name(self.CN)).last_update(START)
+        crl = (x509.CertificateRevocationListBuilder().issuer_name(name(self.cn)).last_update(START)
                .next_update(END).add_extension(self.link, critical=False)
                .add_extension(x509.CRLNumber(1), critical=False)
                .add_revoked_certificate(revoked).sign(self.key, hashes.SHA256()))
         (self.folder / "crl.pem").write_bytes(pem(crl))
 
 
-def main(folder, devices):
-    folder.mkdir(parents=True, exist_ok=True)
-    folder.chmod(0o700)
-    authority = Authority(folder)
+def stem(number):
+    return f"Sbench{number:06}"
+
+
+def end_to_end(folder, devices):
+    authority = Authority(folder, "Groupseal benchmark end-to-end CA")
     client, server = ExtendedKeyUsageOID.CLIENT_AUTH, ExtendedKeyUsageOID.SERVER_AUTH
     authority.issue("in-cse", x509.DNSName(f"in-cse.{SP}"), server)
     authority.issue("mn-1", x509.DNSName(f"mn-1.in-cse.{SP}"), client)
     for number in range(devices):
-        stem = f"Sbench{number:06}"
-        authority.issue(stem, x509.UniformResourceIdentifier(f"m2m://{SP}/{stem}"), client)
+        authority.issue(stem(number), x509.UniformResourceIdentifier(f"m2m://{SP}/{stem(number)}"), client)
     authority.revoke(authority.issue("lost", x509.UniformResourceIdentifier(f"m2m://{SP}/Slost"), client))
 
 
+def hop(folder, devices):
+    authority = Authority(folder, "Groupseal benchmark hop CA")
+    authority.issue("broker", x509.DNSName("localhost"), ExtendedKeyUsageOID.SERVER_AUTH)
+    for name_ in ("in-cse", *map(stem, range(devices))):
+        authority.issue(name_, x509.DNSName(f"{name_}.{SP}"), ExtendedKeyUsageOID.CLIENT_AUTH)
+
+
+def main(folder, devices, hop_folder=None):
+    end_to_end(Path(folder), int(devices))
+    if hop_folder is not None:
+        hop(Path(hop_folder), int(devices))
+
+
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), int(sys.argv[2]))
+    main(*sys.argv[1:])

@@ -9,7 +9,7 @@ struct relay;
 struct roster_member;
 
 /*
- * Commands at the MN-CSE: an order is verified, stored with the list of who should answer, sealed to the
+ * Commands at the MN-CSE: an order is verified, stored so that it says who should answer, sealed to the
  * group and published before it is accepted; receipts are collected and reported to the authority. While it
  * has not expired it is sealed again, with the same id, for whom it has not reached: after a member's sync,
  * after each epoch change, after a restart. Expiry is on the command clock and on the order's own times;

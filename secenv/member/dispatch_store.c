@@ -7,16 +7,49 @@
 
 #include "secenv/member/packed.h"
 
+#define LATER "-1" /* outcome of one who was not asked, in the roster though it is */
+
 const char dispatch_schema[] =
     "CREATE TABLE IF NOT EXISTS dispatch ("
     " identity TEXT NOT NULL, grp TEXT NOT NULL, id BLOB NOT NULL, everyone INTEGER NOT NULL,"
     " expires_ms INTEGER NOT NULL, seal_expires_ms INTEGER NOT NULL, sealed_ms INTEGER NOT NULL,"
     " revision INTEGER NOT NULL, complete INTEGER NOT NULL, request BLOB NOT NULL," /* sealed */
+    " site TEXT NOT NULL,"                                                          /* the relay's own */
+    " everyone_serial INTEGER NOT NULL," /* 0: who is asked has a row; else the roster's highest, then */
     " PRIMARY KEY (identity, grp, id)) WITHOUT ROWID;"
     "CREATE TABLE IF NOT EXISTS dispatch_target ("
     " identity TEXT NOT NULL, grp TEXT NOT NULL, id BLOB NOT NULL, name TEXT NOT NULL,"
     " outcome INTEGER NOT NULL, detail TEXT NOT NULL, late INTEGER NOT NULL,"
     " PRIMARY KEY (identity, grp, id, name)) WITHOUT ROWID;"
+    /* Of a command for everybody: who leaves the roster, or changes in it, has a row from then on, and so has
+     * who comes into it with an older serial (LATER: was not asked). Everybody else is asked who has no row
+     * and is at the site in the roster, with no newer serial. */
+    "CREATE TRIGGER IF NOT EXISTS dispatch_member_goes BEFORE DELETE ON roster_member BEGIN"
+    " INSERT INTO dispatch_target (identity, grp, id, name, outcome, detail, late)"
+    "  SELECT d.identity, d.grp, d.id, OLD.name, 0, '', 0 FROM dispatch d"
+    "  WHERE d.identity = OLD.identity AND d.grp = OLD.grp AND d.everyone_serial >= OLD.serial"
+    "  AND d.site = OLD.site AND OLD.name <> OLD.identity AND NOT EXISTS (SELECT 1 FROM dispatch_target t"
+    "   WHERE t.identity = d.identity AND t.grp = d.grp AND t.id = d.id AND t.name = OLD.name);"
+    "END;"
+    "CREATE TRIGGER IF NOT EXISTS dispatch_member_changes BEFORE UPDATE ON roster_member BEGIN"
+    " INSERT INTO dispatch_target (identity, grp, id, name, outcome, detail, late)"
+    "  SELECT d.identity, d.grp, d.id, OLD.name,"
+    "   CASE WHEN d.everyone_serial >= OLD.serial AND d.site = OLD.site THEN 0 ELSE " LATER " END, '', 0"
+    "  FROM dispatch d WHERE d.identity = OLD.identity AND d.grp = OLD.grp AND OLD.name <> OLD.identity"
+    "  AND ((d.everyone_serial >= OLD.serial AND d.site = OLD.site)"
+    "   OR (d.everyone_serial >= NEW.serial AND d.site = NEW.site)) AND NOT EXISTS"
+    "   (SELECT 1 FROM dispatch_target t WHERE t.identity = d.identity AND t.grp = d.grp AND t.id = d.id"
+    "    AND t.name = OLD.name);"
+    "END;"
+    "CREATE TRIGGER IF NOT EXISTS dispatch_member_comes BEFORE INSERT ON roster_member WHEN NOT EXISTS"
+    "  (SELECT 1 FROM roster_member r WHERE r.identity = NEW.identity AND r.grp = NEW.grp"
+    "   AND r.name = NEW.name) BEGIN" /* else it changes */
+    " INSERT INTO dispatch_target (identity, grp, id, name, outcome, detail, late)"
+    "  SELECT d.identity, d.grp, d.id, NEW.name, " LATER ", '', 0 FROM dispatch d"
+    "  WHERE d.identity = NEW.identity AND d.grp = NEW.grp AND d.everyone_serial >= NEW.serial"
+    "  AND d.site = NEW.site AND NOT EXISTS (SELECT 1 FROM dispatch_target t"
+    "   WHERE t.identity = d.identity AND t.grp = d.grp AND t.id = d.id AND t.name = NEW.name);"
+    "END;"
     "CREATE TABLE IF NOT EXISTS dispatch_own (" /* those that this MN-CSE has ordered itself */
     " identity TEXT NOT NULL, grp TEXT NOT NULL, id BLOB NOT NULL,"
     " PRIMARY KEY (identity, grp, id)) WITHOUT ROWID;"
@@ -103,8 +136,15 @@ enum result dispatch_store_load(struct relay *relay, struct reason *why)
     for (struct dispatch *dispatch = relay->dispatches.first; dispatch != NULL; dispatch = dispatch->next) {
         GUARD(store_query(store_of(relay), why, target_row, dispatch,
                           "SELECT name, outcome, detail, late FROM dispatch_target"
-                          " WHERE identity = ? AND grp = ? AND id = ? ORDER BY name",
-                          "ttb", owner_of(relay), group_of(relay), BYTES_OF(dispatch->id)));
+                          " WHERE identity = ? AND grp = ? AND id = ? AND outcome <> " LATER
+                          " UNION ALL SELECT r.name, 0, '', 0 FROM dispatch d JOIN roster_member r"
+                          "  ON r.identity = d.identity AND r.grp = d.grp AND r.site = d.site"
+                          "  AND r.serial <= d.everyone_serial AND r.name <> d.identity"
+                          "  WHERE d.identity = ? AND d.grp = ? AND d.id = ? AND NOT EXISTS"
+                          "  (SELECT 1 FROM dispatch_target t WHERE t.identity = d.identity AND t.grp = d.grp"
+                          "   AND t.id = d.id AND t.name = r.name) ORDER BY 1",
+                          "ttbttb", owner_of(relay), group_of(relay), BYTES_OF(dispatch->id), owner_of(relay),
+                          group_of(relay), BYTES_OF(dispatch->id)));
     }
     return RESULT_OK;
 }
@@ -126,10 +166,12 @@ static enum result request_store(const struct relay *relay, const struct dispatc
     request_purpose(relay, dispatch->id, purpose);
     return store_run(store_of(relay), why,
                      "INSERT INTO dispatch (identity, grp, id, everyone, expires_ms, seal_expires_ms,"
-                     " sealed_ms, revision, complete, request) VALUES (?, ?, ?, ?, ?, ?, ?, 0, 0, ?)",
-                     "ttbiuuus", owner_of(relay), group_of(relay), BYTES_OF(dispatch->id),
+                     " sealed_ms, revision, complete, request, site, everyone_serial)"
+                     " VALUES (?, ?, ?, ?, ?, ?, ?, 0, 0, ?, ?, ?)",
+                     "ttbiuuustu", owner_of(relay), group_of(relay), BYTES_OF(dispatch->id),
                      (int64_t)dispatch->everyone, dispatch->expires_ms, dispatch->seal_expires_ms,
-                     dispatch->sealed_ms, purpose, packed);
+                     dispatch->sealed_ms, purpose, packed, relay->site,
+                     dispatch->everyone ? relay->roster.highest_serial : 0);
 }
 
 enum result dispatch_store_add(const struct relay *relay, const struct dispatch *dispatch,
@@ -146,7 +188,7 @@ enum result dispatch_store_add(const struct relay *relay, const struct dispatch 
             store_run(store_of(relay), why, "INSERT INTO dispatch_own (identity, grp, id) VALUES (?, ?, ?)",
                       "ttb", owner_of(relay), group_of(relay), BYTES_OF(dispatch->id));
     }
-    for (size_t i = 0; result == RESULT_OK && i < dispatch->targets.count; i++) {
+    for (size_t i = 0; result == RESULT_OK && !dispatch->everyone && i < dispatch->targets.count; i++) {
         result = dispatch_store_target(relay, dispatch->id, &dispatch->targets.items[i], why);
     }
     return result;

@@ -4,7 +4,10 @@
 
 #include "secenv/member/relay.h"
 
-/* The rows of commands at the MN-CSE: the order (sealed at rest, its body is the group's) and who answered.
+/*
+ * The rows of commands at the MN-CSE: the order (sealed at rest, its body is the group's), who is named in
+ * it, who answered. Whom a command for everybody asks follows from the roster: what is sealed waits for this
+ * transaction. Loaded after the roster's rows.
  */
 
 enum result dispatch_store_load(struct relay *relay, struct reason *why) MUST_USE;

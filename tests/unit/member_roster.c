@@ -8,6 +8,7 @@
 
 #include <cmocka.h>
 
+#include "secenv/member/dispatch_store.h"
 #include "tests/unit/member_play.h"
 
 /*
@@ -83,25 +84,32 @@ static enum result page_give(struct rostering *r, uint64_t number, uint32_t page
     return result;
 }
 
+/* Signs and gives it: who is set and who is removed is there already. */
+static enum result delta_take(struct rostering *r, Groupseal__Envelope__RosterDelta *body, uint64_t number,
+                              const uint8_t hash[HASH_SIZE])
+{
+    uint8_t signature[SIGNATURE_SIZE];
+    struct store *store = site_store(r->play->mn);
+    struct reason why;
+    body->group = (char *)PLAY_GROUP;
+    body->instance = arena_field(BYTES_OF(r->membership->instance));
+    body->incarnation = r->membership->incarnation;
+    body->number = number;
+    body->hash = arena_field((struct bytes){hash, HASH_SIZE});
+    assert_int_equal(roster_delta_sign(body, &r->authority, signature), RESULT_OK);
+    assert_int_equal(store_begin(store, &why), RESULT_OK);
+    enum result result = roster_take_delta(r->identity, body, &why);
+    assert_int_equal(store_commit(store, &why), RESULT_OK);
+    return result;
+}
+
 static enum result delta_give(struct rostering *r, uint64_t number, size_t from, size_t count,
                               const uint8_t hash[HASH_SIZE])
 {
     Groupseal__Envelope__RosterDelta body = GROUPSEAL__ENVELOPE__ROSTER_DELTA__INIT;
-    uint8_t signature[SIGNATURE_SIZE];
-    struct store *store = site_store(r->play->mn);
-    struct reason why;
-    body.group = (char *)PLAY_GROUP;
-    body.instance = arena_field(BYTES_OF(r->membership->instance));
-    body.incarnation = r->membership->incarnation;
-    body.number = number;
     body.set = &r->entries[from];
     body.n_set = count;
-    body.hash = arena_field((struct bytes){hash, HASH_SIZE});
-    assert_int_equal(roster_delta_sign(&body, &r->authority, signature), RESULT_OK);
-    assert_int_equal(store_begin(store, &why), RESULT_OK);
-    enum result result = roster_take_delta(r->identity, &body, &why);
-    assert_int_equal(store_commit(store, &why), RESULT_OK);
-    return result;
+    return delta_take(r, &body, number, hash);
 }
 
 static enum result count_row(void *context, const struct store_row *row, struct reason *why)
@@ -235,6 +243,216 @@ static void delta_with_another_result_is_not_taken(void **state)
     play_free(r->play);
 }
 
+/* ---- whom a command for everybody asks ---- */
+
+#define CROWD 24u /* names, the MN-CSE's own behind them */
+#define STEPS 250u
+
+/* The roster as it should be, of r->rows. */
+struct crowd {
+    struct rostering *r;
+    bool in[CROWD + 1];
+    uint64_t serial;
+    unsigned random;
+    unsigned commands;
+};
+
+static unsigned draw(struct crowd *crowd, unsigned below)
+{
+    crowd->random = crowd->random * 1664525u + 1013904223u;
+    return (crowd->random >> 8) % below;
+}
+
+static size_t crowd_list(const struct crowd *crowd, Groupseal__Envelope__RosterEntry **out,
+                         uint8_t hash[HASH_SIZE])
+{
+    size_t count = 0;
+    for (size_t i = 0; i <= CROWD; i++) {
+        if (crowd->in[i]) {
+            out[count++] = &crowd->r->rows[i];
+        }
+    }
+    assert_int_equal(roster_hash(out, count, hash), RESULT_OK);
+    return count;
+}
+
+/* Comes, or changes: with a new serial, an older one or the same, at this site or at another. */
+static void one_changes(struct crowd *crowd, size_t i)
+{
+    Groupseal__Envelope__RosterEntry *row = &crowd->r->rows[i];
+    unsigned kind = draw(crowd, 4);
+    row->serial = kind < 2 ? ++crowd->serial : kind == 2 ? row->serial : 1u + draw(crowd, 900);
+    if (i != CROWD) {
+        row->site = (char *)(uintptr_t)(draw(crowd, 4) == 0 ? "mn-2" : PLAY_SITE);
+    }
+    crowd->in[i] = true;
+}
+
+static void crowd_delta(struct crowd *crowd)
+{
+    Groupseal__Envelope__RosterDelta body = GROUPSEAL__ENVELOPE__ROSTER_DELTA__INIT;
+    Groupseal__Envelope__RosterEntry *set[CROWD + 1];
+    Groupseal__Envelope__RosterEntry *all[CROWD + 1];
+    char *removed[CROWD + 1];
+    uint8_t hash[HASH_SIZE];
+    body.set = set;
+    body.removed = removed;
+    for (size_t i = 0; i <= CROWD; i++) {
+        if (draw(crowd, 6) != 0) {
+            continue;
+        }
+        if (i != CROWD && crowd->in[i] && draw(crowd, 2) == 0) {
+            crowd->in[i] = false;
+            removed[body.n_removed++] = crowd->r->names[i];
+        } else {
+            one_changes(crowd, i);
+            set[body.n_set++] = &crowd->r->rows[i];
+        }
+    }
+    (void)crowd_list(crowd, all, hash);
+    assert_int_equal(delta_take(crowd->r, &body, crowd->r->membership->relay->roster.number + 1, hash),
+                     RESULT_OK);
+}
+
+/* A gap: the whole comes, whoever is in it. */
+static void crowd_page(struct crowd *crowd)
+{
+    Groupseal__Envelope__RosterEntry *all[CROWD + 1];
+    Groupseal__Envelope__RosterEntry *before[CROWD + 1];
+    uint8_t hash[HASH_SIZE];
+    for (size_t i = 0; i < CROWD; i++) {
+        crowd->in[i] = crowd->in[i] != (draw(crowd, 5) == 0);
+        if (crowd->in[i] && draw(crowd, 5) == 0) {
+            one_changes(crowd, i);
+        }
+    }
+    size_t count = crowd_list(crowd, all, hash);
+    memcpy(before, crowd->r->entries, sizeof(before));
+    memcpy(crowd->r->entries, all, sizeof(before));
+    assert_int_equal(
+        page_give(crowd->r, crowd->r->membership->relay->roster.number + 7, 0, count, hash, false),
+        RESULT_OK);
+    memcpy(crowd->r->entries, before, sizeof(before));
+}
+
+static void crowd_answer(struct crowd *crowd)
+{
+    struct relay *relay = crowd->r->membership->relay;
+    const struct roster_member *member = roster_find(relay, crowd->r->names[draw(crowd, CROWD)]);
+    const struct dispatch *dispatch = relay->dispatches.first;
+    for (unsigned skip = draw(crowd, 4); dispatch != NULL && dispatch->next != NULL && skip > 0; skip--) {
+        dispatch = dispatch->next;
+    }
+    if (member == NULL || dispatch == NULL) {
+        return;
+    }
+    struct reason why;
+    struct store *store = site_store(crowd->r->play->mn);
+    Groupseal__Envelope__Receipt receipt = GROUPSEAL__ENVELOPE__RECEIPT__INIT;
+    receipt.command_id = arena_field(BYTES_OF(dispatch->id));
+    receipt.outcome = (Groupseal__Envelope__Outcome)(1u + draw(crowd, 4));
+    receipt.detail = (char *)(uintptr_t)(draw(crowd, 2) == 0 ? "" : "so it is");
+    assert_int_equal(store_begin(store, &why), RESULT_OK);
+    assert_int_equal(dispatch_receipt(relay, member, &receipt, &why), RESULT_OK);
+    assert_int_equal(store_commit(store, &why), RESULT_OK);
+}
+
+static void targets_equal(const struct dispatch *here, const struct dispatch *loaded)
+{
+    assert_memory_equal(here->id, loaded->id, COMMAND_ID_SIZE);
+    assert_int_equal(here->targets.count, loaded->targets.count);
+    assert_int_equal(here->targets.open, loaded->targets.open);
+    for (size_t i = 0; i < here->targets.count; i++) {
+        const struct dispatch_target *a = &here->targets.items[i];
+        const struct dispatch_target *b = &loaded->targets.items[i];
+        assert_string_equal(a->name, b->name);
+        assert_int_equal(a->outcome, b->outcome);
+        assert_int_equal(a->late, b->late);
+        assert_string_equal(a->detail == NULL ? "" : a->detail, b->detail == NULL ? "" : b->detail);
+    }
+}
+
+/* What a start would load is what is there. */
+static void assert_loads_the_same(const struct crowd *crowd)
+{
+    const struct relay *relay = crowd->r->membership->relay;
+    struct relay loaded = {.membership = relay->membership};
+    struct reason why;
+    assert_int_equal(dispatch_store_load(&loaded, &why), RESULT_OK);
+    assert_int_equal(loaded.dispatches.count, relay->dispatches.count);
+    for (const struct dispatch *here = relay->dispatches.first; here != NULL; here = here->next) {
+        const struct dispatch *other = loaded.dispatches.first;
+        while (other != NULL && memcmp(other->id, here->id, COMMAND_ID_SIZE) != 0) {
+            other = other->next;
+        }
+        assert_non_null(other);
+        targets_equal(here, other);
+    }
+    dispatch_clear(&loaded.dispatches);
+}
+
+static void crowd_command(struct crowd *crowd)
+{
+    uint8_t id[COMMAND_ID_SIZE];
+    play_order(crowd->r->play, "close", NULL, 3600000, id);
+    crowd->commands++;
+    assert_non_null(dispatch_show(crowd->r->membership->relay, BYTES_OF(id)));
+}
+
+/* Members come, leave, change and move, and answer, in any order: no row for those who have done nothing, and
+ * who was asked is known all the same. */
+static void who_is_asked_is_known_after_a_start(void **state)
+{
+    (void)state;
+    struct crowd crowd = {.r = rostering_new(), .serial = 1000, .random = 7};
+    (void)snprintf(crowd.r->names[CROWD], sizeof(crowd.r->names[CROWD]), "%s", SITE_MN_CSE);
+    for (size_t i = 0; i <= CROWD; i++) {
+        one_changes(&crowd, i);
+        crowd.in[i] = i == CROWD || i % 2 == 0;
+    }
+    crowd_page(&crowd);
+    for (unsigned step = 0; step < STEPS; step++) {
+        unsigned what = draw(&crowd, 10);
+        if (what == 0 && crowd.commands < 12) {
+            crowd_command(&crowd);
+        } else if (what == 1) {
+            crowd_page(&crowd);
+        } else if (what < 5) {
+            crowd_delta(&crowd);
+        } else {
+            crowd_answer(&crowd);
+        }
+        assert_loads_the_same(&crowd);
+    }
+    assert_int_equal(crowd.commands, 12);
+    play_free(crowd.r->play);
+}
+
+static enum result rows_of_targets(struct rostering *r, int64_t *out)
+{
+    struct reason why;
+    return store_query(site_store(r->play->mn), &why, count_row, out, "SELECT count(*) FROM dispatch_target",
+                       "");
+}
+
+/* The sealed command waits for that transaction. */
+static void a_command_for_everybody_writes_no_row_a_member(void **state)
+{
+    (void)state;
+    struct play *play = play_new(2);
+    struct rostering r = {.play = play};
+    uint8_t id[COMMAND_ID_SIZE];
+    int64_t rows = -1;
+    play->dropped_to = site_name(play->door2);
+    play_order(play, "close", NULL, 60000, id);
+    assert_int_equal(rows_of_targets(&r, &rows), RESULT_OK);
+    assert_int_equal(rows, 0);
+    play_order(play, "close", PLAY_DOOR, 60000, id);
+    assert_int_equal(rows_of_targets(&r, &rows), RESULT_OK);
+    assert_int_equal(rows, 1);
+    play_free(play);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -243,6 +461,8 @@ int main(void)
         cmocka_unit_test(pages_that_do_not_hash_are_no_roster),
         cmocka_unit_test(gap_asks_for_the_whole),
         cmocka_unit_test(delta_with_another_result_is_not_taken),
+        cmocka_unit_test(who_is_asked_is_known_after_a_start),
+        cmocka_unit_test(a_command_for_everybody_writes_no_row_a_member),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -2,14 +2,14 @@
 #include "agents/connection/connection.h"
 
 #include "agents/backoff.h"
+#include "agents/connection/credentials.h"
 #include "agents/connection/inbox.h"
+#include "agents/connection/trouble.h"
 #include "agents/log.h"
-#include "agents/psk_file.h"
 #include "agents/timer.h"
 
 #include <errno.h>
 #include <poll.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -27,13 +27,6 @@
 #define IN_FLIGHT 65535   /* Paho 1.3.12 stalls up to a second a message at the end of a smaller window */
 #define BUFFERED 65535    /* Paho's 100 counts while connected too, and would refuse any burst */
 #define REFUSED_LIMIT_MS 5000u /* messages wait for what is refused: it is asked for often */
-#define PASSWORD_LIMIT 256u    /* bytes */
-
-/* Forward secrecy first. CBC suites are all that OpenSSL has with ECDHE-PSK beside ChaCha20. TLS 1.3 suites
- * are OpenSSL's own. */
-#define PSK_SUITES                                                                                           \
-    "ECDHE-PSK-CHACHA20-POLY1305:ECDHE-PSK-AES256-CBC-SHA384:ECDHE-PSK-AES128-CBC-SHA256:"                   \
-    "DHE-PSK-CHACHA20-POLY1305:DHE-PSK-AES256-GCM-SHA384:DHE-PSK-AES128-GCM-SHA256"
 
 enum state { WAITING, CONNECTING, UP };
 
@@ -62,22 +55,13 @@ struct connection {
     struct connection_callbacks callbacks;
     void *context;
 
-    char *uri;
-    char *client_id;
-    char *ca;
-    char *certificate;
-    char *private_key;
-    char *psk_identity;
-    char *user_name;
-    char *password;
-    uint8_t psk[PSK_LIMIT];
-    size_t psk_length;
+    struct credentials credentials;
 
     enum state state;
     bool stable;         /* this connection has lasted */
     unsigned short_ones; /* connections in a row that have not: from the second on, that is said */
-    char said[512];      /* the trouble that was logged last; "" when all is well */
-    bool full;           /* Paho took no more; that has been said */
+    struct trouble trouble;
+    bool full; /* Paho took no more; that has been said */
     struct subscription *subscriptions;
     size_t subscription_count;
 };
@@ -144,153 +128,7 @@ static int on_tls_error(const char *text, size_t length, void *context)
     return 1;
 }
 
-static unsigned int on_psk(const char *hint, char *identity, unsigned int identity_size, unsigned char *psk,
-                           unsigned int psk_size, void *context)
-{
-    const struct connection *connection = context; /* identity and key do not change while it lives */
-    (void)hint;
-    if (strlen(connection->psk_identity) >= identity_size || connection->psk_length > psk_size) {
-        return 0;
-    }
-    memcpy(identity, connection->psk_identity, strlen(connection->psk_identity) + 1);
-    memcpy(psk, connection->psk, connection->psk_length);
-    return (unsigned int)connection->psk_length;
-}
-
-/* ---- what is said ---- */
-
-/* Logs a trouble where it is another one than before. */
-__attribute__((format(printf, 2, 3))) static void say_trouble(struct connection *connection,
-                                                              const char *format, ...)
-{
-    char text[sizeof(connection->said)];
-    va_list arguments;
-    va_start(arguments, format);
-    vsnprintf(text, sizeof(text), format, arguments);
-    va_end(arguments);
-    if (strcmp(text, connection->said) != 0) {
-        agent_log(AGENT_LOG_WARNING, "%s; trying again until it works", text);
-        memcpy(connection->said, text, sizeof(text));
-    } else {
-        agent_log(AGENT_LOG_DEBUG, "%s, still", text);
-    }
-}
-
-static void say_well(struct connection *connection)
-{
-    agent_log(AGENT_LOG_INFO, "connected to the broker at %s as %s", connection->uri, connection->client_id);
-    connection->said[0] = '\0';
-}
-
-/* "error:0A000086:SSL routines:…:certificate verify failed:…": the words that mean something. */
-static void tls_words(const char *note, char *out, size_t size)
-{
-    static const struct {
-        const char *part;
-        const char *meaning;
-    } known[] = {
-        {"certificate verify failed",
-         "its certificate does not come from the configured CA, or is not valid now"},
-        {"unknown psk identity", "it does not know this PSK identity"},
-        {"decrypt error", "it has another pre-shared key, or our certificate's key is wrong"},
-        {"bad record mac", "it has another pre-shared key for this identity"},
-        {"illegal parameter", "it has another pre-shared key for this identity"}, /* a binder of TLS 1.3 */
-        {"unknown ca", "it does not know the CA of our certificate"},
-        {"certificate required", "it wants a client certificate"},
-        {"certificate expired", "our certificate has expired"},
-        {"certificate revoked", "our certificate is revoked"},
-        {"bad certificate", "it refuses our certificate"},
-        {"wrong version number", "it does not speak TLS on this port"},
-        {"unexpected eof", "it closed the connection in the handshake"},
-        {"handshake failure", "it does not know this PSK identity, or wants to authenticate in another way"},
-        {"No such file", "a file of ours (CA, certificate or private key) is missing"},
-    };
-    for (size_t i = 0; i < sizeof(known) / sizeof(known[0]); i++) {
-        if (strcasestr(note, known[i].part) != NULL) {
-            snprintf(out, size, "%s", known[i].meaning);
-            return;
-        }
-    }
-    const char *reason = strstr(note, ":SSL routines:");
-    snprintf(out, size, "%.200s", reason != NULL ? reason + strlen(":SSL routines:") : note);
-}
-
-static void say_failed(struct connection *connection, int code, const char *text)
-{
-    char note[256];
-    char words[256];
-    inbox_noted(connection->inbox, note, sizeof(note));
-    switch (code) { /* CONNACK codes of MQTT 3.1.1; negative ones are Paho's */
-    case 1:
-        say_trouble(connection, "the broker at %s does not speak MQTT 3.1.1", connection->uri);
-        return;
-    case 2:
-        say_trouble(connection, "the broker at %s refuses the client id %s", connection->uri,
-                    connection->client_id);
-        return;
-    case 3:
-        say_trouble(connection, "the broker at %s says that it is not available", connection->uri);
-        return;
-    case 4:
-        say_trouble(connection,
-                    "the broker at %s refuses the user name or password of %s: check the "
-                    "credentials in the configuration",
-                    connection->uri, connection->client_id);
-        return;
-    case 5:
-        say_trouble(connection,
-                    "the broker at %s does not authorise %s: check its credentials and the "
-                    "broker's configuration",
-                    connection->uri, connection->client_id);
-        return;
-    default:
-        break;
-    }
-    if (note[0] != '\0') {
-        tls_words(note, words, sizeof(words));
-        say_trouble(connection, "TLS with the broker at %s failed: %s", connection->uri, words);
-    } else if (strncmp(connection->uri, "mqtts://", 8) == 0) {
-        /* Paho has one text, and no word of OpenSSL, for both. */
-        say_trouble(
-            connection,
-            "no TLS connection to the broker at %s: it is not there, or its certificate does not name that "
-            "host",
-            connection->uri);
-    } else {
-        say_trouble(connection, "cannot reach the broker at %s%s%s", connection->uri,
-                    text != NULL ? ": " : "", text != NULL ? text : "");
-    }
-}
-
 /* ---- connecting ---- */
-
-static char *nullable_copy(const char *text)
-{
-    return text != NULL && text[0] != '\0' ? strdup(text) : NULL;
-}
-
-static MQTTAsync_SSLOptions tls_options(struct connection *connection)
-{
-    MQTTAsync_SSLOptions options = MQTTAsync_SSLOptions_initializer;
-    options.struct_version = 5;
-    options.enableServerCertAuth = 1;
-    options.disableDefaultTrustStore = 1;
-    options.ssl_error_cb = on_tls_error;
-    options.ssl_error_context = connection->inbox;
-    if (connection->psk_identity != NULL) {
-        /* No certificate can pass: none is trusted. The check of its name must be off, it would look at the
-         * certificate that a PSK handshake does not have (a crash in Paho). */
-        options.enabledCipherSuites = PSK_SUITES;
-        options.ssl_psk_cb = on_psk;
-        options.ssl_psk_context = connection;
-    } else {
-        options.verify = 1;
-        options.trustStore = connection->ca;
-        options.keyStore = connection->certificate;
-        options.privateKey = connection->private_key;
-    }
-    return options;
-}
 
 static void wait_to_connect(struct connection *connection)
 {
@@ -301,7 +139,7 @@ static void wait_to_connect(struct connection *connection)
 static void connect_now(void *context)
 {
     struct connection *connection = context;
-    MQTTAsync_SSLOptions tls = tls_options(connection);
+    MQTTAsync_SSLOptions tls = credentials_tls(&connection->credentials, on_tls_error, connection->inbox);
     MQTTAsync_connectOptions options = MQTTAsync_connectOptions_initializer;
     options.MQTTVersion = MQTT_3_1_1;
     options.cleansession = 0;
@@ -309,19 +147,19 @@ static void connect_now(void *context)
     options.connectTimeout = CONNECT_TIMEOUT_S;
     options.maxInflight = IN_FLIGHT;
     options.automaticReconnect = 0; /* ours: Paho's looks at the clock every 3 s only */
-    options.username = connection->user_name;
-    options.password = connection->password;
+    options.username = connection->credentials.user_name;
+    options.password = connection->credentials.password;
     options.onSuccess = on_connected;
     options.onFailure = on_failed;
     options.context = connection->inbox;
-    if (strncmp(connection->uri, "mqtts://", 8) == 0) {
+    if (credentials_has_tls(&connection->credentials)) {
         options.ssl = &tls;
     }
     connection->state = CONNECTING;
     int error = MQTTAsync_connect(connection->client, &options);
     if (error != MQTTASYNC_SUCCESS) {
-        say_trouble(connection, "cannot start connecting to the broker at %s: %s", connection->uri,
-                    MQTTAsync_strerror(error));
+        trouble_say(&connection->trouble, "cannot start connecting to the broker at %s: %s",
+                    connection->credentials.uri, MQTTAsync_strerror(error));
         wait_to_connect(connection);
     }
 }
@@ -402,7 +240,7 @@ static void subscription_answered(struct connection *connection, size_t number, 
         agent_log(AGENT_LOG_WARNING,
                   "the broker refuses the subscription of %s to %s; asking again until it "
                   "does not",
-                  connection->client_id, s->filter);
+                  connection->credentials.client_id, s->filter);
     }
     s->again_ms = monotonic_ms() + backoff_next(&s->backoff);
     refused_arm(connection);
@@ -502,7 +340,7 @@ static void connection_came_up(struct connection *connection)
     connection->stable = false;
     timer_start(&connection->stable_timer, STABLE_MS);
     if (connection->short_ones < 2) {
-        say_well(connection);
+        trouble_over(&connection->trouble, &connection->credentials);
     }
     for (struct subscription *s = connection->subscriptions; s != NULL; s = s->next) {
         if (s->wanted) {
@@ -518,7 +356,7 @@ static void stable_due(void *context)
     connection->stable = true;
     backoff_reset(&connection->backoff);
     if (connection->short_ones >= 2) {
-        say_well(connection);
+        trouble_over(&connection->trouble, &connection->credentials);
     }
     connection->short_ones = 0;
 }
@@ -535,13 +373,13 @@ static void connection_went_down(struct connection *connection, const char *caus
     }
     connection->short_ones += connection->stable ? 0 : 1;
     if (connection->short_ones < 2) {
-        say_trouble(connection, "the connection to the broker at %s is lost%s%s", connection->uri,
-                    cause != NULL ? ": " : "", cause != NULL ? cause : "");
+        trouble_say(&connection->trouble, "the connection to the broker at %s is lost%s%s",
+                    connection->credentials.uri, cause != NULL ? ": " : "", cause != NULL ? cause : "");
     } else {
-        say_trouble(connection,
+        trouble_say(&connection->trouble,
                     "the broker at %s ends the connection of %s soon after it is made: is another "
                     "client using this id, or is it not allowed to use it?",
-                    connection->uri, connection->client_id);
+                    connection->credentials.uri, connection->credentials.client_id);
     }
     wait_to_connect(connection);
     connection->callbacks.down(connection->context);
@@ -555,7 +393,9 @@ static void item_handle(struct connection *connection, const struct inbox_item *
         break;
     case INBOX_FAILED:
         if (connection->state == CONNECTING) {
-            say_failed(connection, item->code, item->text);
+            char note[256];
+            inbox_noted(connection->inbox, note, sizeof(note));
+            trouble_connecting(&connection->trouble, &connection->credentials, item->code, item->text, note);
             wait_to_connect(connection);
         }
         break;
@@ -613,74 +453,13 @@ bool connection_publish(struct connection *connection, const char *topic, const 
     if (error != MQTTASYNC_SUCCESS && !connection->full) {
         agent_log(AGENT_LOG_WARNING,
                   "messages to the broker at %s are not sent: %s; is it, or the way to it, too slow?",
-                  connection->uri, MQTTAsync_strerror(error));
+                  connection->credentials.uri, MQTTAsync_strerror(error));
     }
     connection->full = error != MQTTASYNC_SUCCESS;
     return !connection->full;
 }
 
 /* ---- opening and closing ---- */
-
-/* The first line of a file, as text; NULL: `why` says what is wrong. */
-static char *password_read(const char *path, char *why, size_t why_size)
-{
-    char line[PASSWORD_LIMIT + 2];
-    FILE *file = fopen(path, "re");
-    if (file == NULL) {
-        snprintf(why, why_size, "cannot read the password in %s: %s", path, strerror(errno));
-        return NULL;
-    }
-    setvbuf(file, NULL, _IONBF, 0); /* no copy of it in a buffer that nobody wipes */
-    char *password = NULL;
-    if (fgets(line, sizeof(line), file) == NULL || strcspn(line, "\r\n") > PASSWORD_LIMIT) {
-        snprintf(why, why_size, "%s holds no password of at most %u bytes", path, PASSWORD_LIMIT);
-    } else {
-        line[strcspn(line, "\r\n")] = '\0';
-        password = strdup(line);
-    }
-    explicit_bzero(line, sizeof(line));
-    fclose(file);
-    return password;
-}
-
-/* The file that Paho will read at each connect is looked at now, so that a typing error is said at once. */
-static bool file_readable(const char *path, const char *what, char *why, size_t why_size)
-{
-    if (path != NULL && access(path, R_OK) != 0) {
-        snprintf(why, why_size, "cannot read the %s in %s: %s", what, path, strerror(errno));
-        return false;
-    }
-    return true;
-}
-
-static bool settings_copy(struct connection *connection, const struct connection_settings *settings,
-                          char *why, size_t why_size)
-{
-    connection->uri = nullable_copy(settings->uri);
-    connection->client_id = nullable_copy(settings->client_id);
-    connection->ca = nullable_copy(settings->ca);
-    connection->certificate = nullable_copy(settings->certificate);
-    connection->private_key = nullable_copy(settings->private_key);
-    connection->psk_identity = nullable_copy(settings->psk_identity);
-    connection->user_name = nullable_copy(settings->user_name);
-    if (connection->uri == NULL || connection->client_id == NULL) {
-        snprintf(why, why_size, "out of memory, or no broker uri");
-        return false;
-    }
-    if (settings->password_file != NULL && settings->password_file[0] != '\0') {
-        connection->password = password_read(settings->password_file, why, why_size);
-        if (connection->password == NULL) {
-            return false;
-        }
-    }
-    if (connection->psk_identity != NULL) {
-        return psk_file_read(settings->psk_file, connection->psk, sizeof(connection->psk),
-                             &connection->psk_length, why, why_size);
-    }
-    return file_readable(connection->ca, "broker's CA", why, why_size) &&
-           file_readable(connection->certificate, "certificate", why, why_size) &&
-           file_readable(connection->private_key, "private key", why, why_size);
-}
 
 static bool client_create(struct connection *connection, char *why, size_t why_size)
 {
@@ -691,13 +470,15 @@ static bool client_create(struct connection *connection, char *why, size_t why_s
     MQTTAsync_createOptions options = MQTTAsync_createOptions_initializer;
     options.MQTTVersion = MQTT_3_1_1;
     options.maxBufferedMessages = BUFFERED;
-    int error = MQTTAsync_createWithOptions(&connection->client, connection->uri, connection->client_id,
-                                            MQTTCLIENT_PERSISTENCE_NONE, NULL, &options);
+    int error = MQTTAsync_createWithOptions(&connection->client, connection->credentials.uri,
+                                            connection->credentials.client_id, MQTTCLIENT_PERSISTENCE_NONE,
+                                            NULL, &options);
     if (error == MQTTASYNC_SUCCESS) {
         error = MQTTAsync_setCallbacks(connection->client, connection->inbox, on_lost, on_message, NULL);
     }
     if (error != MQTTASYNC_SUCCESS) {
-        snprintf(why, why_size, "no MQTT client for %s: %s", connection->uri, MQTTAsync_strerror(error));
+        snprintf(why, why_size, "no MQTT client for %s: %s", connection->credentials.uri,
+                 MQTTAsync_strerror(error));
         return false;
     }
     return true;
@@ -736,14 +517,14 @@ struct connection *connection_open(sd_event *loop, const struct connection_setti
     connection->callbacks = *callbacks;
     connection->context = context;
     backoff_init(&connection->backoff, BACKOFF_FIRST_MS, BACKOFF_LIMIT_MS);
-    if (!settings_copy(connection, settings, why, why_size) ||
+    if (!credentials_read(&connection->credentials, settings, why, why_size) ||
         !sources_open(connection, loop, why, why_size) || !client_create(connection, why, why_size)) {
         connection_close(connection);
         return NULL;
     }
-    if (strncmp(connection->uri, "mqtts://", 8) != 0) {
+    if (!credentials_has_tls(&connection->credentials)) {
         agent_log(AGENT_LOG_WARNING, "the connection to %s has no TLS: for tests on one machine only",
-                  connection->uri);
+                  connection->credentials.uri);
     }
     timer_start(&connection->connect_timer, 0);
     return connection;
@@ -773,14 +554,6 @@ static void disconnect_wait(struct connection *connection)
     }
 }
 
-static void wiping_free(char *text)
-{
-    if (text != NULL) {
-        explicit_bzero(text, strlen(text));
-        free(text);
-    }
-}
-
 void connection_close(struct connection *connection)
 {
     if (connection == NULL) {
@@ -803,14 +576,6 @@ void connection_close(struct connection *connection)
         connection->subscriptions = next;
     }
     inbox_free(connection->inbox);
-    free(connection->uri);
-    free(connection->client_id);
-    free(connection->ca);
-    free(connection->certificate);
-    free(connection->private_key);
-    free(connection->psk_identity);
-    free(connection->user_name);
-    wiping_free(connection->password);
-    explicit_bzero(connection->psk, sizeof(connection->psk));
+    credentials_clear(&connection->credentials);
     free(connection);
 }

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "plugin/broker/courier.h"
 
+#include "plugin/broker/calls.h"
+
 #include <errno.h>
 #include <poll.h>
 #include <sched.h>
@@ -21,22 +23,6 @@
 #define BACKOFF_FIRST_MS 100u
 #define BACKOFF_LAST_MS 5000u
 #define SILENCE_LIMIT_MS 30000u /* a secenv that answers nothing for so long is taken for lost */
-
-struct call {
-    uint64_t tag;
-    uint64_t id;      /* of the request on the connection; set when it is sent */
-    uint64_t sent_ms; /* monotonic */
-    size_t size;
-    Groupseal__Secenv__ToSecenv *request; /* freed when sent */
-    struct call *next;
-};
-
-struct calls {
-    struct call *first;
-    struct call **last;
-    size_t count;
-    size_t bytes;
-};
 
 struct results {
     struct courier_result *first;
@@ -78,55 +64,6 @@ static uint64_t now_ms(void)
 }
 
 /* ---- queues ---- */
-
-static void calls_init(struct calls *calls)
-{
-    *calls = (struct calls){.first = NULL, .last = NULL};
-    calls->last = &calls->first;
-}
-
-static void calls_push(struct calls *calls, struct call *call)
-{
-    call->next = NULL;
-    *calls->last = call;
-    calls->last = &call->next;
-    calls->count++;
-    calls->bytes += call->size;
-}
-
-static struct call *calls_pop(struct calls *calls)
-{
-    struct call *call = calls->first;
-    if (call == NULL) {
-        return NULL;
-    }
-    calls->first = call->next;
-    if (calls->first == NULL) {
-        calls->last = &calls->first;
-    }
-    calls->count--;
-    calls->bytes -= call->size;
-    return call;
-}
-
-static void call_free(struct call *call)
-{
-    if (call == NULL) {
-        return;
-    }
-    if (call->request != NULL) {
-        groupseal__secenv__to_secenv__free_unpacked(call->request, NULL);
-    }
-    free(call);
-}
-
-static void calls_clear(struct calls *calls)
-{
-    struct call *call;
-    while ((call = calls_pop(calls)) != NULL) {
-        call_free(call);
-    }
-}
 
 static void results_push(struct courier *courier, struct courier_result *result)
 {
@@ -220,30 +157,6 @@ static void bell_ring(const struct courier *courier)
     uint64_t one = 1;
     while (write(courier->bell, &one, sizeof(one)) < 0 && errno == EINTR) {
     }
-}
-
-/* A copy that can cross to the other thread. */
-static struct call *call_new(uint64_t tag, const Groupseal__Secenv__ToSecenv *request)
-{
-    size_t size = groupseal__secenv__to_secenv__get_packed_size(request);
-    struct call *call = NULL;
-    uint8_t *packed = size > SECENV_PACKET_LIMIT ? NULL : malloc(size + 1);
-    if (packed == NULL) {
-        return NULL;
-    }
-    groupseal__secenv__to_secenv__pack(request, packed);
-    call = calloc(1, sizeof(*call));
-    if (call != NULL) {
-        call->tag = tag;
-        call->size = size;
-        call->request = groupseal__secenv__to_secenv__unpack(NULL, size, packed);
-        if (call->request == NULL) {
-            free(call);
-            call = NULL;
-        }
-    }
-    free(packed);
-    return call;
 }
 
 static bool room_for(const struct calls *requests, size_t size, enum courier_rank rank)
@@ -371,13 +284,7 @@ static struct call *request_take(struct courier *courier)
 static void request_put_back(struct courier *courier, struct call *call)
 {
     pthread_mutex_lock(&courier->mutex);
-    call->next = courier->requests.first;
-    if (courier->requests.first == NULL) {
-        courier->requests.last = &call->next;
-    }
-    courier->requests.first = call;
-    courier->requests.count++;
-    courier->requests.bytes += call->size;
+    calls_put_back(&courier->requests, call);
     pthread_mutex_unlock(&courier->mutex);
 }
 

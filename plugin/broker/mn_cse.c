@@ -3,6 +3,7 @@
 #include "plugin/broker/compat.h"
 #include "plugin/broker/configuration.h"
 #include "plugin/broker/courier.h"
+#include "plugin/broker/early_signals.h"
 #include "plugin/broker/keeper.h"
 #include "plugin/broker/kicks.h"
 #include "plugin/broker/leaving.h"
@@ -10,7 +11,6 @@
 #include "plugin/broker/names.h"
 #include "plugin/broker/watchdog.h"
 
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -525,39 +525,14 @@ static int callbacks_register(struct plugin *plugin)
     return MOSQ_ERR_SUCCESS;
 }
 
-/* The broker handles these only once it listens: before that they would end it in the wait below. */
-static const int early_signals[] = {SIGHUP, SIGUSR1, SIGUSR2};
-#define EARLY_SIGNALS (sizeof(early_signals) / sizeof(early_signals[0]))
-
-static void signal_pass(int number)
-{
-    (void)number; /* a handler, since what is ignored stays so in an embedded secenv */
-}
-
-static void signals_hold(struct sigaction *before)
-{
-    struct sigaction pass = {.sa_handler = signal_pass, .sa_flags = SA_RESTART};
-    sigemptyset(&pass.sa_mask);
-    for (size_t i = 0; i < EARLY_SIGNALS; i++) {
-        sigaction(early_signals[i], &pass, &before[i]);
-    }
-}
-
-static void signals_release(const struct sigaction *before)
-{
-    for (size_t i = 0; i < EARLY_SIGNALS; i++) {
-        sigaction(early_signals[i], &before[i], NULL);
-    }
-}
-
 /* A broker that comes back finds sessions and queued messages, and asks at once who may have them: so it
  * takes nobody in before secenv has told its groups, but for a while only. */
 static void secenv_await(struct plugin *plugin)
 {
     uint64_t deadline = clock_ms(CLOCK_MONOTONIC) + START_WAIT_MS;
-    struct sigaction before[EARLY_SIGNALS];
+    struct early_signals before;
 
-    signals_hold(before);
+    early_signals_hold(&before);
     bool outermost = callback_enter(plugin);
     while (!agent_settled(plugin->agent) && clock_ms(CLOCK_MONOTONIC) < deadline &&
            courier_await(plugin->courier, deadline)) {
@@ -565,7 +540,7 @@ static void secenv_await(struct plugin *plugin)
         results_drain(plugin);
     }
     callback_leave(plugin, outermost);
-    signals_release(before);
+    early_signals_release(&before);
     if (!agent_settled(plugin->agent)) {
         compat_log(AGENT_WARNING,
                    "secenv has not told its groups yet: until it does their topics are denied");

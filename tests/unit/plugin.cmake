@@ -13,7 +13,7 @@ unit_test(plugin_link SOURCES unit/plugin_link.c LIBS plugin_site)
 unit_test(plugin_courier SOURCES unit/plugin_courier.c LIBS mn_courier)
 unit_test(plugin_configuration SOURCES unit/plugin_configuration.c ${CMAKE_SOURCE_DIR}/plugin/broker/configuration.c LIBS secenv_client)
 set(plugin_broker ${CMAKE_SOURCE_DIR}/plugin/broker)
-unit_test(plugin_broker SOURCES unit/plugin_broker.c ${plugin_broker}/compat.c ${plugin_broker}/configuration.c ${plugin_broker}/keeper.c ${plugin_broker}/kicks.c
+unit_test(plugin_broker SOURCES unit/plugin_broker.c ${plugin_broker}/compat.c ${plugin_broker}/configuration.c ${plugin_broker}/early_signals.c ${plugin_broker}/keeper.c ${plugin_broker}/kicks.c
   ${plugin_broker}/leaving.c ${plugin_broker}/metrics_file.c ${plugin_broker}/names.c ${plugin_broker}/mn_cse.c ${plugin_broker}/state_file.c ${plugin_broker}/watchdog.c LIBS crypto mn_agent secenv_client pthread)
 unit_test(plugin_state_file SOURCES unit/plugin_state_file.c ${plugin_broker}/state_file.c)
 unit_test(plugin_keeper SOURCES unit/plugin_keeper.c ${plugin_broker}/keeper.c ${plugin_broker}/state_file.c LIBS mn_agent pthread)

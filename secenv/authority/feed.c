@@ -157,6 +157,16 @@ enum result feed_part_accepted(struct engine *engine, const struct group *group,
     return feed_store(engine, group, mn_id, &state, why);
 }
 
+/* Its row stays: what it had does not count as taken. */
+enum result feed_part_refused(struct engine *engine, const struct group *group, int64_t mn_id,
+                              struct reason *why)
+{
+    struct change_feed state;
+    GUARD(feed_load(engine, group, mn_id, &state, why));
+    state.sent = 0;
+    return feed_store(engine, group, mn_id, &state, why);
+}
+
 enum result feed_change_ended(struct engine *engine, const struct group *group, int64_t mn_id, bool accepted,
                               struct reason *why)
 {

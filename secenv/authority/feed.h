@@ -22,9 +22,12 @@ enum result feed_change(struct engine *engine, const struct group *group, int64_
 enum result feed_change_all(struct engine *engine, const struct group *group, const struct leaves *mn_cses,
                             struct arena *arena, struct reason *why) MUST_USE;
 
-/* An ACCEPT for a part, or for the announcement; `accepted`: it took it. */
+/* An ACCEPT for a part, or for the announcement. `accepted`: it took it. */
 enum result feed_part_accepted(struct engine *engine, const struct group *group, int64_t mn_id, uint64_t part,
                                struct reason *why) MUST_USE;
+/* It did not take a part for good: the next change has those blocks again. */
+enum result feed_part_refused(struct engine *engine, const struct group *group, int64_t mn_id,
+                              struct reason *why) MUST_USE;
 enum result feed_change_ended(struct engine *engine, const struct group *group, int64_t mn_id, bool accepted,
                               struct reason *why) MUST_USE;
 /* The MN-CSE has no announcement that is newer than this epoch, or nothing at all. */

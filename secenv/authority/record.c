@@ -53,7 +53,7 @@ static enum result item_taken(struct engine *engine, const struct member *member
 }
 
 /* A roster that was not taken is not there: the MN-CSE asks, and gets it whole. A change may have lacked a
- * policy that the MN-CSE has lost: the next one has it. */
+ * policy that the MN-CSE has lost: the next one has it, and the blocks that were not taken. */
 static enum result item_ended(struct engine *engine, const struct member *member, const struct slot *slot,
                               const Groupseal__Envelope__Accept *accept, struct reason *why)
 {
@@ -63,6 +63,9 @@ static enum result item_ended(struct engine *engine, const struct member *member
                          accept->result, accept->reason));
     if (strcmp(slot->kind, "order") == 0) {
         return order_refused(engine, member, slot->last, accept->reason, why);
+    }
+    if (group != NULL && strcmp(slot->kind, "blocks") == 0) {
+        return feed_part_refused(engine, group, member->id, why);
     }
     if (group != NULL && strcmp(slot->kind, "change") == 0) {
         return feed_change_ended(engine, group, member->id, false, why);
@@ -282,6 +285,21 @@ static uint64_t newest_roster_number(const Groupseal__Envelope__Newest *newest, 
     return 0;
 }
 
+/* It has nothing of the group: not what it was fed with, nor perhaps the package that it took, in a store
+ * that was put back to a copy from before. */
+static enum result newest_has_nothing(struct engine *engine, const struct group *group,
+                                      const struct leaf *leaf, struct reason *why)
+{
+    GUARD(feed_forget(engine, group, leaf->member_id, why));
+    if (!leaf->package_taken) {
+        return RESULT_OK; /* it is on its way */
+    }
+    GUARD(store_run(engine->store, why,
+                    "UPDATE leaf SET package_taken = 0 WHERE group_id = ? AND member_id = ?", "ii", group->id,
+                    leaf->member_id));
+    return package_put(engine, group, leaf, why);
+}
+
 /* Of one group that the MN-CSE relays: what it has not, or older, it is sent. */
 static enum result newest_group(struct engine *engine, const struct member *member, struct group *group,
                                 const Groupseal__Envelope__Newest *newest, struct arena *arena,
@@ -294,13 +312,15 @@ static enum result newest_group(struct engine *engine, const struct member *memb
         return RESULT_OK;
     }
     const Groupseal__Envelope__Announcement *announcement = newest_announcement(newest, group);
-    if (announcement == NULL && newest_roster_number(newest, group) == 0) {
-        GUARD(feed_forget(engine, group, member->id, why)); /* it has nothing of the group */
-    }
     bool answers = bytes_equal(arena_view(newest->nonce), BYTES_OF(engine->start));
-    enum result result = announcement != NULL
-                             ? newest_compare(engine, member, group, announcement, arena, why)
-                             : feed_change(engine, group, member->id, member->name, arena, why);
+    enum result result = RESULT_OK;
+    if (announcement == NULL && newest_roster_number(newest, group) == 0) {
+        result = newest_has_nothing(engine, group, &leaf, why);
+    }
+    if (result == RESULT_OK) {
+        result = announcement != NULL ? newest_compare(engine, member, group, announcement, arena, why)
+                                      : feed_change(engine, group, member->id, member->name, arena, why);
+    }
     if (result == RESULT_OK && newest_roster_number(newest, group) < group->roster_number) {
         result = roster_feed_pages(engine, group, member->id, member->name, why);
     }

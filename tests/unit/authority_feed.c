@@ -172,11 +172,54 @@ static void waiting_blocks_are_not_packed_with_each_change(void **state)
     large_group_close(&large);
 }
 
+/* The MN-CSE was given the first block of the lowest row, since hand_forget. */
+static bool first_block_came(const struct hand *mn)
+{
+    for (size_t i = 0; i < mn->body_count; i++) {
+        const Groupseal__Envelope__Change *change =
+            mn->bodies[i]->content_case == CHANGE ? mn->bodies[i]->change : NULL;
+        for (size_t k = 0; change != NULL && k < change->n_blocks; k++) {
+            if (change->blocks[k]->row == 0 && change->blocks[k]->column == 0) {
+                return true;
+            }
+        }
+    }
+    return false;
+}
+
+/* Nobody below it could climb until it changes again by chance. */
+static void refused_blocks_come_with_the_next_change(void **state)
+{
+    struct site *site = site_new();
+    struct hand *mn = mn_open(site);
+    struct large_group large = {.site = site, .mn = site_authority(site)};
+    char name[NAME_LIMIT + 1];
+    (void)state;
+    large_group_fill(&large, 40);
+    hand_forget(mn);
+    mn->accept = REFUSED;
+    large_group_member_at(&large, 5, name);
+    assert_int_equal(operator_evict(site, name), OK);
+    site_settle(site);
+    assert_true(first_block_came(mn));
+    mn->accept = 0;
+    for (size_t i = 0; i < 2; i++) { /* with the next change, and no other */
+        hand_forget(mn);
+        large_group_member_at(&large, (uint32_t)(20 + i), name);
+        assert_int_equal(operator_evict(site, name), OK);
+        site_settle(site);
+        assert_int_equal(first_block_came(mn), i == 0);
+    }
+    hand_free(mn);
+    site_free(site);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(policy_goes_once),
         cmocka_unit_test(policy_goes_again_after_a_refusal),
+        cmocka_unit_test(refused_blocks_come_with_the_next_change),
         cmocka_unit_test(waiting_blocks_are_not_packed_with_each_change),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

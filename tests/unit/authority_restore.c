@@ -115,13 +115,18 @@ static size_t commands(struct site *site, const char *name)
     return count;
 }
 
-static Groupseal__Secenv__Code command(struct site *site)
+static Groupseal__Secenv__Code command_of(struct site *site, const char *group)
 {
-    Groupseal__Secenv__Reply *reply = operator_order(site, "doors", "close", NULL, 0, 0);
+    Groupseal__Secenv__Reply *reply = operator_order(site, group, "close", NULL, 0, 0);
     Groupseal__Secenv__Code code = reply->code;
     site_reply_free(reply);
     site_advance(site, 3000);
     return code;
+}
+
+static Groupseal__Secenv__Code command(struct site *site)
+{
+    return command_of(site, "doors");
 }
 
 static bool was_told(const struct site_node *node, const char *words)
@@ -281,6 +286,36 @@ static void device_holds_the_same_epoch(void **state)
     site_online(door, true);
     site_advance(site, 300000);
     assert_true(was_told(site_authority(site), "restored from a backup"));
+}
+
+/* ---- from before a group ---- */
+
+static void put_back(struct site *site, const char *name)
+{
+    site_online(site_find(site, name), false);
+    store_put_back(site, site_find(site, name));
+    site_reopen(site_find(site, name));
+    site_online(site_find(site, name), true);
+    site_settle(site);
+}
+
+/* The MN-CSE's store is put back to before one of its groups was made: the authority knows that the key
+ * package was taken, and the MN-CSE does not know that there ever was one. */
+static void mn_cse_is_from_before_a_group(void **state)
+{
+    struct site *site = *state;
+    site_advance(site, 10000);
+    store_copy(site, site_find(site, SITE_MN_CSE));
+    site_advance(site, 10000);
+    site_group(site, "fire-doors", "door", SITE_MN_CSE);
+    site_advance(site, 20000);
+    assert_int_equal(command_of(site, "fire-doors"), OK);
+    assert_int_equal(commands(site, DOOR_1), 1);
+    put_back(site, SITE_MN_CSE);
+    site_advance(site, 60000);
+    assert_int_equal(command_of(site, "fire-doors"), OK);
+    assert_int_equal(commands(site, DOOR_1), 2);
+    assert_int_equal(commands(site, DOOR_2), 2);
 }
 
 /* ---- without CONFIRM ---- */
@@ -502,6 +537,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(everything_restored, setup, teardown),
         cmocka_unit_test_setup_teardown(devices_are_newer, setup, teardown),
         cmocka_unit_test_setup_teardown(device_holds_the_same_epoch, setup, teardown),
+        cmocka_unit_test_setup_teardown(mn_cse_is_from_before_a_group, setup, teardown),
         cmocka_unit_test_setup_teardown(package_overtakes_confirm, setup, teardown),
         cmocka_unit_test_setup_teardown(recorded_before_the_restore, setup, teardown),
         cmocka_unit_test_setup_teardown(evicted_before_the_owner_came, setup, teardown),

@@ -10,9 +10,6 @@ error_t one_argument_parse(int key, char *argument, struct argp_state *state)
     case ARGP_KEY_INIT:
         state->child_inputs[0] = &arguments->common;
         return 0;
-    case KEY_REASON:
-        arguments->reason = argument;
-        return 0;
     case KEY_TO_SITE:
         arguments->site = argument;
         return 0;

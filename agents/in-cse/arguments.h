@@ -8,14 +8,13 @@
 struct one_argument {
     struct operator_options common;
     const char *argument; /* NULL: the command takes none */
-    const char *reason;   /* --reason, for the commands that list it */
-    const char *site;     /* --site, likewise */
+    const char *site;     /* --site, for the commands that list it */
     bool behind;          /* --behind, likewise */
     bool takes_one;       /* it must be there … */
     bool may_take_one;    /* … or may */
 };
 
-enum { KEY_REASON = 0x200, KEY_TO_SITE, KEY_BEHIND };
+enum { KEY_TO_SITE = 0x200, KEY_BEHIND };
 
 /* argp's parser function; the input is a struct one_argument, the parser's children are common_children. */
 error_t one_argument_parse(int key, char *argument, struct argp_state *state);

@@ -19,7 +19,7 @@ static const struct {
     {"member", "import", (char[]){"in-cse member import"}, command_member_import, "FILE.csv",
      "enrol the members in a CSV file"},
     {"member", "list", (char[]){"in-cse member list"}, command_member_list, "", "list the members"},
-    {"member", "evict", (char[]){"in-cse member evict"}, command_member_evict, "NAME", "end a membership"},
+    {"member", "evict", (char[]){"in-cse member evict"}, command_member_evict, "NAME...", "end memberships"},
     {"member", "move", (char[]){"in-cse member move"}, command_member_move, "NAME",
      "move a device to another MN-CSE"},
     {"member", "reauthenticate", (char[]){"in-cse member reauthenticate"}, command_member_reauthenticate,

@@ -115,7 +115,7 @@ enum exit_code command_member_list(int argc, char **argv)
     return code;
 }
 
-/* ---- member evict, member reauthenticate ---- */
+/* ---- member reauthenticate ---- */
 
 /* Sends a request about one member and says `done` in the words given. */
 static enum exit_code member_call(struct operator_session *session, const struct one_argument *arguments,
@@ -136,39 +136,6 @@ static enum exit_code member_call(struct operator_session *session, const struct
         printf("%s: %s\n", name, done);
     }
     return EXIT_DONE;
-}
-
-enum exit_code command_member_evict(int argc, char **argv)
-{
-    static const struct argp_option options[] = {{"reason", KEY_REASON, "TEXT", 0, "Why, for the records", 0},
-                                                 {0}};
-    static const struct argp parser = {
-        options,
-        one_argument_parse,
-        "NAME",
-        "Ends a membership: all its groups change their keys at once, and it may not authenticate again.",
-        common_children,
-        NULL,
-        NULL};
-    struct one_argument arguments = {.takes_one = true};
-    argp_parse(&parser, argc, argv, 0, NULL, &arguments);
-
-    struct operator_session *session = NULL;
-    enum exit_code code = operator_open(&arguments.common, &session);
-    if (code == EXIT_DONE) {
-        char name[ONEM2M_ID_LIMIT + 1];
-        Groupseal__Secenv__MemberEvict evict = GROUPSEAL__SECENV__MEMBER_EVICT__INIT;
-        Groupseal__Secenv__ToSecenv request = GROUPSEAL__SECENV__TO_SECENV__INIT;
-        evict.name = name;
-        evict.reason = arguments.reason != NULL ? (char *)(uintptr_t)arguments.reason : evict.reason;
-        request.request_case = GROUPSEAL__SECENV__TO_SECENV__REQUEST_MEMBER_EVICT;
-        request.member_evict = &evict;
-        code = operator_resolve(session, arguments.argument, name)
-                   ? member_call(session, &arguments, &request, name, "evicted")
-                   : EXIT_USAGE;
-    }
-    operator_close(session);
-    return code;
 }
 
 enum exit_code command_member_reauthenticate(int argc, char **argv)

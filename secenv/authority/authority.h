@@ -56,7 +56,8 @@ struct engine {
     struct arena *scratch; /* of one step of a turn */
     int evictions;         /* the append-only file, open; -1: not yet */
     bool online;
-    bool stale; /* a request or turn failed half-way: what is in memory is loaded anew */
+    bool changed; /* the request has changed a group */
+    bool stale;   /* a request or turn failed half-way: what is in memory is loaded anew */
 };
 
 /* What the owner must be told, now: log, and a Notice on its connection. */

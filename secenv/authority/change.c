@@ -577,6 +577,21 @@ static uint64_t rotation_due_us(const struct group *group)
                : UINT64_MAX;
 }
 
+/* Nobody who leaves stays for another turn, however many they are: the next order may be before it. */
+enum result group_change_due(struct engine *engine, struct group *group, bool *made, struct reason *why)
+{
+    *made = false;
+    if (group->due) {
+        GUARD(incarnation_hold_review(engine, group, why));
+    }
+    while (group->due && !group->held && (!*made || group->leaving)) {
+        *made = true;
+        GUARD(group_change(engine, group, engine->scratch, why));
+        arena_reset(engine->scratch);
+    }
+    return RESULT_OK;
+}
+
 enum result changes_turn(struct engine *engine, uint64_t *next, struct reason *why)
 {
     uint64_t now_us = clock_monotonic_us(engine->clock);
@@ -590,14 +605,9 @@ enum result changes_turn(struct engine *engine, uint64_t *next, struct reason *w
             group->due = true;
             collection_end(group);
         }
-        if (group->due) {
-            GUARD(incarnation_hold_review(engine, group, why));
-        }
-        if (group->due && !group->held) {
-            GUARD(group_change(engine, group, engine->scratch, why));
-            arena_reset(engine->scratch);
-            *next = group->due ? 0 : *next; /* more than one change could have */
-        }
+        bool made = false;
+        GUARD(group_change_due(engine, group, &made, why));
+        *next = made && group->due ? 0 : *next; /* more came than one change could have */
         uint64_t rotation_us = rotation_due_us(group);
         *next = rotation_us < *next ? rotation_us : *next;
         *next = group->later_us != 0 && group->later_us < *next ? group->later_us : *next;

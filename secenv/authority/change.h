@@ -18,6 +18,10 @@ enum result group_change(struct engine *engine, struct group *group, struct aren
 enum result group_beat(struct engine *engine, struct group *group, struct arena *arena,
                        struct reason *why) MUST_USE;
 
+/* The changes that the group is due for before anything is ordered in it; `*made`: there were some. */
+enum result group_change_due(struct engine *engine, struct group *group, bool *made,
+                             struct reason *why) MUST_USE;
+
 /* All groups that are due: changes, then beats. Lowers `*next`. */
 enum result changes_turn(struct engine *engine, uint64_t *next, struct reason *why) MUST_USE;
 

@@ -15,7 +15,7 @@ static enum result departure_read(void *context, const struct store_row *row, st
         return result_fail(why, RESULT_STORE, "a leaf's row is damaged");
     }
     if (difference->departure_count == CHANGE_LIMIT) {
-        difference->more = true;
+        difference->more = difference->leaving = true;
         return RESULT_OK;
     }
     struct departure *departure = &difference->departures[difference->departure_count++];
@@ -97,7 +97,7 @@ static enum result marked_load(struct engine *engine, struct group *group, struc
     marked_settle(group);
     while (out->looked < group->marked_count) {
         if (out->arrival_count == CHANGE_LIMIT || out->departure_count == CHANGE_LIMIT) {
-            out->more = true;
+            out->more = out->leaving = true;
             return RESULT_OK;
         }
         int64_t member_id = group->marked[out->looked++];
@@ -132,6 +132,7 @@ void difference_done(const struct difference *difference, struct group *group)
                 group->marked_count * sizeof(*group->marked));
     }
     group->due = difference->more;
+    group->leaving = difference->more && difference->leaving;
 }
 
 /* The index of a leaf that leaves in this very change can be given away: its secret is replaced. */

@@ -35,6 +35,7 @@ struct difference {
     size_t departure_count;
     size_t looked; /* at so many of those that were marked */
     bool more;     /* there is more than one change can have */
+    bool leaving;  /* … and some of them may leave */
     bool full;
 };
 

@@ -7,6 +7,7 @@
 #include "secenv/authority/group_tree.h"
 #include "secenv/authority/hex.h"
 #include "secenv/authority/holding.h"
+#include "secenv/authority/membership_end.h"
 #include "secenv/authority/move.h"
 #include "secenv/authority/report.h"
 #include "secenv/authority/report_page.h"
@@ -313,6 +314,15 @@ static enum result owner_request(struct engine *engine, const Groupseal__Secenv_
 
 /* ---- operator ---- */
 
+/* Who was evicted by a request before it in the batch does not read the order. The change is undone with the
+ * request, if that fails. */
+static enum result order_changes(struct engine *engine, const Groupseal__Secenv__OrderSend *request,
+                                 struct reason *why)
+{
+    struct group *group = groups_find(&engine->groups, request->group);
+    return group != NULL ? group_change_due(engine, group, &engine->changed, why) : RESULT_OK;
+}
+
 static enum result operator_request(struct engine *engine, const struct engine_caller *caller,
                                     const Groupseal__Secenv__ToSecenv *request, struct arena *arena,
                                     Groupseal__Secenv__Reply *reply, struct reason *why)
@@ -321,7 +331,6 @@ static enum result operator_request(struct engine *engine, const struct engine_c
     case GROUPSEAL__SECENV__TO_SECENV__REQUEST_MEMBER_ADD:
         return member_add(engine, request->member_add, why);
     case GROUPSEAL__SECENV__TO_SECENV__REQUEST_MEMBER_EVICT:
-        GUARD(farewell_say(engine, request->member_evict->name, arena, why));
         return member_evict(engine, request->member_evict, why);
     case GROUPSEAL__SECENV__TO_SECENV__REQUEST_MEMBER_LIST:
         reply->content_case = GROUPSEAL__SECENV__REPLY__CONTENT_MEMBERS;
@@ -362,6 +371,7 @@ static enum result operator_request(struct engine *engine, const struct engine_c
         return revocation_show(engine, arena, &reply->revocations, why);
     case GROUPSEAL__SECENV__TO_SECENV__REQUEST_ORDER_SEND:
         reply->content_case = GROUPSEAL__SECENV__REPLY__CONTENT_ORDER;
+        GUARD(order_changes(engine, request->order_send, why));
         return order_send(engine, request->order_send, caller->connection, arena, &reply->order, why);
     case GROUPSEAL__SECENV__TO_SECENV__REQUEST_ORDER_SHOW:
         reply->content_case = GROUPSEAL__SECENV__REPLY__CONTENT_REPORT;
@@ -401,12 +411,13 @@ static enum result engine_request(struct engine *engine, const struct engine_cal
 {
     GUARD(memory_refresh(engine, why));
     size_t farewells = engine->farewells.count;
+    engine->changed = false;
     enum result result = engine_dispatch(engine, caller, request, arena, reply, why);
     if (result != RESULT_OK) {
         farewells_cut(&engine->farewells, farewells);
         reply->content_case = GROUPSEAL__SECENV__REPLY__CONTENT__NOT_SET;
     }
-    engine->stale = authority_own_fault(result);
+    engine->stale = authority_own_fault(result) || (engine->changed && result != RESULT_OK);
     return result;
 }
 

@@ -2,6 +2,7 @@
 #include "secenv/authority/evictions.h"
 
 #include "secenv/authority/hex.h"
+#include "secenv/authority/member.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -82,37 +83,58 @@ static bool ends_within_line(int file, const struct stat *status)
     return status->st_size > 0 && pread(file, &last, 1, status->st_size - 1) == 1 && last != '\n';
 }
 
-static bool line_write(int file, const char *line, size_t length)
+static bool lines_write(int file, const char *lines, size_t length)
 {
-    ssize_t written = write(file, line, length);
+    ssize_t written = write(file, lines, length);
     if (written >= 0 && (size_t)written < length) {
         errno = ENOSPC; /* what the rest would have met */
     }
     return written >= 0 && (size_t)written == length && fsync(file) == 0;
 }
 
-enum result evictions_append(int file, const uint8_t token[EVICTION_TOKEN_SIZE], uint64_t wall_ms,
-                             const char *name, struct reason *why)
+/* The caller's to free; NULL without memory. */
+static char *lines_make(const char *before, const struct member *members, size_t count, uint64_t wall_ms,
+                        size_t *length)
+{
+    char *lines = NULL;
+    FILE *stream = open_memstream(&lines, length);
+    if (stream == NULL) {
+        return NULL;
+    }
+    (void)fputs(before, stream);
+    for (size_t i = 0; i < count; i++) {
+        char text[TOKEN_TEXT + 1];
+        hex_write(BYTES_OF(members[i].token), text);
+        (void)fprintf(stream, "%s %" PRIu64 " %s\n", text, wall_ms, members[i].name);
+    }
+    bool made = ferror(stream) == 0;
+    made = fclose(stream) == 0 && made;
+    if (!made) {
+        free(lines);
+        return NULL;
+    }
+    return lines;
+}
+
+enum result evictions_append(int file, const struct member *members, size_t count, uint64_t wall_ms,
+                             struct reason *why)
 {
     struct stat status;
+    size_t length = 0;
     if (fstat(file, &status) != 0 || status.st_nlink == 0) {
         return result_fail(
             why, RESULT_STORE,
             "the evictions file of the store was removed: start secenv again to have a new one");
     }
-    char text[TOKEN_TEXT + 1];
-    char *line = NULL;
-    hex_write((struct bytes){token, EVICTION_TOKEN_SIZE}, text);
-    int length = asprintf(&line, "%s%s %" PRIu64 " %s\n", ends_within_line(file, &status) ? "\n" : "", text,
-                          wall_ms, name);
-    if (length < 0) {
-        return result_fail(why, RESULT_INTERNAL, "no memory for a line of the evictions file");
+    char *lines = lines_make(ends_within_line(file, &status) ? "\n" : "", members, count, wall_ms, &length);
+    if (lines == NULL) {
+        return result_fail(why, RESULT_INTERNAL, "no memory for lines of the evictions file");
     }
     enum result result = RESULT_OK;
-    if (!line_write(file, line, (size_t)length)) {
+    if (!lines_write(file, lines, length)) {
         result = result_fail(why, RESULT_STORE, "cannot write the evictions file: %s", strerror(errno));
     }
-    free(line);
+    free(lines);
     return result;
 }
 

@@ -15,9 +15,12 @@
 /* The store's file, made where there is none; `file` is closed by the caller, and -1 after an error. */
 enum result evictions_open(struct store *store, int *file, struct reason *why) MUST_USE;
 
-/* Opens nothing: the process has given that up when it serves. */
-enum result evictions_append(int file, const uint8_t token[EVICTION_TOKEN_SIZE], uint64_t wall_ms,
-                             const char *name, struct reason *why) MUST_USE;
+struct member;
+
+/* Of all of them, synced once. Opens nothing: the process has given that up when it serves. After a failure
+ * some lines may be there: those members are evicted with the next start. */
+enum result evictions_append(int file, const struct member *members, size_t count, uint64_t wall_ms,
+                             struct reason *why) MUST_USE;
 
 /* Calls `each` for every line that is whole. */
 enum result evictions_read(int file,

@@ -35,6 +35,7 @@ struct group {
     struct tree *tree;
     struct store *store; /* of the tree's pages */
     bool due;            /* its members may have changed */
+    bool leaving;        /* … and members that leave are waiting for another change than the last */
     bool look_at_all;    /* whose leaf is to be looked at: everybody's, or those of … */
     int64_t *marked;     /* … these members; some may be there twice */
     size_t marked_count;

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "secenv/authority/authority.h"
-#include "secenv/authority/evictions.h"
 #include "secenv/authority/hex.h"
 
 #include <stdio.h>
@@ -9,10 +8,7 @@
 #define ADD_LIMIT 64u
 #define LIST_LIMIT 128u
 #define LIST_BYTES 49152u /* of a page: a reply must fit a packet */
-#define REASON_LIMIT 200u
-#define WHY_OPERATOR 1u /* in REAUTHENTICATE */
-
-_Static_assert(MEMBER_TOKEN_SIZE == EVICTION_TOKEN_SIZE, "a row's token names it in the evictions file");
+#define WHY_OPERATOR 1u   /* in REAUTHENTICATE */
 
 const char member_schema[] =
     "CREATE TABLE IF NOT EXISTS member ("
@@ -68,6 +64,13 @@ static enum result member_read(void *context, const struct store_row *row, struc
     return RESULT_OK;
 }
 
+enum result member_find_token(struct store *store, struct bytes token, struct member *out, struct reason *why)
+{
+    *out = (struct member){.id = 0};
+    return store_query(store, why, member_read, out,
+                       "SELECT " MEMBER_COLUMNS " FROM member WHERE token = ? AND state <> 3", "b", token);
+}
+
 enum result member_find(struct store *store, const char *name, struct member *out, struct reason *why)
 {
     *out = (struct member){.id = 0};
@@ -77,8 +80,7 @@ enum result member_find(struct store *store, const char *name, struct member *ou
     return out->id != 0 ? RESULT_OK : result_fail(why, RESULT_UNKNOWN, "%s is not in the roster", name);
 }
 
-static enum result member_find_live(struct store *store, const char *name, struct member *out,
-                                    struct reason *why)
+enum result member_find_live(struct store *store, const char *name, struct member *out, struct reason *why)
 {
     GUARD(member_find(store, name, out, why));
     return out->state != MEMBER_EVICTED
@@ -309,88 +311,6 @@ enum result member_add(struct engine *engine, const Groupseal__Secenv__MemberAdd
         }
     }
     return RESULT_OK;
-}
-
-/* ---- evict ---- */
-
-static enum result associations_remove(struct engine *engine, const char *name, struct reason *why)
-{
-    struct peer *peer = peers_find(&engine->peers, name);
-    if (peer != NULL && peer->current != NULL) {
-        GUARD(association_remove(peer->current, engine->store, why));
-    }
-    if (peer != NULL && peer->pending != NULL) {
-        GUARD(association_remove(peer->pending, engine->store, why));
-    }
-    return RESULT_OK;
-}
-
-/* The row and everything that hangs on it in the store; the leaves go with the groups' next change. */
-static enum result eviction_store(struct engine *engine, const struct member *member, uint64_t wall_ms,
-                                  const char *reason, struct reason *why)
-{
-    GUARD(store_run(engine->store, why,
-                    "UPDATE member SET state = 3, evicted_ms = ?, reason = ?, psk = NULL, pending_key = NULL,"
-                    " association = NULL WHERE id = ?",
-                    "uti", wall_ms, reason, member->id));
-    GUARD(associations_remove(engine, member->name, why));
-    return outbox_drop_peer(engine->outbox, engine->identity.name, member->name, why);
-}
-
-static enum result eviction_finish(struct engine *engine, const struct member *member, struct reason *why)
-{
-    GUARD(groups_mark_leaves(engine, member->id, why));
-    admission_drop(&engine->admission, member->name);
-    peers_remove(&engine->peers, member->name);
-    return RESULT_OK;
-}
-
-enum result member_evict(struct engine *engine, const Groupseal__Secenv__MemberEvict *request,
-                         struct reason *why)
-{
-    struct member member;
-    if (strlen(request->reason) > REASON_LIMIT) {
-        return result_fail(why, RESULT_INVALID, "a reason has at most %u bytes", REASON_LIMIT);
-    }
-    GUARD(member_find_live(engine->store, request->name, &member, why));
-    uint64_t wall_ms = clock_wall_ms(engine->clock);
-    GUARD(eviction_store(engine, &member, wall_ms, request->reason, why));
-    GUARD(evictions_append(engine->evictions, member.token, wall_ms, member.name, why));
-    return eviction_finish(engine, &member, why);
-}
-
-enum result member_revoke(struct engine *engine, const char *name, struct reason *why)
-{
-    struct member member;
-    GUARD(member_find_live(engine->store, name, &member, why));
-    GUARD(store_run(
-        engine->store, why,
-        "UPDATE member SET state = 4, serial = 0, pending_key = NULL, association = NULL WHERE id = ?", "i",
-        member.id));
-    GUARD(associations_remove(engine, member.name, why));
-    return eviction_finish(engine, &member, why);
-}
-
-static enum result eviction_apply(void *context, const uint8_t token[EVICTION_TOKEN_SIZE], struct reason *why)
-{
-    struct engine *engine = context;
-    struct member member = {.id = 0};
-    struct bytes view = {token, EVICTION_TOKEN_SIZE};
-    GUARD(store_query(engine->store, why, member_read, &member,
-                      "SELECT " MEMBER_COLUMNS " FROM member WHERE token = ? AND state <> 3", "b", view));
-    if (member.id == 0) {
-        return RESULT_OK;
-    }
-    GUARD(eviction_store(engine, &member, clock_wall_ms(engine->clock), "evictions file", why));
-    GUARD(eviction_finish(engine, &member, why));
-    return authority_notice(
-        engine, GROUPSEAL__SECENV__SEVERITY__ALARM,
-        "%s was evicted, and this store did not know: it is older than its evictions file", member.name);
-}
-
-enum result member_evictions_apply(struct engine *engine, struct reason *why)
-{
-    return evictions_read(engine->evictions, eviction_apply, engine, why);
 }
 
 /* ---- list ---- */

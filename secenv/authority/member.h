@@ -36,6 +36,12 @@ extern const char member_schema[];
 /* The live row of this name, else the one evicted last. */
 enum result member_find(struct store *store, const char *name, struct member *out,
                         struct reason *why) MUST_USE;
+/* RESULT_UNKNOWN where it was evicted. */
+enum result member_find_live(struct store *store, const char *name, struct member *out,
+                             struct reason *why) MUST_USE;
+/* Of the row with this token; its id is 0 where there is none, or it was evicted. */
+enum result member_find_token(struct store *store, struct bytes token, struct member *out,
+                              struct reason *why) MUST_USE;
 /* Its pre-shared key (PSK mode). */
 enum result member_psk(struct store *store, const struct member *member, struct secret *out,
                        struct reason *why) MUST_USE;
@@ -43,24 +49,15 @@ enum result member_psk(struct store *store, const struct member *member, struct 
 /* Operator. */
 enum result member_add(struct engine *engine, const Groupseal__Secenv__MemberAdd *request,
                        struct reason *why) MUST_USE;
-enum result member_evict(struct engine *engine, const Groupseal__Secenv__MemberEvict *request,
-                         struct reason *why) MUST_USE;
 enum result member_list(struct engine *engine, const Groupseal__Secenv__MemberList *request,
                         struct arena *arena, Groupseal__Secenv__Members **out, struct reason *why) MUST_USE;
 enum result member_reauthenticate(struct engine *engine,
                                   const Groupseal__Secenv__MemberReauthenticate *request,
                                   struct reason *why) MUST_USE;
 
-/* Its certificate is revoked: its association ends, its leaves leave with the next change of its groups, and
- * it has a new serial when it comes back. */
-enum result member_revoke(struct engine *engine, const char *name, struct reason *why) MUST_USE;
-
 /* REAUTHENTICATE, into its outbox; `because` is its `why`. */
 enum result member_ask_anew(struct engine *engine, const char *name, uint32_t because,
                             struct reason *why) MUST_USE;
-
-/* Evicts whom the evictions file names and this store does not know to be evicted: it is a backup. */
-enum result member_evictions_apply(struct engine *engine, struct reason *why) MUST_USE;
 
 /*
  * The member uses this association from now on: a signing key that is new gets a new serial, and its groups

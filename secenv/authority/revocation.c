@@ -2,6 +2,7 @@
 #include "secenv/authority/revocation.h"
 
 #include "secenv/authority/authority.h"
+#include "secenv/authority/membership_end.h"
 
 #include <stdio.h>
 #include <stdlib.h>

@@ -107,7 +107,7 @@ def requests_of_others(pb, profile, group):
     member = pb.NewMember(name="//sp.example/Sintruder", kind=pb.MEMBER_ADN_AE, mode=pb.MODE_PSK, psk=b"x" * 32,
                           site="//sp.example/mn-1", functions=["door"])
     requests = {
-        "member_add": pb.MemberAdd(members=[member]), "member_evict": pb.MemberEvict(name="//sp.example/Sdoor1"),
+        "member_add": pb.MemberAdd(members=[member]), "member_evict": pb.MemberEvict(names=["//sp.example/Sdoor1"]),
         "member_reauthenticate": pb.MemberReauthenticate(name="//sp.example/Sdoor1"),
         "member_move": pb.MemberMove(name="//sp.example/Sdoor1", site="//sp.example/mn-1"),
         "member_confirm": pb.MemberConfirm(all=True), "group_release": pb.GroupRelease(name="doors"),

@@ -40,7 +40,7 @@ void large_group_member_at(struct large_group *large, uint32_t leaf_index, char 
 uint64_t large_group_tree_bytes(struct large_group *large);
 uint64_t large_group_store_bytes(struct large_group *large);
 
-/* Evicts by the operator's word, one request a member, and lets everything come to rest. The CPU time of the
+/* Evicts by the operator's word, up to 1,024 with a request, and lets everything come to rest. The CPU time of the
  * authority in these requests, with the changes and the commit that they bring about. */
 uint64_t large_group_evict(struct large_group *large, char (*names)[NAME_LIMIT + 1], size_t count);
 

@@ -59,6 +59,15 @@ def test_evict_and_reauthenticate(operator):
     rows = json.loads(operator("member", "list", "--json").stdout)
     assert [row["state"] for row in rows if row["name"].endswith("Sdoor1")] in (["evicted"], [])
     operator("member", "evict", "Sdoor9", code=FAILED)
+    for name in ("Sdoor2", "Sdoor3", "Sdoor4"):
+        operator("member", "add", name, "--kind", "adn-ae", "--mode", "cert", "--site", "mn-1", "--function", "door")
+    failed = operator("member", "evict", "Sdoor2", "Sdoor9", "Sdoor3", code=FAILED)
+    assert failed.stdout == "" and "//sp.example/Sdoor9" in failed.stderr and "not evicted" in failed.stderr
+    assert operator("member", "evict", "Sdoor2", "Sdoor3", "--reason", "lost").stdout == \
+        "//sp.example/Sdoor2: evicted\n//sp.example/Sdoor3: evicted\n"
+    told = operator("member", "evict", "Sdoor4", "--json").stdout
+    assert json.loads(told) == {"name": "//sp.example/Sdoor4", "state": "evicted"}
+    operator("member", "evict", code=USAGE)
     operator("member", "reauthenticate", "Sdoor9", code=FAILED)
 
 
@@ -265,7 +274,7 @@ def test_lost_after_sending(authority):
     ["member", "add", "Cdoor1", "--kind", "adn-ae", "--mode", "cert", "--site", "mn-1"],  # at which MN-CSE?
     ["member", "add", "S#1", "--kind", "adn-ae", "--mode", "cert", "--site", "mn-1"],
     ["member", "add", "Sdoor1", "--kind", "adn-ae", "--mode", "cert", "--site", "Sdoor2"],
-    ["member", "evict"], ["member", "evict", "Sdoor1", "Sdoor2"], ["member", "evict", "Cdoor1"], ["member", "list", "x"],
+    ["member", "evict"], ["member", "reauthenticate", "Sdoor1", "Sdoor2"], ["member", "evict", "Cdoor1"], ["member", "list", "x"],
     ["group", "create", "doors"], ["group", "create", "doors", "--function", "door"],
     ["group", "create", "doors", "--function", "door", "--site", "mn-1", "--overlap", "soon"],
     ["group", "show"], ["send", "doors"], ["send", "doors", "close", "now"],

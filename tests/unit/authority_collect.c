@@ -169,6 +169,87 @@ static void who_leaves_is_not_waited_for(void **state)
     assert_int_equal(epoch_of(site), before + 1); /* who had come was taken along */
 }
 
+/* An eviction and an order that come in one batch, in this order. */
+static void order_behind_an_eviction_in_one_batch(void **state)
+{
+    struct site *site = *state;
+    struct site_node *authority = site_authority(site);
+    door_join(site, 0);
+    door_join(site, 1);
+    site_advance(site, COLLECT_MS);
+    uint64_t before = epoch_of(site);
+    char *names[] = {(char *)(uintptr_t)doors[0]};
+    Groupseal__Secenv__MemberEvict evict = GROUPSEAL__SECENV__MEMBER_EVICT__INIT;
+    Groupseal__Secenv__OrderSend send = GROUPSEAL__SECENV__ORDER_SEND__INIT;
+    Groupseal__Secenv__ToSecenv requests[] = {GROUPSEAL__SECENV__TO_SECENV__INIT,
+                                              GROUPSEAL__SECENV__TO_SECENV__INIT};
+    Groupseal__Secenv__ToSecenv *together[] = {&requests[0], &requests[1]};
+    Groupseal__Secenv__Reply *replies[2];
+    struct reason why = {""};
+    uint64_t ordered = 0;
+    evict.names = names;
+    evict.n_names = 1;
+    requests[0].request_case = GROUPSEAL__SECENV__TO_SECENV__REQUEST_MEMBER_EVICT;
+    requests[0].member_evict = &evict;
+    send.group = (char *)(uintptr_t)GROUP;
+    send.body.data = (uint8_t *)(uintptr_t) "close";
+    send.body.len = 5;
+    send.valid_ms = 60000;
+    requests[1].request_case = GROUPSEAL__SECENV__TO_SECENV__REQUEST_ORDER_SEND;
+    requests[1].order_send = &send;
+    site_requests(authority, together, 2, replies);
+    assert_int_equal(replies[0]->code, OK);
+    assert_int_equal(replies[1]->code, OK);
+    /* It is of an epoch that the evicted has no key of: no MN-CSE seals it with an earlier one. */
+    assert_int_equal(
+        store_number(site_store(authority), &why, &ordered, "SELECT everyone_epoch FROM command", ""),
+        RESULT_OK);
+    assert_int_equal(ordered, before + 1);
+    site_advance(site, 5000);
+    assert_int_equal(epoch_of(site), before + 1);
+    assert_null(site_last_event(site_find(site, doors[0]), GROUPSEAL__SECENV__EVENT__CONTENT_COMMAND));
+    assert_non_null(site_last_event(site_find(site, doors[1]), GROUPSEAL__SECENV__EVENT__CONTENT_COMMAND));
+    site_reply_free(replies[0]);
+    site_reply_free(replies[1]);
+    /* Of an order that is refused the change is undone, and made by the turn. */
+    names[0] = (char *)(uintptr_t)doors[1];
+    send.n_targets = 1;
+    char *targets[] = {(char *)(uintptr_t) "no id"};
+    send.targets = targets;
+    site_requests(authority, together, 2, replies);
+    assert_int_equal(replies[0]->code, OK);
+    assert_int_equal(replies[1]->code, GROUPSEAL__SECENV__CODE__INVALID);
+    site_reply_free(replies[0]);
+    site_reply_free(replies[1]);
+    site_advance(site, 5000);
+    assert_int_equal(epoch_of(site), before + 2);
+    assert_int_equal(members_of(site), 1);
+}
+
+/* All or none, with one change. */
+static void many_leave_with_one_change(void **state)
+{
+    struct site *site = *state;
+    for (size_t i = 0; i < 3; i++) {
+        door_join(site, i);
+    }
+    site_advance(site, COLLECT_MS);
+    uint64_t before = epoch_of(site);
+    const char *wrong[] = {doors[0], "//sp.example/Snobody"};
+    const char *twice[] = {doors[0], doors[0]};
+    assert_int_equal(operator_evict_all(site, wrong, 2), GROUPSEAL__SECENV__CODE__UNKNOWN);
+    assert_int_equal(operator_evict_all(site, twice, 2), GROUPSEAL__SECENV__CODE__INVALID);
+    assert_int_equal(operator_evict_all(site, NULL, 0), GROUPSEAL__SECENV__CODE__INVALID);
+    assert_int_equal(epoch_of(site), before);
+    assert_int_equal(members_of(site), 4);
+    assert_int_equal(operator_evict_all(site, doors, 2), OK);
+    assert_int_equal(epoch_of(site), before + 1);
+    assert_int_equal(members_of(site), 2);
+    site_restart(site_authority(site)); /* the evictions file has all of them */
+    site_advance(site, 5000);
+    assert_int_equal(members_of(site), 2);
+}
+
 /* Who has come is not forgotten with the time that was to be waited. */
 static void start_takes_those_who_came(void **state)
 {
@@ -191,6 +272,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_stream_to_many_is_one_change, setup, teardown),
         cmocka_unit_test_setup_teardown(who_comes_alone_to_many_waits_little_longer, setup, teardown),
         cmocka_unit_test_setup_teardown(who_leaves_is_not_waited_for, setup, teardown),
+        cmocka_unit_test_setup_teardown(order_behind_an_eviction_in_one_batch, setup, teardown),
+        cmocka_unit_test_setup_teardown(many_leave_with_one_change, setup, teardown),
         cmocka_unit_test_setup_teardown(start_takes_those_who_came, setup, teardown),
     };
     return cmocka_run_group_tests_name("authority_collect", tests, NULL, NULL);

@@ -214,6 +214,43 @@ static void refused_blocks_come_with_the_next_change(void **state)
     site_free(site);
 }
 
+/* More than one change can have, evicted by two requests of one batch: who is last is out with it, too. */
+static void all_who_leave_are_out_with_the_batch(void **state)
+{
+    struct large_group large;
+    (void)state;
+    large_group_open(&large);
+    large_group_fill(&large, 1200);
+    Groupseal__Secenv__MemberEvict evictions[2];
+    Groupseal__Secenv__ToSecenv requests[2];
+    Groupseal__Secenv__ToSecenv *together[] = {&requests[0], &requests[1]};
+    Groupseal__Secenv__Reply *replies[2];
+    char(*names)[NAME_LIMIT + 1] = calloc(1100, sizeof(*names));
+    char **each = calloc(1100, sizeof(*each));
+    assert_true(names != NULL && each != NULL);
+    for (size_t i = 0; i < 1100; i++) {
+        large_group_name(i, names[i]);
+        each[i] = names[i];
+    }
+    for (size_t i = 0; i < 2; i++) {
+        groupseal__secenv__member_evict__init(&evictions[i]);
+        groupseal__secenv__to_secenv__init(&requests[i]);
+        evictions[i].names = each + 550 * i;
+        evictions[i].n_names = 550;
+        requests[i].request_case = GROUPSEAL__SECENV__TO_SECENV__REQUEST_MEMBER_EVICT;
+        requests[i].member_evict = &evictions[i];
+    }
+    site_requests(site_authority(large.site), together, 2, replies);
+    for (size_t i = 0; i < 2; i++) {
+        assert_int_equal(replies[i]->code, OK);
+        site_reply_free(replies[i]);
+    }
+    assert_int_equal(large_group_count(&large), 101); /* at once: nothing was settled */
+    free((void *)each);
+    free(names);
+    large_group_close(&large);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -221,6 +258,7 @@ int main(void)
         cmocka_unit_test(policy_goes_again_after_a_refusal),
         cmocka_unit_test(refused_blocks_come_with_the_next_change),
         cmocka_unit_test(waiting_blocks_are_not_packed_with_each_change),
+        cmocka_unit_test(all_who_leave_are_out_with_the_batch),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

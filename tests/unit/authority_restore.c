@@ -516,7 +516,9 @@ static void eviction_that_failed(void **state)
     char reason[300];
     memset(reason, 'x', sizeof(reason));
     reason[sizeof(reason) - 1] = '\0';
-    evict.name = (char *)DOOR_2;
+    char *names[] = {(char *)DOOR_2};
+    evict.names = names;
+    evict.n_names = 1;
     evict.reason = reason;
     request.request_case = GROUPSEAL__SECENV__TO_SECENV__REQUEST_MEMBER_EVICT;
     request.member_evict = &evict;

@@ -31,7 +31,9 @@ static void evict(struct play *play, const char *name)
 {
     Groupseal__Secenv__MemberEvict evict = GROUPSEAL__SECENV__MEMBER_EVICT__INIT;
     Groupseal__Secenv__ToSecenv request = GROUPSEAL__SECENV__TO_SECENV__INIT;
-    evict.name = (char *)name;
+    char *names[] = {(char *)(uintptr_t)name};
+    evict.names = names;
+    evict.n_names = 1;
     evict.reason = (char *)"stolen";
     request.request_case = GROUPSEAL__SECENV__TO_SECENV__REQUEST_MEMBER_EVICT;
     request.member_evict = &evict;

@@ -46,9 +46,15 @@ Groupseal__Secenv__Code operator_add(struct site *site, Groupseal__Secenv__NewMe
 
 Groupseal__Secenv__Code operator_evict(struct site *site, const char *name)
 {
+    return operator_evict_all(site, &name, 1);
+}
+
+Groupseal__Secenv__Code operator_evict_all(struct site *site, const char *const *names, size_t count)
+{
     Groupseal__Secenv__MemberEvict content = GROUPSEAL__SECENV__MEMBER_EVICT__INIT;
     Groupseal__Secenv__ToSecenv request = GROUPSEAL__SECENV__TO_SECENV__INIT;
-    content.name = text(name);
+    content.names = (char **)(uintptr_t)names;
+    content.n_names = count;
     content.reason = text("stolen");
     request.request_case = GROUPSEAL__SECENV__TO_SECENV__REQUEST_MEMBER_EVICT;
     request.member_evict = &content;

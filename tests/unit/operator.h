@@ -9,6 +9,7 @@ Groupseal__Secenv__Reply *operator_call(struct site *site, Groupseal__Secenv__To
 Groupseal__Secenv__Code operator_add(struct site *site, Groupseal__Secenv__NewMember *const *members,
                                      size_t count);
 Groupseal__Secenv__Code operator_evict(struct site *site, const char *name);
+Groupseal__Secenv__Code operator_evict_all(struct site *site, const char *const *names, size_t count);
 Groupseal__Secenv__Code operator_move(struct site *site, const char *name, const char *to);
 Groupseal__Secenv__Code operator_reauthenticate(struct site *site, const char *name);
 Groupseal__Secenv__Code operator_create(struct site *site, Groupseal__Secenv__GroupCreate *group);

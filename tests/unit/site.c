@@ -1060,17 +1060,14 @@ static bool request_run(struct site_node *node, const struct engine_caller *call
     return !crashed(node, ended, "request", &fatal);
 }
 
-Groupseal__Secenv__Reply *site_request(struct site_node *node, enum socket_kind socket, uint64_t connection,
-                                       Groupseal__Secenv__ToSecenv *request)
+/* Between begin and commit; NULL: its power went off. */
+static Groupseal__Secenv__Reply *batch_request(struct site_node *node, const struct engine_caller *caller,
+                                               Groupseal__Secenv__ToSecenv *request)
 {
     Groupseal__Secenv__Reply reply = GROUPSEAL__SECENV__REPLY__INIT;
-    struct engine_caller caller = {socket, connection};
     struct reason reason = {""};
     size_t size = groupseal__secenv__to_secenv__get_packed_size(request);
     request->id = ++node->last_id;
-    if (crashed_at_message(node) || crashed(node, store_begin(node->store, &reason), "batch", &reason)) {
-        return reply_lost();
-    }
     uint8_t *packed = arena_alloc(node->arena, size + 16);
     assert_non_null(packed);
     size = groupseal__secenv__to_secenv__pack(request, packed);
@@ -1079,17 +1076,46 @@ Groupseal__Secenv__Reply *site_request(struct site_node *node, enum socket_kind 
     assert_non_null(parsed);
     reply.id = parsed->id;
     uint64_t counted = refusals_counted();
-    if (!request_run(node, &caller, parsed, &reply, &reason)) {
-        return reply_lost();
+    if (!request_run(node, caller, parsed, &reply, &reason)) {
+        return NULL;
     }
     Groupseal__Secenv__Reply *copy = reply_copy(&reply);
     assert_refusal_counted(node, parsed, copy, counted);
+    return copy;
+}
+
+Groupseal__Secenv__Reply *site_request(struct site_node *node, enum socket_kind socket, uint64_t connection,
+                                       Groupseal__Secenv__ToSecenv *request)
+{
+    struct engine_caller caller = {socket, connection};
+    struct reason reason = {""};
+    if (crashed_at_message(node) || crashed(node, store_begin(node->store, &reason), "batch", &reason)) {
+        return reply_lost();
+    }
+    Groupseal__Secenv__Reply *reply = batch_request(node, &caller, request);
+    if (reply == NULL) {
+        return reply_lost();
+    }
     if (!batch_commit(node) || crashed_at_message(node)) {
-        site_reply_free(copy);
+        site_reply_free(reply);
         return reply_lost();
     }
     batch_deliver(node);
-    return copy;
+    return reply;
+}
+
+void site_requests(struct site_node *node, Groupseal__Secenv__ToSecenv *const *requests, size_t count,
+                   Groupseal__Secenv__Reply **replies)
+{
+    struct engine_caller caller = {SOCKET_OPERATOR, SITE_OPERATOR_CONNECTION};
+    struct reason reason = {""};
+    assert_int_equal(store_begin(node->store, &reason), RESULT_OK);
+    for (size_t i = 0; i < count; i++) {
+        replies[i] = batch_request(node, &caller, requests[i]);
+        assert_non_null(replies[i]);
+    }
+    assert_true(batch_commit(node));
+    batch_deliver(node);
 }
 
 void site_reply_free(Groupseal__Secenv__Reply *reply)

@@ -102,6 +102,9 @@ const char *site_directory(const struct site_node *node);
  */
 Groupseal__Secenv__Reply *site_request(struct site_node *node, enum socket_kind socket, uint64_t connection,
                                        Groupseal__Secenv__ToSecenv *request);
+/* Several of the operator's, which came together: one batch. */
+void site_requests(struct site_node *node, Groupseal__Secenv__ToSecenv *const *requests, size_t count,
+                   Groupseal__Secenv__Reply **replies);
 void site_reply_free(Groupseal__Secenv__Reply *reply);
 
 /* An end-to-end object by hand, as if it came in a NOTIFY request: the answer's object (empty: none). */

@@ -536,14 +536,14 @@ enum result group_change(struct engine *engine, struct group *group, struct aren
     struct difference difference = {.arrivals = NULL};
     GUARD(difference_load(engine, group, arena, &difference, why));
     GUARD(difference_place(&difference, group->tree));
+    if (difference.full) {
+        GUARD(authority_notice(engine, GROUPSEAL__SECENV__SEVERITY__ALARM,
+                               "group %s has no place for more than %u members: others wait until one leaves",
+                               group->name, MEMBERS_LIMIT));
+    }
     bool changed =
         difference.arrival_count + difference.departure_count > 0 || (group->rotate && group_has_key(group));
-    if (changed && difference.full) {
-        GUARD(authority_notice(engine, GROUPSEAL__SECENV__SEVERITY__ALARM,
-                               "group %s has more than %u members: it is not changed", group->name,
-                               MEMBERS_LIMIT));
-        difference.more = false;
-    } else if (changed) {
+    if (changed) {
         GUARD(change_make(engine, group, &difference, arena, why));
     }
     difference_done(&difference, group);

@@ -125,14 +125,22 @@ enum result difference_load(struct engine *engine, struct group *group, struct a
 
 void difference_done(const struct difference *difference, struct group *group)
 {
-    group->look_at_all = group->look_at_all && difference->more;
+    /* Of all that were looked for, what is more than a full tree has room for only comes, too. */
+    bool more = difference->more && !(group->look_at_all && difference->full);
+    group->look_at_all = group->look_at_all && more;
+    if (difference->full) {
+        group->crowded = true;
+    } else if (group->crowded && difference->departure_count > 0) {
+        group->crowded = false;
+        group->look_at_all = more = true;
+    }
     if (difference->looked > 0) {
         group->marked_count -= difference->looked;
         memmove(group->marked, group->marked + difference->looked,
                 group->marked_count * sizeof(*group->marked));
     }
-    group->due = difference->more;
-    group->leaving = difference->more && difference->leaving;
+    group->due = more;
+    group->leaving = more && difference->leaving;
 }
 
 /* The index of a leaf that leaves in this very change can be given away: its secret is replaced. */
@@ -147,29 +155,39 @@ static struct departure *departure_open(struct difference *difference, size_t *f
     return NULL;
 }
 
+/* False: there is no room for it. */
+static bool arrival_place(struct difference *difference, struct tree *tree, size_t *departures,
+                          uint32_t *next, struct arrival *arrival)
+{
+    if (arrival->placed) {
+        return true;
+    }
+    struct departure *departure = departure_open(difference, departures);
+    if (departure != NULL) {
+        departure->reused = true;
+        arrival->leaf.index = departure->index;
+        return true;
+    }
+    *next = tree_free_leaf(tree, *next);
+    arrival->leaf.index = *next;
+    return (*next)++ < MEMBERS_LIMIT;
+}
+
 enum result difference_place(struct difference *difference, struct tree *tree)
 {
     size_t departures = 0;
+    size_t kept = 0;
     uint32_t next = 0;
     for (size_t i = 0; i < difference->arrival_count; i++) {
         struct arrival *arrival = &difference->arrivals[i];
-        GUARD(random_bytes(arrival->secret.data, SECRET_SIZE));
-        if (arrival->placed) {
+        if (!arrival_place(difference, tree, &departures, &next, arrival)) {
+            difference->full = true;
             continue;
         }
-        struct departure *departure = departure_open(difference, &departures);
-        if (departure != NULL) {
-            departure->reused = true;
-            arrival->leaf.index = departure->index;
-        } else {
-            arrival->leaf.index = tree_free_leaf(tree, next);
-            next = arrival->leaf.index + 1;
-        }
-        if (arrival->leaf.index >= MEMBERS_LIMIT) {
-            difference->full = true;
-            return RESULT_OK;
-        }
+        GUARD(random_bytes(arrival->secret.data, SECRET_SIZE));
+        difference->arrivals[kept++] = *arrival;
     }
+    difference->arrival_count = kept;
     return RESULT_OK;
 }
 

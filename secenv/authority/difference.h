@@ -36,13 +36,14 @@ struct difference {
     size_t looked; /* at so many of those that were marked */
     bool more;     /* there is more than one change can have */
     bool leaving;  /* … and some of them may leave */
-    bool full;
+    bool full;     /* not all that come have a place */
 };
 
 /* Bounded: `more` says that there is more. All of it is the arena's. */
 enum result difference_load(struct engine *engine, struct group *group, struct arena *arena,
                             struct difference *out, struct reason *why) MUST_USE;
-/* Gives those that come their leaves. `full`: the tree has no room for them. */
+/* Gives those that come their leaves. Those for whom the tree has no room are left out (`full`), and are
+ * looked for again when somebody has left. */
 enum result difference_place(struct difference *difference, struct tree *tree) MUST_USE;
 /* Into the tree; `touched` are the blocks below the top row that are others now, in the arena. */
 enum result difference_apply(const struct difference *difference, bool rotate, struct tree *tree,

@@ -40,6 +40,7 @@ struct group {
     int64_t *marked;     /* … these members; some may be there twice */
     size_t marked_count;
     size_t marked_capacity;
+    bool crowded;      /* some had no place in it: they are looked for when somebody has left */
     uint64_t later_us; /* monotonic: due then, for members that came or have new leaves; 0: for none */
     uint64_t collect_limit_us; /* monotonic: they are not waited with for longer; 0: nobody came */
     uint64_t announced_us;     /* monotonic: when the last announcement was made */

@@ -5,9 +5,11 @@
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include <cmocka.h>
 
+#include "secenv/authority/authority.h"
 #include "secenv/authority/collection.h"
 #include "tests/unit/operator.h"
 
@@ -263,6 +265,55 @@ static void start_takes_those_who_came(void **state)
     assert_int_equal(operator_collect(site, 60001), GROUPSEAL__SECENV__CODE__INVALID);
 }
 
+/* ---- a group without room ---- */
+
+static bool is_in(struct site *site, const char *name)
+{
+    Groupseal__Secenv__Reply *reply = operator_show(site, GROUP);
+    bool in = false;
+    for (size_t i = 0; i < reply->group->n_members; i++) {
+        in = in || strcmp(reply->group->members[i]->name, name) == 0;
+    }
+    site_reply_free(reply);
+    return in;
+}
+
+/* All of its tree is in use, as far as the authority knows before its next start. */
+static void tree_fill(struct site *site)
+{
+    struct group *group = groups_find(&site_engine(site_authority(site))->groups, GROUP);
+    struct reason why = {""};
+    assert_int_equal(tree_restore_height(group->tree, TREE_HEIGHT_MAX, &why), RESULT_OK);
+    for (uint32_t i = 0; i < MEMBERS_LIMIT; i++) {
+        assert_int_equal(tree_restore_leaf(group->tree, i), RESULT_OK);
+    }
+}
+
+/* Who has to leave does, however many wait for a place; and those come in, each when there is one. */
+static void who_leaves_a_full_group_makes_room(void **state)
+{
+    struct site *site = *state;
+    door_join(site, 0);
+    door_join(site, 1);
+    site_advance(site, 1000);
+    assert_int_equal(members_of(site), 3);
+    tree_fill(site);
+    door_join(site, 2);
+    further_join(site, 0);
+    assert_int_equal(members_of(site), 3); /* they are collected */
+    assert_int_equal(operator_evict(site, doors[0]), OK);
+    assert_false(is_in(site, doors[0]));
+    assert_int_equal(members_of(site), 3);
+    site_advance(site, 20000);
+    further_join(site, 1);
+    site_advance(site, 20000);
+    assert_int_equal(members_of(site), 3);
+    assert_int_equal(operator_evict(site, doors[1]), OK);
+    assert_false(is_in(site, doors[1]));
+    assert_int_equal(members_of(site), 3);
+    assert_true(is_in(site, doors[2]));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -274,6 +325,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(who_leaves_is_not_waited_for, setup, teardown),
         cmocka_unit_test_setup_teardown(order_behind_an_eviction_in_one_batch, setup, teardown),
         cmocka_unit_test_setup_teardown(many_leave_with_one_change, setup, teardown),
+        cmocka_unit_test_setup_teardown(who_leaves_a_full_group_makes_room, setup, teardown),
         cmocka_unit_test_setup_teardown(start_takes_those_who_came, setup, teardown),
     };
     return cmocka_run_group_tests_name("authority_collect", tests, NULL, NULL);

@@ -1,18 +1,21 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include <fcntl.h>
 #include <setjmp.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include <cmocka.h>
 
 #include "secenv/authority/evictions.h"
+#include "secenv/authority/member.h"
 #include "secenv/log.h"
 #include "tests/crash/sealed.h"
 #include "tests/unit/operator.h"
@@ -136,11 +139,54 @@ static void line_is_zeroed(void **state)
     }
 }
 
+static enum result token_count(void *context, const uint8_t token[EVICTION_TOKEN_SIZE], struct reason *why)
+{
+    (void)token;
+    (void)why;
+    ++*(size_t *)context;
+    return RESULT_OK;
+}
+
+static size_t tokens(int file)
+{
+    struct reason why = {""};
+    size_t count = 0;
+    assert_int_equal(evictions_read(file, token_count, &count, &why), RESULT_OK);
+    return count;
+}
+
+/* A disk that is full in the midst of several lines: none of a request that fails is out at the next start.
+ */
+static void full_disk_leaves_nothing(void **state)
+{
+    struct evicted *evicted = *state;
+    struct member members[3] = {
+        {.name = "//sp.example/Sa"}, {.name = "//sp.example/Sb"}, {.name = "//sp.example/Sc"}};
+    struct reason why = {""};
+    struct rlimit before;
+    int file = open(evicted->file, O_RDWR | O_APPEND | O_CLOEXEC);
+    assert_true(file >= 0);
+    assert_int_equal(getrlimit(RLIMIT_FSIZE, &before), 0);
+    assert_ptr_not_equal(signal(SIGXFSZ, SIG_IGN), SIG_ERR);
+    for (rlim_t room = 120; room > 0; room -= 20) {
+        struct rlimit full = {evicted->length + room, before.rlim_max};
+        assert_int_equal(setrlimit(RLIMIT_FSIZE, &full), 0);
+        enum result result = evictions_append(file, members, 3, 1, &why);
+        assert_int_equal(setrlimit(RLIMIT_FSIZE, &before), 0);
+        assert_int_equal(result, RESULT_STORE);
+        assert_int_equal(tokens(file), 1);
+    }
+    assert_int_equal(evictions_append(file, members, 3, 1, &why), RESULT_OK);
+    assert_int_equal(tokens(file), 4);
+    assert_int_equal(close(file), 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(line_is_cut, setup, teardown),
         cmocka_unit_test_setup_teardown(line_is_zeroed, setup, teardown),
+        cmocka_unit_test_setup_teardown(full_disk_leaves_nothing, setup, teardown),
     };
     log_threshold(LOG_LEVEL_ALARM);
     return cmocka_run_group_tests_name("crash/evictions", tests, NULL, NULL);

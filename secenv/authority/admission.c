@@ -146,20 +146,30 @@ static struct admission_slot *slot_take(struct admission *admission, const char 
 
 /* ---- rate ---- */
 
-/* The hop's bucket; a new one takes the place of the one that is nearest to full. */
-static struct admission_hop *hop_find(struct admission *admission, const char *name)
+/* The bucket of this name; a new one takes the place of the one that is nearest to full. */
+static struct bucket *rate_find(struct admission_rate *rates, size_t count, const char *name)
 {
-    struct admission_hop *fullest = &admission->hops[0];
-    for (size_t i = 0; i < ADMISSION_HOPS; i++) {
-        struct admission_hop *hop = &admission->hops[i];
-        if (hop->name[0] != '\0' && strcmp(hop->name, name) == 0) {
-            return hop;
+    struct admission_rate *fullest = &rates[0];
+    for (size_t i = 0; i < count; i++) {
+        struct admission_rate *rate = &rates[i];
+        if (rate->name[0] != '\0' && strcmp(rate->name, name) == 0) {
+            return &rate->bucket;
         }
-        fullest = hop->bucket.full_us < fullest->bucket.full_us ? hop : fullest;
+        fullest = rate->bucket.full_us < fullest->bucket.full_us ? rate : fullest;
     }
     (void)snprintf(fullest->name, sizeof(fullest->name), "%s", name);
     fullest->bucket = (struct bucket){0};
-    return fullest;
+    return &fullest->bucket;
+}
+
+static struct bucket *hop_find(struct admission *admission, const char *name)
+{
+    return rate_find(admission->hops, ADMISSION_HOPS, name);
+}
+
+static struct bucket *origin_find(struct admission *admission, const char *name)
+{
+    return rate_find(admission->origins[place_of(name)], ADMISSION_ORIGINS_EACH, name);
 }
 
 static struct bucket_rate hop_rate(void)
@@ -177,12 +187,12 @@ static enum result rate_check(struct engine *engine, const char *from, const cha
 {
     struct admission *admission = &engine->admission;
     uint64_t now_us = clock_monotonic_us(engine->clock);
-    if (!bucket_take(&admission->origins[place_of(from)], origin_rate(), now_us)) {
+    if (!bucket_take(origin_find(admission, from), origin_rate(), now_us)) {
         return result_fail(why, RESULT_FULL,
                            "%.128s begins more than %u handshakes a second that come to nothing", from,
                            ADMISSION_ORIGIN_RATE);
     }
-    if (!bucket_take(&hop_find(admission, hop)->bucket, hop_rate(), now_us)) {
+    if (!bucket_take(hop_find(admission, hop), hop_rate(), now_us)) {
         return result_fail(why, RESULT_FULL,
                            "more than %u handshakes a second that come to nothing through %.128s",
                            ADMISSION_HOP_RATE, hop);
@@ -193,8 +203,8 @@ static enum result rate_check(struct engine *engine, const char *from, const cha
 /* It has ended well. */
 static void rate_return(struct admission *admission, const struct admission_slot *slot)
 {
-    bucket_return(&admission->origins[place_of(slot->from)], origin_rate());
-    bucket_return(&hop_find(admission, slot->hop)->bucket, hop_rate());
+    bucket_return(origin_find(admission, slot->from), origin_rate());
+    bucket_return(hop_find(admission, slot->hop), hop_rate());
 }
 
 /* ---- flight 1 ---- */

@@ -26,6 +26,7 @@
 #define ADMISSION_HOP_BURST ADMISSION_SLOTS_HOP /* as many as may be under way */
 #define ADMISSION_ORIGIN_RATE 2u                /* the same of one originator */
 #define ADMISSION_ORIGIN_BURST 32u
+#define ADMISSION_ORIGINS_EACH 4u /* of one bucket whose rates are known: those who have used the most */
 /* Of one member that end well, beyond its first: each costs its groups a change. */
 #define ADMISSION_EACH_INTERVAL_US 60000000u
 #define ADMISSION_EACH_BURST 10u
@@ -48,7 +49,8 @@ struct admission_slot {
 TAILQ_HEAD(admission_queue, admission_slot);
 LIST_HEAD(admission_bucket, admission_slot);
 
-struct admission_hop {
+/* The rate of a hop, or of an originator. */
+struct admission_rate {
     char name[129]; /* "": nobody's yet */
     struct bucket bucket;
 };
@@ -59,8 +61,8 @@ struct admission {
     struct admission_queue open; /* oldest first */
     struct admission_queue done; /* oldest first */
     struct admission_bucket buckets[ADMISSION_BUCKETS];
-    struct bucket origins[ADMISSION_BUCKETS]; /* of originators, a few together */
-    struct admission_hop hops[ADMISSION_HOPS];
+    struct admission_rate origins[ADMISSION_BUCKETS][ADMISSION_ORIGINS_EACH]; /* by their names */
+    struct admission_rate hops[ADMISSION_HOPS];
 };
 
 void admission_init(struct admission *admission);

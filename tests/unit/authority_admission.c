@@ -22,6 +22,7 @@
 #define OK GROUPSEAL__SECENV__CODE__OK
 #define LAMP "//sp.example/Slamp0"
 #define LAMPS 250u
+#define MEETS_DOOR "//sp.example/Slamp638" /* FNV-1a of both is the same modulo ADMISSION_BUCKETS */
 #define PACKAGE GROUPSEAL__ENVELOPE__RECORD_BODY__CONTENT_PACKAGE
 
 static int setup(void **state)
@@ -402,6 +403,22 @@ static void originators_have_a_rate(void **state)
     hand_free(other);
 }
 
+/* Nor one whose name falls to the same place of a table that is smaller than the fleet. */
+static void names_that_meet_have_rates_of_their_own(void **state)
+{
+    struct site *site = *state;
+    struct hand *hand = hand_new(site, DOOR, IDENTITY_ADN_AE, CREDENTIALS_PSK);
+    struct hand *other = hand_new(site, MEETS_DOOR, IDENTITY_ADN_AE, CREDENTIALS_PSK);
+    site_enrol(site, DOOR, IDENTITY_ADN_AE, CREDENTIALS_PSK, SITE_MN_CSE, "door");
+    site_enrol(site, MEETS_DOOR, IDENTITY_ADN_AE, CREDENTIALS_PSK, SITE_MN_CSE, "lamp");
+    while (hello_is_let(hand)) {
+    }
+    assert_true(hello_is_let(other));
+    assert_false(hello_is_let(hand));
+    hand_free(hand);
+    hand_free(other);
+}
+
 static bool authenticates_through(struct hand *hand, const char *hop)
 {
     struct buffer object = hand_flight1(hand);
@@ -742,6 +759,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(ended_handshakes_give_way, setup, teardown),
         cmocka_unit_test_setup_teardown(hops_have_a_rate, setup, teardown),
         cmocka_unit_test_setup_teardown(originators_have_a_rate, setup, teardown),
+        cmocka_unit_test_setup_teardown(names_that_meet_have_rates_of_their_own, setup, teardown),
         cmocka_unit_test_setup_teardown(ended_well_costs_no_rate, setup, teardown),
         cmocka_unit_test_setup_teardown(members_come_through_their_site, setup, teardown),
         cmocka_unit_test_setup_teardown(one_hop_does_not_fill_the_table, setup, teardown),

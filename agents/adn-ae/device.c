@@ -55,6 +55,7 @@ static void tell_online(struct device *device, bool online)
 static void on_up(void *context)
 {
     struct device *device = context;
+    groups_renew_next(device->groups, false); /* all is asked for at each connect */
     registration_start(device->registration);
 }
 
@@ -152,6 +153,7 @@ static void on_message(void *context, const struct connection_message *message)
 static void on_ready(void *context)
 {
     struct device *device = context;
+    groups_renew_next(device->groups, true); /* it has missed what came before */
     results_send(device->results);
     if (registration_is_done(device->registration)) {
         tell_online(device, true);

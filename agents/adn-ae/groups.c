@@ -20,6 +20,7 @@ struct group {
     size_t site_count;
     struct block blocks[GROUPS_BLOCKS_LIMIT]; /* of the tree, on the leaf's path */
     size_t block_count;
+    bool renew; /* what is retained, when it is said again */
 };
 
 struct groups {
@@ -87,6 +88,13 @@ static bool renew(struct groups *groups, const char *filter, int qos, bool retai
         connection_resubscribe(groups->connection, filter);
     }
     return true;
+}
+
+/* What is retained and was asked for on this connection is asked for again. */
+static bool subscribe_again(struct groups *groups, const char *filter, int qos, bool retained)
+{
+    renew(groups, filter, qos, retained);
+    return subscribe(groups, filter, qos, retained);
 }
 
 static bool group_visit(struct groups *groups, const struct group *group, each_filter each)
@@ -207,8 +215,17 @@ bool groups_join(struct groups *groups, const Groupseal__Secenv__Joined *joined)
         site_give_up(groups, group, &read, group->sites[i]);
     }
     read.next = group->next;
+    bool again = group->renew;
     *group = read;
-    return group_visit(groups, group, subscribe);
+    group->renew = true;
+    return group_visit(groups, group, again ? subscribe_again : subscribe);
+}
+
+void groups_renew_next(struct groups *groups, bool renew)
+{
+    for (struct group *group = groups->first; group != NULL; group = group->next) {
+        group->renew = renew;
+    }
 }
 
 void groups_depart(struct groups *groups, const char *name)

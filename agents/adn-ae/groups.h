@@ -19,10 +19,13 @@ struct groups;
 struct groups *groups_new(struct connection *connection); /* NULL: out of memory */
 void groups_free(struct groups *groups);
 
-/* Enters a group, or follows it to other sites and blocks: what is no longer named is unsubscribed. Sites are
- * topic levels or absolute CSE-IDs. False: not a valid group, too many sites or blocks, or no memory. */
+/* Enters a group, or follows it to other sites and blocks: what is no longer named is unsubscribed. Said
+ * again, what is retained is subscribed again, but for the first time after a connect. Sites are topic levels
+ * or absolute CSE-IDs. False: not a valid group, too many sites or blocks, or no memory. */
 bool groups_join(struct groups *groups, const Groupseal__Secenv__Joined *joined);
 void groups_depart(struct groups *groups, const char *name);
+/* Whether the next groups_join of each group subscribes again what is retained. */
+void groups_renew_next(struct groups *groups, bool renew);
 /* Subscribes the retained topics again. */
 void groups_renew(struct groups *groups, const char *name);
 bool groups_empty(const struct groups *groups);

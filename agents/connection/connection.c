@@ -26,6 +26,7 @@
 #define FIRST_REFUSALS 3u /* a refusal that lasts is worth a line */
 #define IN_FLIGHT 65535   /* Paho 1.3.12 stalls up to a second a message at the end of a smaller window */
 #define BUFFERED 65535    /* Paho's 100 counts while connected too, and would refuse any burst */
+#define GROUP_LEVELS 4u   /* "groupseal/v1/<site>/<group>/" */
 #define REFUSED_LIMIT_MS 5000u /* messages wait for what is refused: it is asked for often */
 
 enum state { WAITING, CONNECTING, UP };
@@ -37,6 +38,7 @@ struct subscription {
     char *filter;
     int qos;
     bool wanted;
+    bool asked;   /* on this connection */
     bool granted; /* on this connection */
     bool refused;
     unsigned refusals;
@@ -175,6 +177,7 @@ static void subscription_ask(struct connection *connection, struct subscription 
     options.onSuccess = on_subscribed;
     options.onFailure = on_subscribe_failed;
     options.context = subscription;
+    subscription->asked = true;
     subscription->refused = false;
     int error = MQTTAsync_subscribe(connection->client, subscription->filter, subscription->qos, &options);
     if (error != MQTTASYNC_SUCCESS) {
@@ -198,10 +201,42 @@ static void refused_arm(struct connection *connection)
     }
 }
 
+/* Two topics of one group: who may have the one may have the other. */
+static bool filters_are_kin(const char *filter, const char *other)
+{
+    size_t levels = 0;
+    for (size_t i = 0; filter[i] == other[i] && filter[i] != '\0'; i++) {
+        levels += filter[i] == '/' ? 1 : 0;
+    }
+    return levels >= GROUP_LEVELS;
+}
+
+/* One that is refused, of the same group, and whose turn was before. */
+static bool kin_goes_first(const struct connection *connection, const struct subscription *subscription)
+{
+    bool before = true; /* in the list */
+    for (const struct subscription *s = connection->subscriptions; s != NULL; s = s->next) {
+        before = before && s != subscription;
+        if (s != subscription && s->wanted && s->refused &&
+            filters_are_kin(s->filter, subscription->filter) &&
+            (s->again_ms < subscription->again_ms || (s->again_ms == subscription->again_ms && before))) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* Of each group one asks for all: a fleet whose MN-CSE does not know it yet would ask seven times as often.
+ * Where it is granted the others follow; else the next one asks. */
 static void refused_due(void *context)
 {
     struct connection *connection = context;
     uint64_t now = monotonic_ms();
+    for (struct subscription *s = connection->subscriptions; s != NULL; s = s->next) {
+        if (s->wanted && s->refused && s->again_ms <= now && kin_goes_first(connection, s)) {
+            s->again_ms = now + BACKOFF_FIRST_MS;
+        }
+    }
     for (struct subscription *s = connection->subscriptions; s != NULL; s = s->next) {
         if (s->wanted && s->refused && s->again_ms <= now) {
             subscription_ask(connection, s);
@@ -283,9 +318,12 @@ bool connection_subscribe(struct connection *connection, const char *filter, int
     if (subscription == NULL) {
         return false;
     }
+    bool asked = subscription->wanted && subscription->asked && subscription->qos == qos;
     subscription->wanted = true;
     subscription->qos = qos;
-    subscription_ask(connection, subscription);
+    if (!asked) {
+        subscription_ask(connection, subscription);
+    }
     return true;
 }
 
@@ -304,6 +342,7 @@ void connection_unsubscribe(struct connection *connection, const char *filter)
         return;
     }
     subscription->wanted = false;
+    subscription->asked = false;
     subscription->granted = false;
     subscription->refused = false;
     subscription->refusals = 0;
@@ -369,6 +408,7 @@ static void connection_went_down(struct connection *connection, const char *caus
     timer_stop(&connection->stable_timer);
     timer_stop(&connection->refused_timer);
     for (struct subscription *s = connection->subscriptions; s != NULL; s = s->next) {
+        s->asked = false;
         s->granted = false;
     }
     connection->short_ones += connection->stable ? 0 : 1;

@@ -70,7 +70,8 @@ bool connection_publish(struct connection *connection, const char *topic, const 
 
 /*
  * Subscriptions are kept and made at every connect. One that the broker refuses (its access rules may not
- * know us yet) is asked for again by back-off, 1 s to 5 s. Subscribing again is harmless. False: no memory.
+ * know us yet) is asked for again by back-off, 1 s to 5 s. Subscribing again asks nothing on a connection
+ * that has asked already. False: no memory.
  */
 bool connection_subscribe(struct connection *connection, const char *filter, int qos);
 /* Asks the broker again for a subscription we have, so that retained messages come again. */

@@ -317,6 +317,16 @@ def test_broker_restarts(bench):
     for topic in ("cmd", "msg/+", "epoch", "policy", "tree/0/3", "tree/1/0"):  # all again
         line = f"A::Sdoor1 {1 if topic in ('cmd', 'msg/+') else 0} {GROUP}/{topic}"
         wait_until(lambda line=line: line in bench.broker.process.text(), 10, line)  # in the log of this run
+
+    def asked(topic):
+        return bench.broker.process.text().count(f" {GROUP}/{topic}\n")
+
+    # The secure environment says its groups at each connection: that is no reason to ask again. Said once more
+    # (a new leaf, or it has started anew) what is retained is wanted again.
+    bench.join((0, 3), (1, 0))
+    bench.join((0, 3), (1, 0))
+    wait_until(lambda: asked("epoch") == 2, 5, "what is retained is asked for again")
+    assert [asked(topic) for topic in ("cmd", "msg/+", "tree/0/3", "policy")] == [1, 1, 2, 2]
     assert said(device, "warning: the connection to the broker") == 1
     assert said(device, "warning: no TLS connection to the broker") <= 1
 

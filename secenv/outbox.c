@@ -59,7 +59,8 @@ struct outbox {
     struct timer **heap;           /* the earliest first */
     size_t count;
     size_t capacity;
-    uint64_t turns; /* given */
+    uint64_t turns;   /* given */
+    size_t under_way; /* as the owner of the outbox has it */
 };
 
 /* ---- the heap of timers ---- */
@@ -589,6 +590,17 @@ static enum result item_load(struct outbox *outbox, const struct timer *timer, s
     return result;
 }
 
+static uint64_t longer(const struct outbox *outbox)
+{
+    uint64_t us = (uint64_t)outbox->under_way * OUTBOX_UNDER_WAY_US;
+    return us < BACKOFF_LAST_US ? us : BACKOFF_LAST_US;
+}
+
+void outbox_under_way(struct outbox *outbox, size_t count)
+{
+    outbox->under_way = count;
+}
+
 static enum result send_one(struct outbox *outbox, struct timer *timer, outbox_send send, void *context,
                             struct arena *arena, struct reason *why)
 {
@@ -599,7 +611,8 @@ static enum result send_one(struct outbox *outbox, struct timer *timer, outbox_s
     if (result == RESULT_OK) {
         timer->attempts++;
         timer->unanswered++;
-        timer_set(outbox, timer, clock_monotonic_us(outbox->clock) + backoff(timer->attempts));
+        timer_set(outbox, timer,
+                  clock_monotonic_us(outbox->clock) + longer(outbox) + backoff(timer->attempts));
     } else if (result == RESULT_NOT_READY) {
         timer_set(outbox, timer, NEVER);
         result = RESULT_OK;

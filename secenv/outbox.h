@@ -38,6 +38,13 @@ enum result outbox_accepted(struct outbox *outbox, const char *owner, const char
                             uint32_t accept_result, char *slot, size_t slot_size,
                             struct reason *why) MUST_USE;
 
+/*
+ * So many objects are on their way, without a word of what became of them. What is sent then is waited for
+ * longer before it is sent again: where the way is full, more of the same would fill it for good.
+ */
+void outbox_under_way(struct outbox *outbox, size_t count);
+#define OUTBOX_UNDER_WAY_US 5000u /* longer, for each of them; 60 s at most */
+
 /* The peer (NULL: every peer of this owner) is in reach: everything is due now. */
 void outbox_kick(struct outbox *outbox, const char *owner, const char *peer);
 /* The peer was heard: what was sent to it more than once without an answer is due now. False: nothing is. */

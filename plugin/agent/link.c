@@ -550,9 +550,9 @@ static void event_publish(struct agent *agent, const Groupseal__Secenv__Publish 
                    publish->group, publish->site);
         return;
     }
-    /* Retained state at QoS 0: it must not fill the queue in which a command waits. */
-    agent_publish(agent, topic, publish->payload.data, publish->payload.len, publish->retained ? 0 : 1,
-                  publish->retained);
+    /* Retained state at QoS 0, and what soon is void: it must not fill the queue in which a command waits. */
+    int qos = publish->retained || publish->passing ? 0 : 1;
+    agent_publish(agent, topic, publish->payload.data, publish->payload.len, qos, publish->retained);
 }
 
 static void event_roster(struct agent *agent, const Groupseal__Secenv__RosterEvent *roster)

@@ -277,6 +277,7 @@ static enum result online_take(struct engine *engine, const Groupseal__Secenv__O
 {
     const struct bucket_rate rate = {ONLINES_INTERVAL_US, ONLINES_BURST};
     engine->online = online->online;
+    ferry_lost(engine);
     /* Too often: the back-off of each item goes on by itself. */
     if (engine->online && bucket_take(&engine->onlines, rate, clock_monotonic_us(engine->clock))) {
         outbox_kick(engine->outbox, engine->identity.name, NULL);

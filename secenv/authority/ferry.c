@@ -133,6 +133,25 @@ static const char *sent_to(const struct ferry *ferry, uint64_t token)
     return token != 0 && ferry->sent[place].token == token ? ferry->sent[place].peer : NULL;
 }
 
+static void under_way_set(struct engine *engine, uint64_t token, bool under_way)
+{
+    struct ferry *ferry = &engine->ferry;
+    size_t place = token % FERRY_SENT_LIMIT;
+    ferry->under_way += under_way ? 1 : 0;
+    ferry->under_way -= ferry->sent[place].under_way ? 1 : 0; /* its own, or of who is overwritten */
+    ferry->sent[place].under_way = under_way;
+    outbox_under_way(engine->outbox, ferry->under_way);
+}
+
+void ferry_lost(struct engine *engine)
+{
+    for (size_t i = 0; i < FERRY_SENT_LIMIT; i++) {
+        engine->ferry.sent[i].under_way = false;
+    }
+    engine->ferry.under_way = 0;
+    outbox_under_way(engine->outbox, 0);
+}
+
 static enum result answer_take(struct engine *engine, const struct member *member, const EndToEnd *object,
                                struct arena *arena, struct reason *why)
 {
@@ -155,6 +174,7 @@ enum result ferry_answered(struct engine *engine, const Groupseal__Secenv__Answe
         return result_fail(why, RESULT_UNKNOWN, "no object was sent under token %llu",
                            (unsigned long long)request->token);
     }
+    under_way_set(engine, request->token, false);
     if (request->object.len == 0) {
         log_line(LOG_LEVEL_DEBUG, "%s did not answer: %.128s", peer, request->failure);
         return RESULT_OK; /* the outbox's back-off goes on */
@@ -241,6 +261,7 @@ enum result ferry_send(struct engine *engine, const struct member *member, struc
     Groupseal__Secenv__Send send = GROUPSEAL__SECENV__SEND__INIT;
     Groupseal__Secenv__Event event = GROUPSEAL__SECENV__EVENT__INIT;
     uint64_t token = ++engine->ferry.last_token;
+    under_way_set(engine, token, true);
     engine->ferry.sent[token % FERRY_SENT_LIMIT].token = token;
     (void)snprintf(engine->ferry.sent[token % FERRY_SENT_LIMIT].peer, sizeof(engine->ferry.sent[0].peer),
                    "%s", member->name);

@@ -31,8 +31,10 @@ void slot_parse(const char *text, struct slot *out);
 /* Whom a Send event went to, by its token; a ring: who is overwritten is sent to again by the back-off. */
 struct ferry {
     uint64_t last_token;
+    size_t under_way; /* of those that are in the ring */
     struct {
         uint64_t token;
+        bool under_way; /* the owner has not said what became of it */
         char peer[129];
     } sent[FERRY_SENT_LIMIT];
 };
@@ -41,6 +43,8 @@ enum result ferry_received(struct engine *engine, const Groupseal__Secenv__Recei
                            struct arena *arena, Groupseal__Secenv__Answer **out, struct reason *why) MUST_USE;
 enum result ferry_answered(struct engine *engine, const Groupseal__Secenv__Answered *request,
                            struct arena *arena, struct reason *why) MUST_USE;
+/* The owner's connections begin anew: what was on its way is lost. */
+void ferry_lost(struct engine *engine);
 /* A Send event with a packed object, under a token of its own. */
 enum result ferry_send(struct engine *engine, const struct member *member, struct bytes packed) MUST_USE;
 /* Sends what is due in the outbox, while online. Lowers `*next`. */

@@ -49,6 +49,7 @@ enum result event_publish_of(const struct identity_state *identity, const char *
     publish.row = publication->row;
     publish.column = publication->column;
     publish.retained = publication->retained;
+    publish.passing = publication->passing;
     publish.payload = arena_field(publication->payload);
     Groupseal__Secenv__Event event = GROUPSEAL__SECENV__EVENT__INIT;
     event.content_case = GROUPSEAL__SECENV__EVENT__CONTENT_PUBLISH;

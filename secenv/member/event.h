@@ -18,6 +18,7 @@ struct publication {
     uint32_t row;
     uint32_t column;
     bool retained;
+    bool passing; /* it waits for nobody who is away */
     struct bytes payload;
 };
 enum result event_publish(const struct membership *membership,

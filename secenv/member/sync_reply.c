@@ -42,6 +42,7 @@ static enum result reply_publish(struct membership *membership, const struct sea
         struct publication publication = {.site = membership->relay->site,
                                           .kind = GROUPSEAL__SECENV__TOPIC_KIND__TOPIC_COMMAND,
                                           .sender = "",
+                                          .passing = true,
                                           .payload = buffer_bytes(&payload)};
         result = event_publish(membership, &publication);
     }

@@ -13,8 +13,8 @@ struct membership;
  */
 #define SYNC_NONCES_LIMIT 1024u
 #define SYNC_COLLECT_US 20000u
-#define SYNC_GAP_EACH_US 200u /* between two answers, for each member */
-#define SYNC_GAP_LIMIT_US 2000000u
+#define SYNC_GAP_EACH_US 500u /* between two answers, for each member */
+#define SYNC_GAP_LIMIT_US 4000000u
 
 struct sync_replies {
     uint8_t nonces[SYNC_NONCES_LIMIT][NONCE_SIZE];

@@ -10,6 +10,7 @@
 #include <cmocka.h>
 
 #include "secenv/audit.h"
+#include "secenv/authority/authority.h"
 #include "secenv/objects/object.h"
 #include "tests/unit/operator.h"
 
@@ -470,6 +471,35 @@ static void unreliable_ways(void **state)
     }
 }
 
+static enum site_fate lose_to_the_door(void *context, const struct site_message *message)
+{
+    (void)context;
+    return message->what == SITE_OBJECT && strcmp(message->to, DOOR_1) == 0 ? SITE_LOSE : SITE_DELIVER;
+}
+
+static size_t under_way(struct site *site)
+{
+    return site_engine(site_authority(site))->ferry.under_way;
+}
+
+/* What the hop has told of is no more on its way; nor is anything when its connection begins anew. */
+static void what_is_on_its_way_is_counted(void **state)
+{
+    struct site *site = *state;
+    site_build(site);
+    site_advance(site, 300000);
+    assert_int_equal(under_way(site), 0);
+    site_carry(site, lose_to_the_door, NULL);
+    assert_int_equal(operator_reauthenticate(site, DOOR_1), OK);
+    site_advance(site, 10000);
+    assert_int_not_equal(under_way(site), 0);
+    site_carry(site, NULL, NULL);
+    site_online(site_authority(site), true);
+    assert_in_range(under_way(site), 0, 1); /* what was sent at once */
+    site_advance(site, 300000);
+    assert_int_equal(under_way(site), 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -482,6 +512,7 @@ int main(void)
         cmocka_unit_test(fails_at_every_event),
         cmocka_unit_test_setup_teardown(everything_twice, setup, teardown),
         cmocka_unit_test(unreliable_ways),
+        cmocka_unit_test_setup_teardown(what_is_on_its_way_is_counted, setup, teardown),
     };
     return cmocka_run_group_tests_name("authority_site", tests, NULL, NULL);
 }

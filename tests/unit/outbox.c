@@ -161,6 +161,22 @@ static void backs_off(void **state)
     assert_true(jittered);
 }
 
+/* The more is on its way, the longer it is waited for. */
+static void waits_longer_where_the_way_is_full(void **state)
+{
+    struct post *post = *state;
+    (void)put(post, DOOR, "left doors", "doors");
+    outbox_under_way(post->outbox, 1000);
+    assert_int_equal(run(post), 1);
+    uint64_t wait = outbox_next(post->outbox) - post->place->now_us;
+    assert_in_range(wait, 750000 + UINT64_C(1000) * OUTBOX_UNDER_WAY_US,
+                    1250000 + UINT64_C(1000) * OUTBOX_UNDER_WAY_US);
+    outbox_under_way(post->outbox, SIZE_MAX / OUTBOX_UNDER_WAY_US);
+    post->place->now_us += wait;
+    assert_int_equal(run(post), 1);
+    assert_in_range(outbox_next(post->outbox) - post->place->now_us, 61500000, 62500000);
+}
+
 static void kick_sends_at_once(void **state)
 {
     struct post *post = *state;
@@ -448,6 +464,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(sends_until_accepted),
         TEST(backs_off),
+        TEST(waits_longer_where_the_way_is_full),
         TEST(kick_sends_at_once),
         TEST(first_put_goes_first),
         TEST(heard_sends_what_was_not_answered),

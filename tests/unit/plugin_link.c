@@ -389,6 +389,22 @@ static void publish(struct site *site, Groupseal__Secenv__TopicKind kind, const 
     site_event(site, &event);
 }
 
+/* Of use to those alone who are there: an answer to syncs. */
+static void publish_passing(struct site *site)
+{
+    Groupseal__Secenv__Event event = GROUPSEAL__SECENV__EVENT__INIT;
+    Groupseal__Secenv__Publish publish = GROUPSEAL__SECENV__PUBLISH__INIT;
+    publish.site = text("mn-1");
+    publish.group = text("doors");
+    publish.kind = GROUPSEAL__SECENV__TOPIC_KIND__TOPIC_COMMAND;
+    publish.passing = true;
+    publish.payload.data = (uint8_t *)text("sync");
+    publish.payload.len = 4;
+    event.content_case = GROUPSEAL__SECENV__EVENT__CONTENT_PUBLISH;
+    event.publish = &publish;
+    site_event(site, &event);
+}
+
 static void test_publish(void **state)
 {
     static const struct {
@@ -410,6 +426,8 @@ static void test_publish(void **state)
         assert_int_equal(published->retain, good[i].retained);
         assert_int_equal(published->length, 3);
     }
+    publish_passing(site);
+    assert_int_equal(site_published(site, G "cmd")->qos, 0);
     publish(site, GROUPSEAL__SECENV__TOPIC_KIND__TOPIC_EPOCH, "mn-1", "", true, ""); /* taken away */
     assert_int_equal(site_published(site, G "epoch")->length, 0);
     publish(site, GROUPSEAL__SECENV__TOPIC_KIND__TOPIC_MESSAGE, "mn-1", SITE_MN, false, "abc");

@@ -309,7 +309,8 @@ static void holdings_print(const Groupseal__Secenv__GroupDetail *group)
         const Groupseal__Secenv__SiteHolding *site = group->holdings[i];
         char age[WORDS_AGE_SIZE];
         words_age(group->time_ms, site->told_ms, age);
-        printf("%s %s: %" PRIu32 " of %" PRIu32 " devices have epoch %" PRIu64 " or a later one (told %s ago)\n",
+        printf("%s %s: %" PRIu32 " of %" PRIu32 " devices have epoch %" PRIu64
+               " or a later one (told %s ago)\n",
                i == 0 ? "held by         " : "                ", site->site, site->devices - site->behind,
                site->devices, site->epoch, age);
     }

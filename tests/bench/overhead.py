@@ -113,7 +113,7 @@ def callbacks(build, made, times, messages):
         turn(build, made, pattern, qos, messages // 4)
     relay(made)
     made.stop()
-    samples = {"foreign": [], "relayed": []}
+    samples = {"foreign": [], "relayed": [], "machine": []}  # the last: counting to a number, beside each message
     with times.open() as lines:
         for line in lines:
             kind, ns = line.split()

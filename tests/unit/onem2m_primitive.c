@@ -258,6 +258,28 @@ static void members_and_values_are_bounded(void **state)
     onem2m_free(quoted);
 }
 
+/* Whole numbers are printed as such, others as they are; and printing changes nothing. */
+static void numbers_are_printed(void **state)
+{
+    static const char text[] = "{\"op\":5,\"a\":0,\"b\":2147483646,\"c\":2147483647,\"d\":-7,\"e\":1.5,\"f\":"
+                               "123456789012,\"g\":[1,2],"
+                               "\"pc\":{\"m2m:x\":{\"sit\":6,\"y\":{\"z\":10}},\"n\":4},\"h\":1000,\"i\":1,"
+                               "\"j\":2,\"k\":3,\"l\":4,\"m\":5,"
+                               "\"n\":6,\"o\":7,\"p\":8,\"q\":9,\"r\":10,\"s\":11,\"t\":12,\"u\":13}";
+    (void)state;
+    struct onem2m_primitive *primitive = parse(text);
+    assert_non_null(primitive);
+    for (unsigned i = 0; i < 2; i++) {
+        size_t length = 0;
+        char *printed = onem2m_print(primitive, &length);
+        assert_string_equal(printed, text);
+        assert_int_equal(length, sizeof(text) - 1);
+        free(printed);
+        assert_int_equal(onem2m_op(primitive), ONEM2M_NOTIFY);
+    }
+    onem2m_free(primitive);
+}
+
 static void printing_is_bounded(void **state)
 {
     (void)state;
@@ -387,6 +409,7 @@ int main(void)
         cmocka_unit_test(texts_of_any_length),
         cmocka_unit_test(size_and_depth_are_bounded),
         cmocka_unit_test(members_and_values_are_bounded),
+        cmocka_unit_test(numbers_are_printed),
         cmocka_unit_test(printing_is_bounded),
         cmocka_unit_test(malformed_seci),
         cmocka_unit_test(expiry),

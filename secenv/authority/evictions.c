@@ -133,7 +133,7 @@ enum result evictions_append(int file, const struct member *members, size_t coun
     enum result result = RESULT_OK;
     if (!lines_write(file, lines, length)) {
         result = result_fail(why, RESULT_STORE, "cannot write the evictions file: %s", strerror(errno));
-        (void)ftruncate(file, status.st_size); /* nobody is evicted by a request that failed */
+        (void)!ftruncate(file, status.st_size); /* nobody is evicted by a request that failed */
     }
     free(lines);
     return result;

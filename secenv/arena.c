@@ -19,6 +19,12 @@ struct chunk {
     size_t used; /* from the start of the mapping, head included */
 };
 
+/* Wiped pages that no arena has: to map and lock them anew costs more than most requests. Only the one thread
+ * of secenv has arenas. */
+#define SPARE_LIMIT 16u
+static struct chunk *spare;
+static size_t spare_count;
+
 #define CHUNK_HEAD ((sizeof(struct chunk) + ARENA_ALIGNMENT - 1) / ARENA_ALIGNMENT * ARENA_ALIGNMENT)
 
 struct arena {
@@ -35,6 +41,13 @@ struct arena {
 static struct chunk *chunk_new(size_t payload)
 {
     size_t size = payload > ARENA_CHUNK_SIZE - CHUNK_HEAD ? payload + CHUNK_HEAD : ARENA_CHUNK_SIZE;
+    if (size == ARENA_CHUNK_SIZE && spare != NULL) {
+        struct chunk *chunk = spare;
+        spare = chunk->next;
+        spare_count--;
+        chunk->next = NULL;
+        return chunk;
+    }
     void *pages = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (pages == MAP_FAILED) {
         return NULL;
@@ -56,6 +69,12 @@ static void chunk_wipe(struct chunk *chunk)
 static void chunk_free(struct chunk *chunk)
 {
     chunk_wipe(chunk);
+    if (chunk->size == ARENA_CHUNK_SIZE && spare_count < SPARE_LIMIT) {
+        chunk->next = spare;
+        spare = chunk;
+        spare_count++;
+        return;
+    }
     (void)munmap(chunk, chunk->size);
 }
 

@@ -22,8 +22,10 @@ endif()
 if(TARGET test_site AND NOT GROUPSEAL_FUZZ)
   add_library(bench_large STATIC ${CMAKE_CURRENT_LIST_DIR}/large_group.c ${CMAKE_CURRENT_LIST_DIR}/large_key.c)
   target_link_libraries(bench_large PUBLIC test_site)
-  add_executable(bench_rekey ${CMAKE_CURRENT_LIST_DIR}/rekey.c)
-  target_link_libraries(bench_rekey PRIVATE bench_large secenv_secret_note)
+  foreach(bench rekey recover)
+    add_executable(bench_${bench} ${CMAKE_CURRENT_LIST_DIR}/${bench}.c)
+    target_link_libraries(bench_${bench} PRIVATE bench_large secenv_secret_note)
+  endforeach()
   add_executable(receipts_large ${CMAKE_CURRENT_SOURCE_DIR}/unit/receipts_large.c)
   target_link_libraries(receipts_large PRIVATE bench_large secenv_secret_note)
   add_dependencies(unit_tests receipts_large)
@@ -33,7 +35,8 @@ if(TARGET test_site AND NOT GROUPSEAL_FUZZ)
   if(EXISTS /dev/shm) # a commit for each receipt
     set_tests_properties(unit/receipts_large unit/receipts_ten_thousand PROPERTIES ENVIRONMENT TMPDIR=/dev/shm)
   endif()
-  add_test(NAME bench/rekey COMMAND bench_rekey 300 3) # that it works, not how fast
+  add_test(NAME bench/rekey COMMAND bench_rekey 300 3) # that they work, not how fast
+  add_test(NAME bench/recover COMMAND bench_recover 300 20)
   unit_test(group_parts SOURCES ${CMAKE_CURRENT_SOURCE_DIR}/unit/group_parts.c
                                 ${CMAKE_CURRENT_SOURCE_DIR}/unit/member_play.c
             LIBS bench_large secenv_secret_note)

@@ -2,6 +2,7 @@
 #include "tests/bench/large_group.h"
 
 #include "secenv/authority/authority.h"
+#include "secenv/store_internal.h"
 #include "tests/bench/large_key.h"
 #include "tests/unit/operator.h"
 
@@ -132,9 +133,14 @@ static void bulk_accept(struct large_group *large, size_t first, size_t count, s
         expect(outbox_drop_peer(engine->outbox, engine->identity.name, name, why) == RESULT_OK, "outbox",
                why);
     }
-    expect(store_run(store_of(large), why, "UPDATE leaf SET package_taken = 1 WHERE package_taken = 0", "") ==
-               RESULT_OK,
-           "leaves", why);
+    for (size_t i = 0; i < count; i++) {
+        large_group_name(first + i, name);
+        expect(store_run(store_of(large), why,
+                         "UPDATE leaf SET package_taken = 1 WHERE member_id ="
+                         " (SELECT id FROM member WHERE name = ?)",
+                         "t", name) == RESULT_OK,
+               "leaves", why);
+    }
     expect(store_commit(store_of(large), why) == RESULT_OK, "commit", why);
 }
 
@@ -168,6 +174,29 @@ void large_group_fill(struct large_group *large, size_t count)
             (void)fprintf(stderr, "%zu members\n", large->bulk);
         }
     }
+}
+
+/* Whether a commit waits for the disk. */
+static void store_wait(struct store *store, bool wait)
+{
+    const char *sql = wait ? "PRAGMA synchronous=FULL" : "PRAGMA synchronous=OFF";
+    expect(sqlite3_exec(store->database, sql, NULL, NULL, NULL) == SQLITE_OK, sql, NULL);
+}
+
+void large_group_hurry(struct large_group *large, bool hurry)
+{
+    store_wait(store_of(large), !hurry);
+    store_wait(site_store(large->mn), !hurry);
+}
+
+void large_group_build(struct large_group *large, size_t count)
+{
+    large_group_hurry(large, true);
+    site_online(large->mn, false);
+    large_group_fill(large, count);
+    site_online(large->mn, true);
+    site_advance(large->site, 60000);
+    large_group_hurry(large, false);
 }
 
 /* ---- looking ---- */

@@ -29,6 +29,10 @@ void large_group_close(struct large_group *large);
 struct site_node *large_group_device(struct large_group *large, size_t number);
 /* `count` more members without an engine; they take the lowest free leaves. */
 void large_group_fill(struct large_group *large, size_t count);
+/* For what is not measured: no commit of authority and MN-CSE waits for the disk. */
+void large_group_hurry(struct large_group *large, bool hurry);
+/* large_group_fill of very many, in a hurry; the MN-CSE is away meanwhile, and then gets all at once. */
+void large_group_build(struct large_group *large, size_t count);
 
 void large_group_name(size_t number, char out[NAME_LIMIT + 1]);
 void large_group_key(size_t number, struct signing_key *out);
@@ -40,8 +44,8 @@ void large_group_member_at(struct large_group *large, uint32_t leaf_index, char 
 uint64_t large_group_tree_bytes(struct large_group *large);
 uint64_t large_group_store_bytes(struct large_group *large);
 
-/* Evicts by the operator's word, up to 1,024 with a request, and lets everything come to rest. The CPU time of the
- * authority in these requests, with the changes and the commit that they bring about. */
+/* Evicts by the operator's word, up to 1,024 with a request, and lets everything come to rest. The CPU time
+ * of the authority in these requests, with the changes and the commit that they bring about. */
 uint64_t large_group_evict(struct large_group *large, char (*names)[NAME_LIMIT + 1], size_t count);
 
 /* The device has climbed to the key that the MN-CSE has. */

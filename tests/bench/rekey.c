@@ -135,7 +135,7 @@ int main(int argc, char **argv)
     for (size_t i = 0; i < DEVICES; i++) {
         bench.devices[i] = large_group_device(&bench.large, i);
     }
-    large_group_fill(&bench.large, bench.members - DEVICES - 1);
+    large_group_build(&bench.large, bench.members - DEVICES - 1);
     site_advance(bench.large.site, OVERLAP_MS);
     double tree_bytes = (double)large_group_tree_bytes(&bench.large) / (double)bench.members;
     if (evicted == 1) {

@@ -48,6 +48,7 @@ struct subscription {
     char site[65];
     struct tree_place blocks[8];
     size_t block_count;
+    bool given; /* since the node came online: it was Joined then */
 };
 
 /* A file of a store as site_keep found it. */
@@ -823,6 +824,7 @@ static void subscribe(struct site_node *node, const Groupseal__Secenv__Joined *j
         (void)snprintf(added->group, sizeof(added->group), "%s", joined->group);
         assert_true(joined->n_blocks <= sizeof(added->blocks) / sizeof(added->blocks[0]));
         added->block_count = joined->n_blocks;
+        added->given = true;
         for (size_t k = 0; k < joined->n_blocks; k++) {
             added->blocks[k] = (struct tree_place){joined->blocks[k]->row, joined->blocks[k]->column};
         }
@@ -836,8 +838,8 @@ static void publish_spread(struct site_node *node, const Groupseal__Secenv__Publ
     if (!node->online) {
         return;
     }
-    traffic_note(&site->traffic, publish);
     if (publish->retained) {
+        traffic_note(&site->traffic, publish);
         retain(site, publish);
     }
     for (size_t i = 0; i < site->node_count; i++) {
@@ -1140,13 +1142,18 @@ void site_online(struct site_node *node, bool online)
     request.request_case = GROUPSEAL__SECENV__TO_SECENV__REQUEST_ONLINE;
     request.online = &content;
     node->online = online;
+    for (size_t i = 0; i < node->subscription_count; i++) {
+        node->subscriptions[i].given = false;
+    }
     Groupseal__Secenv__Code code = owner_request(node, &request);
     if (node->down) {
         return;
     }
     assert_int_equal(code, GROUPSEAL__SECENV__CODE__OK);
     for (size_t i = 0; online && i < node->subscription_count; i++) {
-        retained_give(node, node->subscriptions[i].group);
+        if (!node->subscriptions[i].given) {
+            retained_give(node, node->subscriptions[i].group);
+        }
     }
 }
 

@@ -161,7 +161,8 @@ void site_retain(struct site *site, const Groupseal__Secenv__Publish *publish);
 Groupseal__Secenv__Code site_hear(struct site_node *node, const Groupseal__Secenv__Publish *publish,
                                   bool retained);
 
-/* What has been published since site_traffic_clear. Blocks of the tree are for those whose path they are on.
+/* What has been published since site_traffic_clear to be retained: the news of changes. Blocks of the tree
+ * are for those whose path they are on.
  */
 struct site_traffic {
     size_t publishes;

@@ -19,8 +19,7 @@ const char outbox_schema[] = "CREATE TABLE IF NOT EXISTS outbox ("
                              " body BLOB NOT NULL," /* sealed */
                              " UNIQUE (owner, peer, slot));";
 
-#define SLOTS_LIMIT ((size_t)4096) /* for one peer */
-#define RUN_LIMIT 256u             /* items sent in one turn: a batch must not grow without bound */
+#define RUN_LIMIT 256u /* items sent in one turn: a batch must not grow without bound */
 #define BUCKETS 4096u
 #define SLOT_SIZE 128u
 #define BODY_LIMIT_PACKED ((size_t)OBJECT_LIMIT - 320) /* with its number it still fits association_seal */
@@ -271,20 +270,37 @@ static uint64_t backoff(unsigned attempts)
 /* ---- rows ---- */
 
 /* Timers outlive their rows until they are due, so where they are many the rows are counted. */
+static enum result rows_count(const struct outbox *outbox, const char *owner, const char *peer, size_t enough,
+                              size_t *out, struct reason *why)
+{
+    const struct peer *known = peer_find(outbox, owner, peer);
+    uint64_t count = known == NULL ? 0 : known->count;
+    if (count >= enough) {
+        GUARD(store_number(outbox->store, why, &count,
+                           "SELECT COUNT(*) FROM outbox WHERE owner = ? AND peer = ?", "tt", owner, peer));
+    }
+    *out = (size_t)count;
+    return RESULT_OK;
+}
+
+enum result outbox_room(const struct outbox *outbox, const char *owner, const char *peer, size_t *out,
+                        struct reason *why)
+{
+    size_t count = 0;
+    GUARD(rows_count(outbox, owner, peer, 1, &count, why));
+    *out = count < OUTBOX_SLOTS_LIMIT ? OUTBOX_SLOTS_LIMIT - count : 0;
+    return RESULT_OK;
+}
+
 static enum result room_check(const struct outbox *outbox, const char *owner, const char *peer,
                               struct reason *why)
 {
-    const struct peer *known = peer_find(outbox, owner, peer);
-    if (known == NULL || known->count < SLOTS_LIMIT) {
-        return RESULT_OK;
-    }
-    uint64_t count = 0;
-    GUARD(store_number(outbox->store, why, &count, "SELECT COUNT(*) FROM outbox WHERE owner = ? AND peer = ?",
-                       "tt", owner, peer));
-    if (count >= SLOTS_LIMIT) {
+    size_t count = 0;
+    GUARD(rows_count(outbox, owner, peer, OUTBOX_SLOTS_LIMIT, &count, why));
+    if (count >= OUTBOX_SLOTS_LIMIT) {
         return result_fail(why, RESULT_FULL,
-                           "%zu items wait for %s already: it must come online, or be evicted", SLOTS_LIMIT,
-                           peer);
+                           "%zu items wait for %s already: it must come online, or be evicted",
+                           OUTBOX_SLOTS_LIMIT, peer);
     }
     return RESULT_OK;
 }

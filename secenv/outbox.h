@@ -28,6 +28,11 @@ enum result outbox_trim(struct outbox *outbox, const char *owner, const char *pe
 enum result outbox_drop_peer(struct outbox *outbox, const char *owner, const char *peer,
                              struct reason *why) MUST_USE;
 
+/* How many more items there is room for. */
+enum result outbox_room(const struct outbox *outbox, const char *owner, const char *peer, size_t *out,
+                        struct reason *why) MUST_USE;
+#define OUTBOX_SLOTS_LIMIT ((size_t)4096) /* for one peer */
+
 /* `*out`: the slot has an item that no ACCEPT has ended yet. */
 enum result outbox_waits(const struct outbox *outbox, const char *owner, const char *peer, const char *slot,
                          bool *out, struct reason *why) MUST_USE;

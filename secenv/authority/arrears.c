@@ -16,6 +16,13 @@ const char arrears_schema[] = "CREATE TABLE IF NOT EXISTS arrears ("
 
 /* ---- note ---- */
 
+enum result arrears_known(struct engine *engine, const struct group *group, int64_t member_id, bool *out,
+                          struct reason *why)
+{
+    return store_find(engine->store, why, out, "SELECT 1 FROM arrears WHERE group_id = ? AND member_id = ?",
+                      "ii", group->id, member_id);
+}
+
 enum result arrears_take(struct engine *engine, const struct group *group, const struct leaf *leaf,
                          enum result result, struct reason *why)
 {
@@ -24,8 +31,7 @@ enum result arrears_take(struct engine *engine, const struct group *group, const
     if (result != RESULT_FULL) {
         return result;
     }
-    GUARD(store_find(engine->store, why, &known, "SELECT 1 FROM arrears WHERE group_id = ? AND member_id = ?",
-                     "ii", group->id, leaf->member_id));
+    GUARD(arrears_known(engine, group, leaf->member_id, &known, why));
     if (known) {
         return RESULT_OK;
     }
@@ -86,10 +92,19 @@ static enum result arrear_forget(struct engine *engine, const struct arrear *arr
                      arrear->group_id, arrear->member_id);
 }
 
+static enum result room_look(struct engine *engine, const struct leaf *leaf, bool *enough, struct reason *why)
+{
+    size_t room = 0;
+    GUARD(outbox_room(engine->outbox, engine->identity.name, leaf->name, &room, why));
+    *enough = room >= ARREARS_ROOM;
+    return RESULT_OK;
+}
+
 /* `*left`: there is still no room. */
-static enum result arrear_settle(struct engine *engine, const struct arrear *arrear, bool *left,
+static enum result arrear_settle(struct engine *engine, const struct arrear *arrear, bool anyway, bool *left,
                                  struct reason *why)
 {
+    bool enough = anyway;
     const struct group *group = group_of(engine, arrear->group_id);
     struct leaf leaf;
     bool found = false;
@@ -99,7 +114,10 @@ static enum result arrear_settle(struct engine *engine, const struct arrear *arr
     if (!found) {
         return arrear_forget(engine, arrear, why);
     }
-    enum result result = everything_put(engine, group, &leaf, why);
+    if (!anyway) {
+        GUARD(room_look(engine, &leaf, &enough, why));
+    }
+    enum result result = enough ? everything_put(engine, group, &leaf, why) : RESULT_FULL;
     if (result == RESULT_FULL) {
         *left = true;
         return RESULT_OK;
@@ -112,8 +130,9 @@ static enum result arrear_settle(struct engine *engine, const struct arrear *arr
 
 void arrears_hurry(struct engine *engine)
 {
-    if (engine->arrears.due_us != UINT64_MAX) {
-        engine->arrears.due_us = 0;
+    uint64_t soon_us = engine->arrears.looked_us + ARREARS_HURRY_US;
+    if (engine->arrears.due_us != UINT64_MAX && engine->arrears.due_us > soon_us) {
+        engine->arrears.due_us = soon_us;
     }
 }
 
@@ -123,11 +142,16 @@ enum result arrears_turn(struct engine *engine, uint64_t *next, struct reason *w
     if (engine->arrears.due_us <= now_us) {
         struct arrear_list list = {.count = 0};
         bool left = false;
+        bool anyway = engine->arrears.anyway_us <= now_us;
+        engine->arrears.looked_us = now_us;
+        if (anyway) {
+            engine->arrears.anyway_us = now_us + ARREARS_ANYWAY_US;
+        }
         GUARD(store_query(engine->store, why, arrear_read, &list,
                           "SELECT group_id, member_id FROM arrears ORDER BY random() LIMIT ?", "i",
                           (int64_t)ARREARS_LOOK));
         for (size_t i = 0; i < list.count; i++) {
-            GUARD(arrear_settle(engine, &list.items[i], &left, why));
+            GUARD(arrear_settle(engine, &list.items[i], anyway, &left, why));
             arena_reset(engine->scratch);
         }
         left = left || list.count == ARREARS_LOOK;

@@ -11,10 +11,15 @@
  */
 extern const char arrears_schema[];
 
-#define ARREARS_RETRY_US 10000000u
+#define ARREARS_RETRY_US 10000000u   /* between two looks whether there is room … */
+#define ARREARS_HURRY_US 1000000u    /* … and where there may be */
+#define ARREARS_ANYWAY_US 600000000u /* between two tries where there is little */
+#define ARREARS_ROOM 1024u           /* so much is worth a try: each packs all that is lacking */
 
 struct arrears {
-    uint64_t due_us; /* monotonic: the next look; UINT64_MAX: nobody lacks anything */
+    uint64_t due_us;    /* monotonic: the next look; UINT64_MAX: nobody lacks anything */
+    uint64_t looked_us; /* monotonic: the last look */
+    uint64_t anyway_us; /* monotonic: the next try for everybody */
 };
 
 /*
@@ -24,7 +29,11 @@ struct arrears {
 enum result arrears_take(struct engine *engine, const struct group *group, const struct leaf *leaf,
                          enum result result, struct reason *why) MUST_USE;
 
-/* There may be room: the next turn looks. */
+/* Who lacks something of the group gets all of its news when there is room, and until then none. */
+enum result arrears_known(struct engine *engine, const struct group *group, int64_t member_id, bool *out,
+                          struct reason *why) MUST_USE;
+
+/* There may be room: it is looked for soon. */
 void arrears_hurry(struct engine *engine);
 
 /* Makes up what there is room for. Lowers `*next`. */

@@ -394,6 +394,11 @@ enum result feed_change_all(struct engine *engine, const struct group *group, co
 {
     for (size_t i = 0; i < mn_cses->count; i++) {
         const struct leaf *leaf = &mn_cses->items[i];
+        bool put_off = false;
+        GUARD(arrears_known(engine, group, leaf->member_id, &put_off, why));
+        if (put_off) {
+            continue;
+        }
         enum result result = feed_change(engine, group, leaf->member_id, leaf->name, arena, why);
         GUARD(arrears_take(engine, group, leaf, result, why));
     }

@@ -354,6 +354,11 @@ static enum result everyone_send(struct engine *engine, const struct group *grou
                                  const struct leaves *mn_cses, RosterDelta *delta, struct reason *why)
 {
     for (size_t i = 0; i < mn_cses->count; i++) {
+        bool put_off = false;
+        GUARD(arrears_known(engine, group, mn_cses->items[i].member_id, &put_off, why));
+        if (put_off) {
+            continue;
+        }
         enum result result = roster_send(engine, group, &mn_cses->items[i], delta, why);
         GUARD(arrears_take(engine, group, &mn_cses->items[i], result, why));
     }

@@ -3,6 +3,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 #include <cmocka.h>
@@ -251,6 +252,57 @@ static void all_who_leave_are_out_with_the_batch(void **state)
     large_group_close(&large);
 }
 
+#define OUTBOX_SLOTS 4096u
+
+/* With words of groups that it is not in, so that there is room for so many items more. */
+static void outbox_fill(struct large_group *large, uint64_t room)
+{
+    const struct engine *engine = site_engine(site_authority(large->site));
+    struct reason why = {""};
+    uint64_t items = number(large, "SELECT count(*) FROM outbox WHERE peer = '" SITE_MN_CSE "'");
+    assert_int_equal(store_begin(engine->store, &why), RESULT_OK);
+    for (; items < OUTBOX_SLOTS - room; items++) {
+        static uint8_t instance[INSTANCE_SIZE];
+        char slot[40];
+        Groupseal__Envelope__Left left = GROUPSEAL__ENVELOPE__LEFT__INIT;
+        Groupseal__Envelope__RecordBody body = GROUPSEAL__ENVELOPE__RECORD_BODY__INIT;
+        left.group = (char *)(uintptr_t) "lamps";
+        left.instance = arena_field(BYTES_OF(instance));
+        body.content_case = GROUPSEAL__ENVELOPE__RECORD_BODY__CONTENT_LEFT;
+        body.left = &left;
+        (void)snprintf(slot, sizeof(slot), "left lamps %llu", (unsigned long long)items);
+        assert_int_equal(outbox_put(engine->outbox, engine->identity.name, SITE_MN_CSE, slot, &body, &why),
+                         RESULT_OK);
+    }
+    assert_int_equal(store_commit(engine->store, &why), RESULT_OK);
+}
+
+/* An MN-CSE that is away until there is no room for more costs the others no more than one that is not. */
+static void full_outbox_costs_no_more(void **state)
+{
+    struct large_group large;
+    (void)state;
+    large_group_open(&large);
+    struct site_node *device = large_group_device(&large, 0);
+    site_online(large.mn, false);
+    large_group_fill(&large, MEMBERS);
+    outbox_fill(&large, 0);
+    run(&large, "CREATE TEMP TABLE put (bytes INTEGER)");
+    run(&large, "CREATE TEMP TRIGGER counted AFTER INSERT ON outbox BEGIN"
+                " INSERT INTO put VALUES (length(new.body)); END");
+    uint64_t away = bytes_put(&large, CHANGES);
+    print_message("%llu bytes are put for a change\n", (unsigned long long)away);
+    assert_true(away < 24 * 1024);
+    run(&large, "DELETE FROM put");
+    site_online(large.mn, true);
+    site_advance(large.site, 120000);
+    print_message("%llu bytes are put when it is back\n",
+                  (unsigned long long)number(&large, "SELECT sum(bytes) FROM put"));
+    assert_true(large_group_has_key(&large, device));
+    assert_int_equal(number(&large, "SELECT count(*) FROM arrears"), 0);
+    large_group_close(&large);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -258,6 +310,7 @@ int main(void)
         cmocka_unit_test(policy_goes_again_after_a_refusal),
         cmocka_unit_test(refused_blocks_come_with_the_next_change),
         cmocka_unit_test(waiting_blocks_are_not_packed_with_each_change),
+        cmocka_unit_test(full_outbox_costs_no_more),
         cmocka_unit_test(all_who_leave_are_out_with_the_batch),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -159,21 +159,45 @@ void gathering_lost(struct agent *agent, struct exchange *exchange);
 /* Answers the request with what the members have answered so far. */
 void gathering_finish(struct agent *agent, struct fanout *fanout);
 
-/* ---- link.c: the secure environment ---- */
+/* ---- objects.c: end-to-end objects between the IN-CSE and the secure environment ---- */
 
 /* Hands the object in a NOTIFY to this MN-CSE over to secenv; the response follows with its reply. */
-void link_receive(struct agent *agent, const struct request *request);
-/* Tells secenv what became of a Send. `failure` is NULL where there is an answer. */
-void link_answer(struct agent *agent, uint64_t token, uint8_t *object, size_t length, const char *failure);
+void objects_receive(struct agent *agent, const struct request *request);
+void objects_replied(struct agent *agent, uint64_t tag, const Groupseal__Secenv__Reply *reply);
+/* Sends one of secenv's to the IN-CSE. */
+void objects_send(struct agent *agent, const Groupseal__Secenv__Send *send);
+/* Tells secenv what became of it. `failure` is NULL where there is an answer. */
+void objects_answer(struct agent *agent, uint64_t token, uint8_t *object, size_t length, const char *failure);
+
+/* ---- link.c: the secure environment ---- */
+
 void link_hear(struct agent *agent, const struct identity *client, const struct group_topic *topic,
                const void *payload, size_t length);
 /* The IN-CSE shows that it is there: kicks secenv's outbox. */
 void link_in_cse_seen(struct agent *agent, bool subscribes);
 void link_tick(struct agent *agent);
-/* Requests whose replies go to other files. */
-enum link_call { LINK_CALL_COMMAND, LINK_CALL_CONTROL, LINK_CALL_WATCH };
-/* False: secenv is down, or has no room; else `*tag` comes back with the reply. */
+
+/* A tag is the call's kind in its top byte and a number below: the peer's for LINK_CALL_HEARD. */
+enum link_call {
+    LINK_CALL_HELLO = 1,
+    LINK_CALL_ONLINE,
+    LINK_CALL_RECEIVED,
+    LINK_CALL_HEARD,
+    LINK_CALL_ANSWERED,
+    LINK_CALL_STATUS,
+    LINK_CALL_COMMAND,
+    LINK_CALL_CONTROL,
+    LINK_CALL_WATCH
+};
+uint64_t link_tag(struct agent *agent, enum link_call call);
+/* False: secenv is down, or has no room; else the tag comes back with the reply. */
+bool link_send(struct agent *agent, uint64_t tag, const Groupseal__Secenv__ToSecenv *request,
+               enum agent_rank rank);
+/* Both. */
 bool link_ask(struct agent *agent, enum link_call call, const Groupseal__Secenv__ToSecenv *request,
               enum agent_rank rank, uint64_t *tag);
+/* For requests: protobuf-c's strings and bytes are not const, and nothing writes to them. */
+char *link_text(const char *text);
+ProtobufCBinaryData link_data(const void *bytes, size_t length);
 
 #endif

@@ -8,8 +8,6 @@
 
 #define SOCKET_VERSION 1u
 #define PROFILE "member"
-#define RECEIVED_TIMEOUT_MS 10000u
-#define SENT_TIMEOUT_MS 10000u
 #define KICK_INTERVAL_MS 1000u
 #define SILENCE_MS 30000u /* after which a message of the IN-CSE says that it is back */
 #define SWEEP_MS 10000u   /* without a roster, after which secenv has told every group again */
@@ -17,41 +15,28 @@
 
 #define HEARD_LIMIT 64u /* of one member, under way to secenv */
 
-/* A tag is the call's kind in its top byte and a number below: the peer's for CALL_HEARD. */
-enum call {
-    CALL_HELLO = 1,
-    CALL_ONLINE,
-    CALL_RECEIVED,
-    CALL_HEARD,
-    CALL_ANSWERED,
-    CALL_STATUS,
-    CALL_COMMAND,
-    CALL_CONTROL,
-    CALL_WATCH
-};
 #define CALL_SHIFT 56u
 
 typedef Groupseal__Secenv__ToSecenv to_secenv;
 
-static uint64_t call_tag(struct agent *agent, enum call call)
+uint64_t link_tag(struct agent *agent, enum link_call call)
 {
     return ((uint64_t)call << CALL_SHIFT) | (++agent->sequence & ((UINT64_C(1) << CALL_SHIFT) - 1));
 }
 
-static bool call_send(struct agent *agent, uint64_t tag, const to_secenv *request, enum agent_rank rank)
+bool link_send(struct agent *agent, uint64_t tag, const to_secenv *request, enum agent_rank rank)
 {
     bool taken = agent->ports.request(agent->ports.context, tag, request, rank);
     agent->asked += taken;
     return taken;
 }
 
-/* protobuf-c's strings are not const; nothing writes to them. */
-static char *text_of(const char *text)
+char *link_text(const char *text)
 {
     return (char *)(uintptr_t)text;
 }
 
-static ProtobufCBinaryData data_of(const void *bytes, size_t length)
+ProtobufCBinaryData link_data(const void *bytes, size_t length)
 {
     return (ProtobufCBinaryData){.len = length, .data = (uint8_t *)(uintptr_t)bytes};
 }
@@ -59,11 +44,8 @@ static ProtobufCBinaryData data_of(const void *bytes, size_t length)
 bool link_ask(struct agent *agent, enum link_call call, const to_secenv *request, enum agent_rank rank,
               uint64_t *tag)
 {
-    static const enum call calls[] = {[LINK_CALL_COMMAND] = CALL_COMMAND,
-                                      [LINK_CALL_CONTROL] = CALL_CONTROL,
-                                      [LINK_CALL_WATCH] = CALL_WATCH};
-    *tag = call_tag(agent, calls[call]);
-    return call_send(agent, *tag, request, rank);
+    *tag = link_tag(agent, call);
+    return link_send(agent, *tag, request, rank);
 }
 
 /* ---- greeting and presence ---- */
@@ -77,7 +59,7 @@ static bool online_send(struct agent *agent, bool is_online)
     online.online = is_online;
     request.request_case = GROUPSEAL__SECENV__TO_SECENV__REQUEST_ONLINE;
     request.online = &online;
-    return call_send(agent, call_tag(agent, CALL_ONLINE), &request, AGENT_RANK_OWN);
+    return link_send(agent, link_tag(agent, LINK_CALL_ONLINE), &request, AGENT_RANK_OWN);
 }
 
 static void online_say(struct agent *agent)
@@ -107,7 +89,7 @@ static void unheard_fail(struct agent *agent)
 {
     struct exchange *exchange;
     while ((exchange = exchange_waiting(&agent->exchanges, EXCHANGE_SENT)) != NULL) {
-        link_answer(agent, exchange->token, NULL, 0, "the IN-CSE was not connected");
+        objects_answer(agent, exchange->token, NULL, 0, "the IN-CSE was not connected");
         exchange_remove(&agent->exchanges, exchange);
     }
 }
@@ -171,7 +153,7 @@ void agent_secenv_up(struct agent *agent)
     request.hello = &hello;
     agent->secenv_ready = agent->settled = false;
     sent_drop(agent);
-    if (!call_send(agent, call_tag(agent, CALL_HELLO), &request, AGENT_RANK_OWN)) {
+    if (!link_send(agent, link_tag(agent, LINK_CALL_HELLO), &request, AGENT_RANK_OWN)) {
         agent_log(agent, AGENT_ALARM, "secenv cannot be greeted: the queue to it is full");
     }
 }
@@ -241,7 +223,7 @@ static void status_ask(struct agent *agent)
 
     request.request_case = GROUPSEAL__SECENV__TO_SECENV__REQUEST_STATUS;
     request.status = &status;
-    if (!call_send(agent, call_tag(agent, CALL_STATUS), &request, AGENT_RANK_OWN)) {
+    if (!link_send(agent, link_tag(agent, LINK_CALL_STATUS), &request, AGENT_RANK_OWN)) {
         agent->settled = true;
     }
 }
@@ -264,180 +246,6 @@ static void online_replied(struct agent *agent, const Groupseal__Secenv__Reply *
     }
 }
 
-/* ---- an object for secenv, and its answer ---- */
-
-static void received_key(uint64_t tag, char *out, size_t size)
-{
-    snprintf(out, size, "secenv/%" PRIx64, tag);
-}
-
-static void received_refuse(struct agent *agent, const struct exchange_asker *asker, const char *reason)
-{
-    agent_note(agent, AGENT_COUNT_SECENV_UNREACHABLE, AGENT_ALARM,
-               "request %s of %s is answered 5103: the secure environment %s", asker->rqi, asker->id, reason);
-    relay_answer(agent, asker, ONEM2M_TARGET_NOT_REACHABLE);
-}
-
-void link_receive(struct agent *agent, const struct request *request)
-{
-    Groupseal__Secenv__Received received = GROUPSEAL__SECENV__RECEIVED__INIT;
-    to_secenv to = GROUPSEAL__SECENV__TO_SECENV__INIT;
-    char key[ONEM2M_RQI_LIMIT + 1];
-    uint8_t *object = NULL;
-    size_t length = 0;
-
-    if (!onem2m_get_seci(request->primitive, &object, &length) || length > AGENT_OBJECT_LIMIT) {
-        relay_refuse(agent, request, ONEM2M_BAD_REQUEST, "it holds no object, or one of more than 48 KiB");
-        free(object);
-        return;
-    }
-    uint64_t tag = call_tag(agent, CALL_RECEIVED);
-    received_key(tag, key, sizeof(key));
-    received.identity = agent->rule.cse_id;
-    received.from = text_of(request->client->id); /* its fr: the relay has seen that they are one */
-    received.hop = text_of(request->client->id);
-    received.object = data_of(object, length);
-    to.request_case = GROUPSEAL__SECENV__TO_SECENV__REQUEST_RECEIVED;
-    to.received = &received;
-
-    struct exchange *exchange = NULL;
-    if (!agent->secenv_ready) {
-        received_refuse(agent, &request->asker, "is not reachable");
-        goto out;
-    }
-    exchange = exchange_add(&agent->exchanges, EXCHANGE_RECEIVED, &request->asker, &request->peer->waiting,
-                            agent->rule.cse_id, key, agent_now(agent) + RECEIVED_TIMEOUT_MS);
-    if (exchange == NULL) {
-        received_refuse(agent, &request->asker, "has too many requests before it");
-        goto out;
-    }
-    if (!call_send(agent, tag, &to, AGENT_RANK_IN_CSE)) {
-        exchange_remove(&agent->exchanges, exchange);
-        received_refuse(agent, &request->asker, "is not reachable, or has too many requests before it");
-        goto out;
-    }
-    agent_count(agent, AGENT_COUNT_OBJECTS_RECEIVED);
-out:
-    free(object);
-}
-
-/* The reason behind a code stays in the log: the peer gets one generic answer (protocol section 3). */
-static enum onem2m_rsc rsc_of_code(Groupseal__Secenv__Code code)
-{
-    switch (code) {
-    case GROUPSEAL__SECENV__CODE__OK:
-        return ONEM2M_OK;
-    case GROUPSEAL__SECENV__CODE__INVALID:
-        return ONEM2M_BAD_REQUEST;
-    case GROUPSEAL__SECENV__CODE__REFUSED:
-    case GROUPSEAL__SECENV__CODE__UNKNOWN:
-    case GROUPSEAL__SECENV__CODE__EXISTS:
-        return ONEM2M_ORIGINATOR_HAS_NO_PRIVILEGE;
-    case GROUPSEAL__SECENV__CODE__FULL:
-    case GROUPSEAL__SECENV__CODE__TOO_OFTEN:
-    case GROUPSEAL__SECENV__CODE__NOT_READY:
-        return ONEM2M_TARGET_NOT_REACHABLE;
-    default:
-        return ONEM2M_INTERNAL_SERVER_ERROR;
-    }
-}
-
-static void received_replied(struct agent *agent, uint64_t tag, const Groupseal__Secenv__Reply *reply)
-{
-    char key[ONEM2M_RQI_LIMIT + 1];
-    received_key(tag, key, sizeof(key));
-    struct exchange *exchange = exchange_forwarded(&agent->exchanges, key);
-
-    if (exchange == NULL || exchange->kind != EXCHANGE_RECEIVED || exchange->answered) {
-        return; /* it came too late */
-    }
-    if (reply == NULL) {
-        received_refuse(agent, &exchange->asker, "went away before it answered");
-        exchange_remove(&agent->exchanges, exchange); /* not kept: the same request may be tried again */
-        return;
-    }
-    if (reply->code != GROUPSEAL__SECENV__CODE__OK) {
-        agent_refusal_count(agent, (int)rsc_of_code(reply->code));
-        agent_note(agent, AGENT_COUNT_REQUESTS_REFUSED, AGENT_WARNING, "secenv refuses an object of %s: %s",
-                   exchange->asker.id, reply->reason);
-        relay_finish_code(agent, exchange, rsc_of_code(reply->code));
-        return;
-    }
-    struct onem2m_primitive *response =
-        onem2m_response(ONEM2M_OK, exchange->asker.rqi, exchange->asker.id, agent->rule.cse_id);
-    const ProtobufCBinaryData *object =
-        reply->content_case == GROUPSEAL__SECENV__REPLY__CONTENT_ANSWER ? &reply->answer->object : NULL;
-    bool built = response != NULL &&
-                 (object == NULL || object->len == 0 || onem2m_set_seci(response, object->data, object->len));
-    if (built) {
-        relay_finish(agent, exchange, response);
-    } else {
-        relay_finish_code(agent, exchange, ONEM2M_INTERNAL_SERVER_ERROR);
-    }
-    onem2m_free(response);
-}
-
-/* ---- secenv sends an object ---- */
-
-void link_answer(struct agent *agent, uint64_t token, uint8_t *object, size_t length, const char *failure)
-{
-    Groupseal__Secenv__Answered answered = GROUPSEAL__SECENV__ANSWERED__INIT;
-    to_secenv request = GROUPSEAL__SECENV__TO_SECENV__INIT;
-
-    answered.identity = agent->rule.cse_id;
-    answered.token = token;
-    answered.object = data_of(object, length);
-    answered.failure = text_of(failure == NULL ? "" : failure);
-    request.request_case = GROUPSEAL__SECENV__TO_SECENV__REQUEST_ANSWERED;
-    request.answered = &answered;
-    if (!call_send(agent, call_tag(agent, CALL_ANSWERED), &request, AGENT_RANK_OWN)) {
-        agent_note(agent, AGENT_COUNT_SECENV_UNREACHABLE, AGENT_WARNING,
-                   "secenv does not hear what became of an object it sent");
-    }
-}
-
-static bool notify_publish(struct agent *agent, const Groupseal__Secenv__Send *send, const char *rqi)
-{
-    char topic[ONEM2M_TOPIC_LIMIT + 1];
-    char *text = NULL;
-    size_t length = 0;
-
-    struct onem2m_primitive *notify =
-        onem2m_request(ONEM2M_NOTIFY, agent->rule.in_cse, agent->rule.cse_id, rqi);
-    if (notify != NULL && onem2m_set_seci(notify, send->object.data, send->object.len) &&
-        onem2m_topic_build(ONEM2M_REQ, agent->rule.cse_level, agent->rule.in_level, topic, sizeof(topic))) {
-        text = onem2m_print(notify, &length);
-    }
-    bool published = text != NULL && agent_publish(agent, topic, text, length, 1, false);
-    free(text);
-    onem2m_free(notify);
-    return published;
-}
-
-static void event_send(struct agent *agent, const Groupseal__Secenv__Send *send)
-{
-    char rqi[ONEM2M_RQI_LIMIT + 1];
-
-    if (strcmp(send->to, agent->rule.in_cse) != 0) {
-        link_answer(agent, send->token, NULL, 0, "this MN-CSE sends to its IN-CSE only");
-        return;
-    }
-    snprintf(rqi, sizeof(rqi), "%s/%" PRIx64, agent->rule.cse_level, ++agent->sequence);
-    struct exchange *exchange = exchange_add(&agent->exchanges, EXCHANGE_SENT, NULL, NULL, agent->rule.in_cse,
-                                             rqi, agent_now(agent) + SENT_TIMEOUT_MS);
-    if (exchange == NULL) {
-        link_answer(agent, send->token, NULL, 0, "too many requests are under way");
-        return;
-    }
-    exchange->token = send->token;
-    if (!notify_publish(agent, send, rqi)) {
-        exchange_remove(&agent->exchanges, exchange);
-        link_answer(agent, send->token, NULL, 0, "the broker does not take it");
-        return;
-    }
-    agent_count(agent, AGENT_COUNT_OBJECTS_SENT);
-}
-
 /* ---- group topics ---- */
 
 static bool heard_send(struct agent *agent, const struct identity *client, struct peer *peer,
@@ -447,15 +255,16 @@ static bool heard_send(struct agent *agent, const struct identity *client, struc
     to_secenv request = GROUPSEAL__SECENV__TO_SECENV__INIT;
 
     heard.identity = agent->rule.cse_id;
-    heard.site = text_of(topic->site);
-    heard.group = text_of(topic->group);
+    heard.site = link_text(topic->site);
+    heard.group = link_text(topic->group);
     heard.kind = topic->kind == GROUP_ACK ? GROUPSEAL__SECENV__TOPIC_KIND__TOPIC_ACK
                                           : GROUPSEAL__SECENV__TOPIC_KIND__TOPIC_MESSAGE;
-    heard.sender = text_of(client->id);
+    heard.sender = link_text(client->id);
     heard.payload = payload;
     request.request_case = GROUPSEAL__SECENV__TO_SECENV__REQUEST_HEARD;
     request.heard = &heard;
-    return call_send(agent, ((uint64_t)CALL_HEARD << CALL_SHIFT) | peer->number, &request, AGENT_RANK_MEMBER);
+    return link_send(agent, ((uint64_t)LINK_CALL_HEARD << CALL_SHIFT) | peer->number, &request,
+                     AGENT_RANK_MEMBER);
 }
 
 void link_hear(struct agent *agent, const struct identity *client, const struct group_topic *topic,
@@ -471,7 +280,7 @@ void link_hear(struct agent *agent, const struct identity *client, const struct 
         return;
     }
     if (peer == NULL || !agent->secenv_ready ||
-        !heard_send(agent, client, peer, topic, data_of(payload, length))) {
+        !heard_send(agent, client, peer, topic, link_data(payload, length))) {
         agent_note(
             agent, AGENT_COUNT_MESSAGES_LOST, AGENT_ALARM,
             "the secure environment does not hear a message of %s for group %s: it is not reachable, or "
@@ -607,35 +416,35 @@ static void event_notice(const struct agent *agent, const Groupseal__Secenv__Not
 void agent_secenv_reply(struct agent *agent, uint64_t tag, const Groupseal__Secenv__Reply *reply)
 {
     agent->asked -= agent->asked > 0;
-    switch ((enum call)(tag >> CALL_SHIFT)) {
-    case CALL_HELLO:
+    switch ((enum link_call)(tag >> CALL_SHIFT)) {
+    case LINK_CALL_HELLO:
         hello_replied(agent, reply);
         break;
-    case CALL_ONLINE:
+    case LINK_CALL_ONLINE:
         online_replied(agent, reply);
         break;
-    case CALL_RECEIVED:
-        received_replied(agent, tag, reply);
+    case LINK_CALL_RECEIVED:
+        objects_replied(agent, tag, reply);
         break;
-    case CALL_HEARD:
+    case LINK_CALL_HEARD:
         heard_replied(agent, tag, reply);
         break;
-    case CALL_STATUS:
+    case LINK_CALL_STATUS:
         agent->settled = reply != NULL;
         if (reply != NULL && reply->content_case == GROUPSEAL__SECENV__REPLY__CONTENT_STATUS) {
             autonomy_status(agent, reply->status);
         }
         break;
-    case CALL_COMMAND:
+    case LINK_CALL_COMMAND:
         autonomy_replied(agent, tag, reply);
         break;
-    case CALL_CONTROL:
+    case LINK_CALL_CONTROL:
         control_replied(agent, tag, reply);
         break;
-    case CALL_WATCH:
+    case LINK_CALL_WATCH:
         metrics_status_take(agent, reply);
         break;
-    case CALL_ANSWERED:
+    case LINK_CALL_ANSWERED:
         break;
     }
 }
@@ -649,7 +458,7 @@ void agent_secenv_event(struct agent *agent, const Groupseal__Secenv__Event *eve
     }
     switch (event->content_case) {
     case GROUPSEAL__SECENV__EVENT__CONTENT_SEND:
-        event_send(agent, event->send);
+        objects_send(agent, event->send);
         break;
     case GROUPSEAL__SECENV__EVENT__CONTENT_PUBLISH:
         event_publish(agent, event->publish);

@@ -271,7 +271,7 @@ static void request_own(struct agent *agent, const struct request *request)
         relay_refuse(agent, request, ONEM2M_ORIGINATOR_HAS_NO_PRIVILEGE,
                      "only the IN-CSE speaks to this MN-CSE's secure environment");
     } else {
-        link_receive(agent, request);
+        objects_receive(agent, request);
     }
 }
 
@@ -394,13 +394,13 @@ static void response_to_secenv(struct agent *agent, const struct exchange *excha
 
     if (onem2m_rsc_of(response) != ONEM2M_OK) {
         snprintf(failure, sizeof(failure), "%s answered %d", exchange->target, onem2m_rsc_of(response));
-        link_answer(agent, exchange->token, NULL, 0, failure);
+        objects_answer(agent, exchange->token, NULL, 0, failure);
     } else if (!onem2m_get_seci(response, &object, &length) || length > AGENT_OBJECT_LIMIT) {
         snprintf(failure, sizeof(failure), "%s answered without an object, or with one of more than 48 KiB",
                  exchange->target);
-        link_answer(agent, exchange->token, NULL, 0, failure);
+        objects_answer(agent, exchange->token, NULL, 0, failure);
     } else {
-        link_answer(agent, exchange->token, object, length, NULL);
+        objects_answer(agent, exchange->token, object, length, NULL);
     }
     free(object);
 }
@@ -472,7 +472,7 @@ static void exchange_expire(struct agent *agent, struct exchange *exchange)
     agent_note(agent, AGENT_COUNT_REQUESTS_EXPIRED, AGENT_WARNING, "%s did not answer request %s in time",
                exchange->target, exchange->forwarded);
     if (exchange->kind == EXCHANGE_SENT) {
-        link_answer(agent, exchange->token, NULL, 0, "no response in time");
+        objects_answer(agent, exchange->token, NULL, 0, "no response in time");
         exchange_remove(&agent->exchanges, exchange);
     } else if (exchange->kind == EXCHANGE_MEMBER) {
         gathering_lost(agent, exchange);

@@ -107,9 +107,11 @@ static bool line_keep(struct agent *agent, char mark, const char *text, size_t l
     }
     free(line);
     if (!kept) {
-        agent_note(agent, AGENT_COUNT_NOT_KEPT, AGENT_WARNING,
-                   "a change of registrations or groups was not written to plugin_opt_state_file, and is "
-                   "forgotten with the next restart: is the disk full?");
+        agent_note(
+            agent, AGENT_COUNT_NOT_KEPT, AGENT_WARNING,
+            "a change of registrations or groups was not written to plugin_opt_state_file: a restart "
+            "forgets it until the file has been written anew, which is tried every minute: is the disk "
+            "full?");
     }
     return kept;
 }

@@ -24,6 +24,7 @@ struct keeper {
     struct agent *agent;
     struct state_file *file;
     char *path;
+    bool missed; /* a line found no room: the file is to be written anew */
     bool unsynced;
     uint64_t unsynced_ms;
     uint64_t again_ms; /* when the file is to be written anew; 0: when it has grown */
@@ -130,6 +131,7 @@ static bool keeper_rewrite(struct keeper *keeper, char *why, size_t why_size)
         return false;
     }
     if (agent_keep_all(keeper->agent)) {
+        keeper->missed = false;
         state_file_begun(keeper->file);
         return true;
     }
@@ -146,7 +148,9 @@ bool keeper_keep(struct keeper *keeper, const char *line, size_t length)
         return true;
     }
     keeper->unsynced = true;
-    return state_file_append(keeper->file, line, length);
+    bool kept = state_file_append(keeper->file, line, length);
+    keeper->missed = keeper->missed || !kept;
+    return kept;
 }
 
 /* False: it is about something still. */
@@ -175,6 +179,9 @@ void keeper_turn(struct keeper *keeper, uint64_t now_ms)
     char why[512];
     if (keeper == NULL || !errand_over(keeper, now_ms)) {
         return;
+    }
+    if (keeper->missed && keeper->again_ms == 0) {
+        keeper->again_ms = now_ms + KEEPER_AGAIN_MS;
     }
     bool due = keeper->again_ms == 0 ? state_file_grown(keeper->file) : now_ms >= keeper->again_ms;
     if (due) {

@@ -12,7 +12,7 @@
 struct keeper;
 
 #define KEEPER_SYNC_MS 1000u   /* from a change until its way to the disk begins */
-#define KEEPER_AGAIN_MS 60000u /* from a disk that failed until the file is written anew */
+#define KEEPER_AGAIN_MS 60000u /* from a disk that failed, or was full, until the file is written anew */
 
 /* Gives the agent what is there, and says what it found: whatever that is, it is no reason not to start.
  * NULL: `why` says what is wrong with the place. */

@@ -17,7 +17,7 @@ unit_test(plugin_broker SOURCES unit/plugin_broker.c ${plugin_broker}/compat.c $
   ${plugin_broker}/leaving.c ${plugin_broker}/metrics_file.c ${plugin_broker}/names.c ${plugin_broker}/mn_cse.c ${plugin_broker}/state_file.c ${plugin_broker}/watchdog.c LIBS crypto mn_agent secenv_client pthread)
 unit_test(plugin_state_file SOURCES unit/plugin_state_file.c ${plugin_broker}/state_file.c)
 unit_test(plugin_keeper SOURCES unit/plugin_keeper.c ${plugin_broker}/keeper.c ${plugin_broker}/state_file.c LIBS mn_agent pthread)
-foreach(call open fdatasync rename)
+foreach(call open fdatasync rename writev)
   target_link_options(test_plugin_keeper PRIVATE -Wl,--wrap=${call})
 endforeach()
 unit_test(plugin_peers SOURCES unit/plugin_peers.c LIBS plugin_site)

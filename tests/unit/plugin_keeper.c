@@ -16,6 +16,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
 /*
@@ -34,6 +35,7 @@ static struct {
     unsigned alarms;
     unsigned lines;
     atomic_int create_error; /* errno of the next calls; 0: they go to the system */
+    atomic_int write_error;
     atomic_int sync_error;
     atomic_uint syncs;
     atomic_uint renames;
@@ -45,6 +47,8 @@ int __real_open(const char *path, int flags, ...);
 int __wrap_open(const char *path, int flags, ...);
 int __real_fdatasync(int handle);
 int __wrap_fdatasync(int handle);
+ssize_t __real_writev(int handle, const struct iovec *pieces, int count);
+ssize_t __wrap_writev(int handle, const struct iovec *pieces, int count);
 int __real_rename(const char *from, const char *to);
 int __wrap_rename(const char *from, const char *to);
 
@@ -63,6 +67,12 @@ int __wrap_fdatasync(int handle)
     errno = test.sync_error;
     test.syncs++;
     return result;
+}
+
+ssize_t __wrap_writev(int handle, const struct iovec *pieces, int count)
+{
+    errno = test.write_error;
+    return test.write_error == 0 ? __real_writev(handle, pieces, count) : -1;
 }
 
 int __wrap_rename(const char *from, const char *to)
@@ -248,6 +258,32 @@ static void test_disk_that_fails(void **state)
     end();
 }
 
+/* What found no room is written when there is some, and not lost with the next restart. */
+static void test_disk_full_for_a_while(void **state)
+{
+    (void)state;
+    assert_true(start());
+    unsigned renames = test.renames;
+    keeper_turn(test.keeper, NOW);
+    assert_true(door_keep(1));
+    test.write_error = ENOSPC;
+    assert_false(door_keep(2));
+    keeper_turn(test.keeper, NOW);
+    keeper_turn(test.keeper, NOW + KEEPER_AGAIN_MS); /* in vain */
+    test.write_error = 0;
+    assert_true(door_keep(3));
+    await(&test.renames, renames + 1, NOW + 2 * KEEPER_AGAIN_MS);
+    keeper_turn(test.keeper, NOW + 2 * KEEPER_AGAIN_MS);
+    usleep(20000);
+    keeper_turn(test.keeper, NOW + 4 * KEEPER_AGAIN_MS); /* once is enough */
+    usleep(20000);
+    assert_int_equal(test.renames, renames + 1);
+    end();
+    assert_true(start());
+    assert_non_null(strstr(test.log, "3 lines"));
+    end();
+}
+
 static void test_disk_full_at_the_start(void **state)
 {
     (void)state;
@@ -341,6 +377,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_synced_within_a_second, place_make, place_remove),
         cmocka_unit_test_setup_teardown(test_disk_that_fails, place_make, place_remove),
+        cmocka_unit_test_setup_teardown(test_disk_full_for_a_while, place_make, place_remove),
         cmocka_unit_test_setup_teardown(test_disk_full_at_the_start, place_make, place_remove),
         cmocka_unit_test_setup_teardown(test_place_that_cannot_be_one, place_make, place_remove),
         cmocka_unit_test_setup_teardown(test_grown, place_make, place_remove),

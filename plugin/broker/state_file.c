@@ -294,7 +294,10 @@ static int folder_sync(const struct state_file *file)
 
 int state_file_sync(const struct state_file *file)
 {
-    return file->now.handle < 0 || fdatasync(file->now.handle) == 0 ? folder_sync(file) : errno;
+    if (file->now.handle < 0) {
+        return 0; /* nothing of it is in its place */
+    }
+    return fdatasync(file->now.handle) == 0 ? folder_sync(file) : errno;
 }
 
 bool state_file_grown(const struct state_file *file)

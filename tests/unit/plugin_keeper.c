@@ -318,6 +318,7 @@ static void test_place_that_cannot_be_one(void **state)
     snprintf(test.path + strlen(test.path), sizeof(test.path) - strlen(test.path), "/none");
     assert_false(start());
     end();
+    assert_int_equal(test.lines, 0); /* that it does not start is the caller's to say, and all that is said */
     *strrchr(test.path, '/') = '\0';
 }
 

@@ -26,6 +26,7 @@ static enum result reserved_row(void *context, const struct store_row *row, stru
 static enum result reserved_write(const struct counter *counter, struct store *store, uint64_t reserved,
                                   struct reason *why)
 {
+    store_hold(store);
     return store_run(store, why,
                      "INSERT INTO counter (name, reserved) VALUES (?, ?)"
                      " ON CONFLICT (name) DO UPDATE SET reserved = max(reserved, excluded.reserved)",

@@ -10,8 +10,8 @@
 /*
  * A sending counter that never repeats: starts at the larger of the reserved value on
  * disk and the clock in microseconds, and is reserved ahead, COUNTER_STEP at a time, inside
- * the batch's transaction. `boot` is drawn again at each start and each reservation and goes
- * into the key, so that a restored store does not repeat a (key, nonce) either.
+ * the batch's transaction, which is held then (store_hold). `boot` is drawn again at each start and each
+ * reservation and goes into the key, so that a restored store does not repeat a (key, nonce) either.
  */
 #define COUNTER_STEP 65536u
 

@@ -13,8 +13,8 @@
  * their own. One thread.
  *
  * The service: store_begin; for each ready request: store_savepoint, engine_request,
- * store_release or rollback; engine_turn; store_commit; only then replies and events go out. A commit
- * that fails ends the process (the owner starts it again from what is on disk).
+ * store_release or rollback; engine_turn; store_commit; only then replies and events go out (but see
+ * emit_early). A commit that fails ends the process (the owner starts it again from what is on disk).
  *
  * A request that returns other than OK has changed neither store (rolled back to the savepoint) nor
  * memory (the engine: look first, write the store, then memory).
@@ -31,6 +31,10 @@ struct engine_caller {
  * rolled back are dropped. */
 struct engine_events {
     enum result (*emit)(void *context, uint64_t connection, const Groupseal__Secenv__Event *event);
+    /* One that may leave while the commit is on its way to the disk: where that is lost, all is as if the
+     * event had been delayed, because whoever caused it causes it again. It leaves early only where nothing
+     * of the batch comes before it and the transaction is not held (store_hold). */
+    enum result (*emit_early)(void *context, uint64_t connection, const Groupseal__Secenv__Event *event);
     void *context;
 };
 

@@ -555,6 +555,7 @@ enum result store_begin(struct store *store, struct reason *why)
 {
     GUARD(store_run(store, why, "BEGIN", ""));
     store->in_transaction = true;
+    store->held = false;
     store->changes_at_begin = sqlite3_total_changes(store->database);
     return RESULT_OK;
 }
@@ -607,6 +608,16 @@ void store_rollback_to_savepoint(struct store *store)
     if (store_run(store, NULL, "ROLLBACK TO request", "") == RESULT_OK) {
         (void)!store_run(store, NULL, "RELEASE request", "");
     }
+}
+
+void store_hold(struct store *store)
+{
+    store->held = true;
+}
+
+bool store_held(const struct store *store)
+{
+    return store->held;
 }
 
 bool store_dirty(const struct store *store)

@@ -60,13 +60,18 @@ enum result store_unseal(struct store *store, const char *purpose, struct bytes 
 enum result store_begin(struct store *store, struct reason *why) MUST_USE;
 enum result store_commit(struct store *store, struct reason *why) MUST_USE;
 void store_rollback(struct store *store);
-/* What is committed moves from the write-ahead log into the database: two syncs and a write for each page, for
- * which nobody should have to wait. Due: in the next pause. Without one a commit does it, at four times that. */
+/* What is committed moves from the write-ahead log into the database: two syncs and a write for each page,
+ * for which nobody should have to wait. Due: in the next pause. Without one a commit does it, at four times
+ * that. */
 bool store_checkpoint_due(const struct store *store);
 void store_checkpoint(struct store *store);
 enum result store_savepoint(struct store *store, struct reason *why) MUST_USE;
 enum result store_release(struct store *store, struct reason *why) MUST_USE;
 void store_rollback_to_savepoint(struct store *store);
+/* What this transaction reserves is in use: nothing that rests on it may leave the process before the commit.
+ */
+void store_hold(struct store *store);
+bool store_held(const struct store *store);
 /* True where something was written since store_begin (an empty batch needs no sync). */
 bool store_dirty(const struct store *store);
 /* How often something was undone: who keeps in memory that a row is written compares it. */

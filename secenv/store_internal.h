@@ -22,6 +22,7 @@ struct store {
     struct secret storage_base; /* kdf_extract of the storage key; neither that nor the root key is kept */
     struct statement statements[STATEMENT_SLOTS];
     bool in_transaction;
+    bool held;
     int changes_at_begin;
     uint64_t undone; /* rollbacks so far */
     int log_pages;   /* of the write-ahead log, at the last commit since a checkpoint */

@@ -75,6 +75,7 @@ enum result command_clock_open(struct command_clock *clock, struct store *store,
 static enum result clock_reserve(struct command_clock *clock, struct store *store, uint64_t reserved_ms,
                                  struct reason *why)
 {
+    store_hold(store);
     GUARD(store_run(store, why,
                     "INSERT INTO command_clock (one, boot_id, base_ms, base_us, reserved_ms)"
                     " VALUES (1, ?, ?, ?, ?) ON CONFLICT (one) DO UPDATE SET boot_id = excluded.boot_id,"

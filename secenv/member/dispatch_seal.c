@@ -110,8 +110,9 @@ static void sealed_note(struct relay *relay, struct dispatch *dispatch)
     }
 }
 
+/* `early`: while the command is on its way to the disk. */
 static enum result dispatch_seal_for(struct relay *relay, struct dispatch *dispatch, struct bytes wanted,
-                                     struct arena *arena, struct reason *why)
+                                     bool early, struct arena *arena, struct reason *why)
 {
     OrderRequest *request = NULL;
     struct buffer payload = BUFFER_EMPTY(OBJECT_LIMIT);
@@ -122,6 +123,7 @@ static enum result dispatch_seal_for(struct relay *relay, struct dispatch *dispa
         struct publication publication = {.site = relay->site,
                                           .kind = GROUPSEAL__SECENV__TOPIC_KIND__TOPIC_COMMAND,
                                           .sender = "",
+                                          .early = early,
                                           .payload = buffer_bytes(&payload)};
         result = event_publish(relay->membership, &publication);
     }
@@ -134,10 +136,13 @@ static enum result dispatch_seal_for(struct relay *relay, struct dispatch *dispa
     return result;
 }
 
+/* Where the machine stops before it is on disk, the authority, which nobody has told that it is taken, sends
+ * the order again, it is sealed again under its id, and who has run it says so. One of the MN-CSE's own
+ * nobody would send again. */
 enum result dispatch_seal(struct relay *relay, struct dispatch *dispatch, struct arena *arena,
                           struct reason *why)
 {
-    return dispatch_seal_for(relay, dispatch, (struct bytes){NULL, 0}, arena, why);
+    return dispatch_seal_for(relay, dispatch, (struct bytes){NULL, 0}, !dispatch->own, arena, why);
 }
 
 /* Nobody lacks it: nothing is sealed. */
@@ -152,7 +157,7 @@ static enum result dispatch_seal_again(struct relay *relay, struct dispatch *dis
     }
     bool all = wanted.count > WANTED_LIMIT;
     struct bytes serials = {wanted.serials, all ? 0 : wanted.count * SERIAL_SIZE};
-    return dispatch_seal_for(relay, dispatch, serials, arena, why);
+    return dispatch_seal_for(relay, dispatch, serials, false, arena, why);
 }
 
 void dispatch_seal_all(struct relay *relay)

@@ -9,12 +9,19 @@
 
 #define OWNER_CONNECTION 0u
 
-static enum result event_emit(const struct identity_state *identity, Groupseal__Secenv__Event *event)
+static enum result event_emit_so(const struct identity_state *identity, Groupseal__Secenv__Event *event,
+                                 bool early)
 {
     event->identity = (char *)identity->identity.name;
     const struct engine_events *events = &identity->engine->setup.events;
-    enum result result = events->emit(events->context, OWNER_CONNECTION, event);
+    enum result result =
+        (early ? events->emit_early : events->emit)(events->context, OWNER_CONNECTION, event);
     return result == RESULT_OK ? RESULT_OK : RESULT_INTERNAL; /* a failure of our own, whatever it is */
+}
+
+static enum result event_emit(const struct identity_state *identity, Groupseal__Secenv__Event *event)
+{
+    return event_emit_so(identity, event, false);
 }
 
 enum result event_send(struct identity_state *identity, const Groupseal__Envelope__EndToEnd *object,
@@ -54,7 +61,7 @@ enum result event_publish_of(const struct identity_state *identity, const char *
     Groupseal__Secenv__Event event = GROUPSEAL__SECENV__EVENT__INIT;
     event.content_case = GROUPSEAL__SECENV__EVENT__CONTENT_PUBLISH;
     event.publish = &publish;
-    return event_emit(identity, &event);
+    return event_emit_so(identity, &event, publication->early);
 }
 
 /* Where the lower blocks of the leaf's path lie, or will lie when the tree has grown. */

@@ -19,6 +19,7 @@ struct publication {
     uint32_t column;
     bool retained;
     bool passing; /* it waits for nobody who is away */
+    bool early;   /* emit_early */
     struct bytes payload;
 };
 enum result event_publish(const struct membership *membership,

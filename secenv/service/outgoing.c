@@ -8,6 +8,7 @@
 
 struct outgoing_item {
     uint64_t connection;
+    bool early;
     struct packet *packet;
 };
 
@@ -43,7 +44,7 @@ enum result outgoing_insert(struct outgoing *outgoing, size_t mark, uint64_t con
     }
     struct outgoing_item *place = &outgoing->items[mark];
     memmove(place + 1, place, (outgoing->count - mark) * sizeof(*place));
-    *place = (struct outgoing_item){connection, packet};
+    *place = (struct outgoing_item){connection, false, packet};
     outgoing->count++;
     outgoing->bytes += packet->length;
     return RESULT_OK;
@@ -53,6 +54,14 @@ enum result outgoing_add(struct outgoing *outgoing, uint64_t connection,
                          const Groupseal__Secenv__FromSecenv *message)
 {
     return outgoing_insert(outgoing, outgoing->count, connection, message);
+}
+
+enum result outgoing_add_early(struct outgoing *outgoing, uint64_t connection,
+                               const Groupseal__Secenv__FromSecenv *message)
+{
+    GUARD(outgoing_add(outgoing, connection, message));
+    outgoing->items[outgoing->count - 1].early = true;
+    return RESULT_OK;
 }
 
 size_t outgoing_mark(const struct outgoing *outgoing)
@@ -67,6 +76,23 @@ void outgoing_drop(struct outgoing *outgoing, size_t mark)
         outgoing->bytes -= packet->length;
         packet_free(packet);
     }
+}
+
+/* At the beginning, or behind the reply of its request. */
+struct packet *outgoing_take_early(struct outgoing *outgoing, uint64_t *connection)
+{
+    for (size_t i = 0; i < 2 && i < outgoing->count; i++) {
+        struct outgoing_item item = outgoing->items[i];
+        if (item.early) {
+            memmove(&outgoing->items[i], &outgoing->items[i + 1],
+                    (outgoing->count - i - 1) * sizeof(outgoing->items[i]));
+            outgoing->count--;
+            outgoing->bytes -= item.packet->length;
+            *connection = item.connection;
+            return item.packet;
+        }
+    }
+    return NULL;
 }
 
 struct packet *outgoing_take(struct outgoing *outgoing, uint64_t *connection)

@@ -156,6 +156,20 @@ static enum result events_emit(void *context, uint64_t connection, const Groupse
     return outgoing_add(&service->outgoing, connection, &message);
 }
 
+static enum result events_emit_early(void *context, uint64_t connection,
+                                     const Groupseal__Secenv__Event *event)
+{
+    struct service *service = context;
+    Groupseal__Secenv__FromSecenv message = GROUPSEAL__SECENV__FROM_SECENV__INIT;
+    if (outgoing_mark(&service->outgoing) != 0 || store_held(service->store) ||
+        connection_find(service, connection) == NULL) {
+        return events_emit(context, connection, event);
+    }
+    message.content_case = GROUPSEAL__SECENV__FROM_SECENV__CONTENT_EVENT;
+    message.event = (Groupseal__Secenv__Event *)(uintptr_t)event;
+    return outgoing_add_early(&service->outgoing, connection, &message);
+}
+
 static enum result counters_fill(Groupseal__Secenv__Reply *reply, struct arena *arena)
 {
     Groupseal__Secenv__StatusReply *status = reply->status; /* the engine's: identities */
@@ -344,17 +358,37 @@ static enum result engine_turn(struct service *service, struct reason *fatal)
     return RESULT_OK;
 }
 
+static void packet_deliver(struct service *service, uint64_t id, struct packet *packet)
+{
+    struct connection *connection = connection_find(service, id);
+    if (connection == NULL) {
+        packet_free(packet);
+    } else if (connection_queue(connection, packet) != RESULT_OK) {
+        connection_end(service, connection, LOG_LEVEL_WARNING, "it does not take what is sent to it");
+    }
+}
+
+/* What need not wait for the disk. */
+static void early_deliver(struct service *service)
+{
+    uint64_t id = 0;
+    struct packet *packet = outgoing_take_early(&service->outgoing, &id);
+    if (packet == NULL) {
+        return;
+    }
+    packet_deliver(service, id, packet);
+    struct connection *connection = connection_find(service, id);
+    if (connection != NULL && connection_flush(connection) != RESULT_OK) {
+        connection_end(service, connection, LOG_LEVEL_DEBUG, "the client is gone");
+    }
+}
+
 static void batch_deliver(struct service *service)
 {
     uint64_t id = 0;
     struct packet *packet = NULL;
     while ((packet = outgoing_take(&service->outgoing, &id)) != NULL) {
-        struct connection *connection = connection_find(service, id);
-        if (connection == NULL) {
-            packet_free(packet);
-        } else if (connection_queue(connection, packet) != RESULT_OK) {
-            connection_end(service, connection, LOG_LEVEL_WARNING, "it does not take what is sent to it");
-        }
+        packet_deliver(service, id, packet);
     }
     for (size_t i = 0; i < SLOTS; i++) {
         struct connection *connection = service->connections[i];
@@ -378,6 +412,7 @@ static enum result batch_run(struct service *service, struct reason *fatal)
     enum result result = batch_fill(service, fatal);
     bool dirty = store_dirty(service->store);
     if (result == RESULT_OK) {
+        early_deliver(service);
         result = store_commit(service->store, fatal);
     }
     if (result != RESULT_OK) {
@@ -542,7 +577,7 @@ void service_free(struct service *service)
 
 struct engine_events service_events(struct service *service)
 {
-    return (struct engine_events){events_emit, service};
+    return (struct engine_events){events_emit, events_emit_early, service};
 }
 
 void service_attach(struct service *service, const struct engine_operations *operations,

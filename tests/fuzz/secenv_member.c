@@ -246,7 +246,8 @@ static void site_make(void)
                     &why));
     identity_add(DOOR, IDENTITY_ADN_AE);
     identity_add(MN_CSE, IDENTITY_MN_CSE);
-    struct engine_setup setup = {.store = store, .clock = &clock_system, .events = {.emit = event_drop}};
+    struct engine_setup setup = {
+        .store = store, .clock = &clock_system, .events = {.emit = event_drop, .emit_early = event_drop}};
     MUST(member_engine_open(&setup, &engine, &why));
     arena = arena_new((size_t)4 * 1024 * 1024);
     MUST(signing_key_make(&authority));

@@ -486,6 +486,32 @@ static void an_undone_reservation_is_made_again(void **state)
     store_close(store);
 }
 
+/* What is sealed with a number of it waits for the commit; with the next ones, of the same reservation, not.
+ */
+static void a_reservation_holds_its_transaction(void **state)
+{
+    struct reason why;
+    uint64_t now = 5000000;
+    struct clock_source clock = {fixed_time, fixed_time, &now};
+    struct store *store = open_store(*state);
+    struct counter counter;
+    counter_init(&counter, "record/a");
+    uint64_t value = 0;
+    assert_int_equal(store_begin(store, &why), RESULT_OK);
+    assert_int_equal(counter_next(&counter, store, &clock, &value, &why), RESULT_OK);
+    assert_true(store_held(store));
+    assert_int_equal(store_commit(store, &why), RESULT_OK);
+    assert_int_equal(store_begin(store, &why), RESULT_OK);
+    assert_int_equal(counter_next(&counter, store, &clock, &value, &why), RESULT_OK);
+    assert_false(store_held(store));
+    assert_int_equal(store_savepoint(store, &why), RESULT_OK);
+    store_rollback_to_savepoint(store); /* it may have been in there */
+    assert_int_equal(counter_next(&counter, store, &clock, &value, &why), RESULT_OK);
+    assert_true(store_held(store));
+    assert_int_equal(store_commit(store, &why), RESULT_OK);
+    store_close(store);
+}
+
 /* ---- the write-ahead log ---- */
 
 static off_t database_size(const struct place *place)
@@ -578,6 +604,7 @@ int main(void)
         STORE_TEST(damaged_databases_are_refused),
         STORE_TEST(counters_never_repeat),
         STORE_TEST(an_undone_reservation_is_made_again),
+        STORE_TEST(a_reservation_holds_its_transaction),
         STORE_TEST(the_log_waits_for_a_pause),
         STORE_TEST(without_a_pause_the_log_is_bounded),
     };

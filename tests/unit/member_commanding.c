@@ -357,6 +357,36 @@ static void signature_for_both_is_for_the_relays_order_alone(void **state)
     arena_free(arena);
 }
 
+/* Nobody would send it again: it leaves when it is on disk, wherever the MN-CSE's secure environment ends. */
+static void own_command_waits_for_the_disk(void **state)
+{
+    (void)state;
+    struct play *play = play_new_commanding(1);
+    unsigned lost = 0;
+    bool down = true;
+    site_keep(play->site);
+    for (size_t at = 0; down; at++) {
+        site_return(play->site);
+        play->mn = site_find(play->site, SITE_MN_CSE);
+        play->door = site_find(play->site, PLAY_DOOR);
+        site_advance(play->site, 3000); /* synchronised again */
+        site_events_clear(play->door);
+        site_cut(play->mn, POWER_KILL, at, 1);
+        site_reply_free(play_own_command(play->mn, "close", 60000));
+        down = site_down(play->mn);
+        site_settle(play->site);
+        if (down) {
+            site_reopen(play->mn);
+        }
+        bool known = play_membership(play->mn, PLAY_GROUP)->relay->dispatches.first != NULL;
+        assert_true(known || play_commands(play->door) == 0);
+        lost += known ? 0 : 1;
+    }
+    assert_true(lost > 3);
+    assert_int_equal(play_commands(play->door), 1);
+    play_free(play);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -370,6 +400,8 @@ int main(void)
         cmocka_unit_test(seal_of_a_stripped_order_is_refused),
         cmocka_unit_test(order_of_a_relay_that_may_not_command_is_refused),
         cmocka_unit_test(signature_for_both_is_for_the_relays_order_alone),
+        cmocka_unit_test(own_command_waits_for_the_disk),
     };
+    power_install();
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

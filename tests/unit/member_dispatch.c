@@ -533,7 +533,9 @@ static void command_clock_outlives_what_is_undone(void **state)
     (void)clock_read(&clock, play);
     site_advance(play->site, COMMAND_CLOCK_STEP_MS + 1000u);
     assert_int_equal(store_begin(store, &why), RESULT_OK);
+    assert_false(store_held(store));
     (void)clock_read(&clock, play);
+    assert_true(store_held(store)); /* what says this time waits for the commit */
     store_rollback(store);
     site_advance(play->site, 5000);
     uint64_t shown = clock_read(&clock, play);

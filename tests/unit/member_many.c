@@ -75,7 +75,7 @@ static struct many *many_new(void)
     assert_non_null(many->arena);
     identities_provision(many);
     struct engine_setup setup = {
-        .store = many->place->store, .clock = &many->place->clock, .events = {emit, many}};
+        .store = many->place->store, .clock = &many->place->clock, .events = {emit, emit, many}};
     if (member_engine_open(&setup, &many->engine, &why) != RESULT_OK) {
         fail_msg("%s", why.text);
     }

@@ -42,8 +42,8 @@ struct engine {
     uint64_t next;
 };
 
-static enum result emit_notice(struct engine *engine, uint64_t connection, const char *identity,
-                               const char *text)
+static enum result emit_notice_so(struct engine *engine, uint64_t connection, const char *identity,
+                                  const char *text, bool early)
 {
     Groupseal__Secenv__Notice notice = GROUPSEAL__SECENV__NOTICE__INIT;
     Groupseal__Secenv__Event event = GROUPSEAL__SECENV__EVENT__INIT;
@@ -51,11 +51,31 @@ static enum result emit_notice(struct engine *engine, uint64_t connection, const
     event.identity = (char *)(uintptr_t)identity;
     event.content_case = GROUPSEAL__SECENV__EVENT__CONTENT_NOTICE;
     event.notice = &notice;
-    return engine->events.emit(engine->events.context, connection, &event);
+    return (early ? engine->events.emit_early : engine->events.emit)(engine->events.context, connection,
+                                                                     &event);
+}
+
+static enum result emit_notice(struct engine *engine, uint64_t connection, const char *identity,
+                               const char *text)
+{
+    return emit_notice_so(engine, connection, identity, text, false);
+}
+
+/* Emits early, and does not get to the disk. `held`: what it rests on is reserved in the same transaction. */
+static enum result fake_early(struct engine *engine, const char *name, bool held, struct reason *why)
+{
+    if (held) {
+        store_hold(engine->store);
+    }
+    GUARD(emit_notice_so(engine, 0, name, "seen", true));
+    return store_run(engine->store, why, "INSERT INTO child VALUES ('nobody')", "");
 }
 
 static enum result fake_online(struct engine *engine, const char *name, struct reason *why)
 {
+    if (strcmp(name, "early") == 0 || strcmp(name, "held") == 0) {
+        return fake_early(engine, name, name[0] == 'h', why);
+    }
     GUARD(store_run(engine->store, why, "INSERT INTO seen VALUES (?)", "t", name));
     GUARD(emit_notice(engine, 0, name, "seen"));
     if (strcmp(name, "fail") == 0) {
@@ -716,6 +736,50 @@ static void credentials_of_peers_are_checked(void **state)
     assert_false(stranger_gets_in(fixture, owners.path, 0, 1, 1));
 }
 
+/* ---- events that need not wait for the disk ---- */
+
+static void early_event_leaves_before_the_commit(void **state)
+{
+    struct fixture *fixture = *state;
+    int owner = owner_embedded(fixture);
+    send_hello(owner, 1, 1);
+    steps(fixture);
+    expect_reply(owner, 1, RESULT_OK);
+    send_online(owner, 2, "early");
+    assert_int_equal(service_step(fixture->service, 0, &fixture->why), RESULT_STORE);
+    expect_event(owner, "early");
+    assert_null(receive(owner)); /* its reply has not */
+    close(owner);
+}
+
+static void held_event_does_not(void **state)
+{
+    struct fixture *fixture = *state;
+    int owner = owner_embedded(fixture);
+    send_hello(owner, 1, 1);
+    steps(fixture);
+    expect_reply(owner, 1, RESULT_OK);
+    send_online(owner, 2, "held");
+    assert_int_equal(service_step(fixture->service, 0, &fixture->why), RESULT_STORE);
+    assert_null(receive(owner));
+    close(owner);
+}
+
+/* It overtakes nothing. */
+static void early_event_behind_another_waits(void **state)
+{
+    struct fixture *fixture = *state;
+    int owner = owner_embedded(fixture);
+    send_hello(owner, 1, 1);
+    steps(fixture);
+    expect_reply(owner, 1, RESULT_OK);
+    send_online(owner, 2, "first");
+    send_online(owner, 3, "early");
+    assert_int_equal(service_step(fixture->service, 0, &fixture->why), RESULT_STORE);
+    assert_null(receive(owner));
+    close(owner);
+}
+
 /* ---- the store's checkpoint ---- */
 
 static void a_pause_is_the_checkpoints(void **state)
@@ -755,6 +819,9 @@ int main(void)
         SERVICE_TEST(socket_files_are_handled),
         SERVICE_TEST(an_adopted_owner_must_be_a_socket),
         SERVICE_TEST(credentials_of_peers_are_checked),
+        SERVICE_TEST(early_event_leaves_before_the_commit),
+        SERVICE_TEST(held_event_does_not),
+        SERVICE_TEST(early_event_behind_another_waits),
         SERVICE_TEST(a_pause_is_the_checkpoints),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

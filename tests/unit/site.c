@@ -86,6 +86,7 @@ struct site_node {
     size_t fails_in;
     bool failed;
     struct events pending;
+    bool early; /* the first of them */
     struct events recorded;
     struct subscription subscriptions[64];
     size_t subscription_count;
@@ -246,6 +247,16 @@ static enum result node_emit(void *context, uint64_t connection, const Groupseal
     return RESULT_OK;
 }
 
+/* As the service does it: of what comes first in a batch that is not held. */
+static enum result node_emit_early(void *context, uint64_t connection, const Groupseal__Secenv__Event *event)
+{
+    struct site_node *node = context;
+    bool early = node->pending.count == 0 && !store_held(node->store);
+    enum result result = node_emit(context, connection, event);
+    node->early = result == RESULT_OK && early;
+    return result;
+}
+
 void site_fail_event(struct site_node *node, size_t at)
 {
     node->failing = true;
@@ -302,7 +313,9 @@ static enum result node_engine_open(struct site_node *node, struct reason *why)
 {
     opening_boots = node->boots;
     struct engine_setup setup = {
-        .store = node->store, .clock = &node->clock, .events = {.emit = node_emit, .context = node}};
+        .store = node->store,
+        .clock = &node->clock,
+        .events = {.emit = node_emit, .emit_early = node_emit_early, .context = node}};
     bool authority = node->kind == IDENTITY_IN_CSE;
     node->operations = authority ? &authority_operations : &member_operations;
     at_work = node;
@@ -327,6 +340,7 @@ static void node_crash(struct site_node *node)
 {
     bool machine = power_loss_of(node->power) != POWER_KILL;
     node->down = true;
+    node->early = false;
     events_cut(&node->pending, 0);
     arena_reset(node->arena);
     node->subscription_count = 0;
@@ -901,6 +915,13 @@ uint64_t site_cpu_us(const struct site_node *node)
     return node->cpu_us;
 }
 
+/* Undoes what the request or turn has emitted. */
+static void pending_cut(struct site_node *node, size_t count)
+{
+    events_cut(&node->pending, count);
+    node->early = node->early && count > 0;
+}
+
 static bool turn(struct site_node *node)
 {
     struct reason reason = {""};
@@ -916,7 +937,7 @@ static bool turn(struct site_node *node)
     node->next_us = node_due(node, next);
     if (result != RESULT_OK && node->failed) {
         store_rollback_to_savepoint(node->store);
-        events_cut(&node->pending, before);
+        pending_cut(node, before);
         node->next_us = site_monotonic(node->site) + 1000000u;
         return true;
     }
@@ -926,12 +947,30 @@ static bool turn(struct site_node *node)
     return !crashed(node, result, "turn", &reason);
 }
 
+/* What need not wait for the disk. False where its power went off. */
+static bool early_deliver(struct site_node *node)
+{
+    if (!node->early) {
+        return true;
+    }
+    struct emitted first = node->pending.items[0];
+    node->early = false;
+    node->pending.count--;
+    memmove(&node->pending.items[0], &node->pending.items[1], node->pending.count * sizeof(first));
+    if (crashed_at_message(node)) {
+        groupseal__secenv__event__free_unpacked(first.event, NULL);
+        return false;
+    }
+    event_take(node, first.connection, first.event);
+    return true;
+}
+
 /* False where its power went off before all was on disk. */
 static bool batch_commit(struct site_node *node)
 {
     struct reason reason = {""};
     uint64_t start_us = cpu_now_us();
-    if (!turn(node)) {
+    if (!turn(node) || !early_deliver(node)) {
         return false;
     }
     if (crashed(node, store_commit(node->store, &reason), "commit", &reason)) {
@@ -1054,7 +1093,7 @@ static bool request_run(struct site_node *node, const struct engine_caller *call
         ended = store_release(node->store, &fatal);
     } else {
         store_rollback_to_savepoint(node->store);
-        events_cut(&node->pending, before);
+        pending_cut(node, before);
     }
     node->cpu_us += cpu_now_us() - start_us;
     reply->code = (Groupseal__Secenv__Code)result;

@@ -139,6 +139,37 @@ static uint64_t bytes_put(struct large_group *large, size_t changes)
     return number(large, "SELECT sum(bytes) FROM put") / changes;
 }
 
+static enum result announcement_look(void *context, const struct store_row *row, struct reason *why)
+{
+    struct bytes packed = row_bytes(row, 0);
+    uint64_t last = row_u64(row, 1);
+    Groupseal__Envelope__Announcement *announcement =
+        groupseal__envelope__announcement__unpack(NULL, packed.length, packed.data);
+    uint64_t serial = 0;
+    (void)why;
+    assert_non_null(announcement);
+    for (size_t i = 0; i < announcement->n_evicted; i++) {
+        serial += announcement->evicted[i];
+    }
+    assert_int_equal(serial, last);
+    assert_true(announcement->overlap_ended);
+    *(size_t *)context = announcement->n_evicted;
+    groupseal__envelope__announcement__free_unpacked(announcement, NULL);
+    return RESULT_OK;
+}
+
+/* Those who left last are named, and nobody hears the former epoch of the others. */
+static size_t overlap_ended(struct large_group *large)
+{
+    struct reason why = {""};
+    size_t named = 0;
+    assert_int_equal(
+        store_query(site_store(site_authority(large->site)), &why, announcement_look, &named,
+                    "SELECT announcement, (SELECT max(serial) FROM evicted_sender) FROM key_group", ""),
+        RESULT_OK);
+    return named;
+}
+
 /* Of a thousand devices that come at once, and of a few that leave one by one, while the MN-CSE is away and
  * when it has taken everything. */
 static void waiting_blocks_are_not_packed_with_each_change(void **state)
@@ -158,11 +189,15 @@ static void waiting_blocks_are_not_packed_with_each_change(void **state)
                   (unsigned long long)away);
     assert_true(waiting > (uint64_t)150 * 1024);
     assert_true(away < 24 * 1024);
+    assert_int_equal(overlap_ended(&large), EVICTED_LIMIT); /* of CHANGES */
     /* Serials that lie far apart take more room than there is: then not all are named. */
+    run(&large, "DELETE FROM evicted_sender WHERE serial NOT IN"
+                " (SELECT serial FROM evicted_sender ORDER BY at_ms DESC, serial DESC LIMIT 60)");
     run(&large, "UPDATE evicted_sender SET serial = serial * 1000003");
     assert_int_equal(operator_rotate(large.site, LARGE_GROUP), OK);
     uint64_t full = number(&large, ANNOUNCEMENT_BYTES);
     assert_true(full <= ANNOUNCEMENT_SIZE && full > ANNOUNCEMENT_SIZE - 8);
+    assert_true(overlap_ended(&large) < 60);
     /* Nor do blocks wait without bound. */
     assert_true(number(&large, "SELECT count(*) FROM outbox WHERE slot LIKE 'blocks %'") < 40);
     site_online(large.mn, true);

@@ -33,7 +33,8 @@ static enum result slots_drop(const struct farewell *farewell, const char *membe
         (void)snprintf(slot, sizeof(slot), "roster %s %llu", farewell->group->name, (unsigned long long)page);
         GUARD(outbox_drop_slot(engine->outbox, own, member, slot, why));
     }
-    return RESULT_OK;
+    (void)snprintf(slot, sizeof(slot), "delta %s ", farewell->group->name);
+    return outbox_trim(engine->outbox, own, member, slot, 0, why);
 }
 
 /* One whose outbox is full is far away: its keys open nothing that will be sealed, told or not. */
@@ -104,9 +105,9 @@ static enum result rows_delete(struct engine *engine, int64_t id, struct reason 
         "DELETE FROM leaf WHERE group_id = ?",         "DELETE FROM evicted_sender WHERE group_id = ?",
         "DELETE FROM roster_entry WHERE group_id = ?", "DELETE FROM tree_block WHERE group_id = ?",
         "DELETE FROM change_feed WHERE group_id = ?",  "DELETE FROM change_part WHERE group_id = ?",
-        "DELETE FROM roster_feed WHERE group_id = ?",  "DELETE FROM arrears WHERE group_id = ?",
-        "DELETE FROM released WHERE group_id = ?",     "DELETE FROM group_site WHERE group_id = ?",
-        "DELETE FROM key_group WHERE id = ?",
+        "DELETE FROM roster_feed WHERE group_id = ?",  "DELETE FROM roster_waiting WHERE group_id = ?",
+        "DELETE FROM arrears WHERE group_id = ?",      "DELETE FROM released WHERE group_id = ?",
+        "DELETE FROM group_site WHERE group_id = ?",   "DELETE FROM key_group WHERE id = ?",
     };
     for (size_t i = 0; i < sizeof(statements) / sizeof(statements[0]); i++) {
         GUARD(store_run(engine->store, why, statements[i], "i", id));

@@ -185,10 +185,10 @@ static enum result members_end(struct engine *engine, struct reason *why)
 static enum result rows_end(struct engine *engine, struct reason *why)
 {
     static const char *const statements[] = {
-        "DELETE FROM leaf",         "DELETE FROM tree_page",    "DELETE FROM tree_block",
-        "DELETE FROM change_feed",  "DELETE FROM change_part",  "DELETE FROM evicted_sender",
-        "DELETE FROM roster_entry", "DELETE FROM roster_feed",  "DELETE FROM arrears",
-        "DELETE FROM behind",       "DELETE FROM site_holding",
+        "DELETE FROM leaf",         "DELETE FROM tree_page",   "DELETE FROM tree_block",
+        "DELETE FROM change_feed",  "DELETE FROM change_part", "DELETE FROM evicted_sender",
+        "DELETE FROM roster_entry", "DELETE FROM roster_feed", "DELETE FROM roster_waiting",
+        "DELETE FROM arrears",      "DELETE FROM behind",      "DELETE FROM site_holding",
     };
     for (size_t i = 0; i < sizeof(statements) / sizeof(statements[0]); i++) {
         GUARD(store_run(engine->store, why, statements[i], ""));

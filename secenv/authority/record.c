@@ -47,7 +47,10 @@ static enum result item_taken(struct engine *engine, const struct member *member
         return feed_change_ended(engine, group, member->id, true, why);
     }
     if (group != NULL && strcmp(slot->kind, "roster") == 0) {
-        return roster_feed_accepted(engine, group, member->id, member->name, why);
+        return roster_feed_page_accepted(engine, group, member->id, member->name, why);
+    }
+    if (group != NULL && strcmp(slot->kind, "delta") == 0) {
+        return roster_feed_delta_accepted(engine, group, member->id, strtoull(slot->last, NULL, 10), why);
     }
     return RESULT_OK;
 }
@@ -70,7 +73,7 @@ static enum result item_ended(struct engine *engine, const struct member *member
     if (group != NULL && strcmp(slot->kind, "change") == 0) {
         return feed_change_ended(engine, group, member->id, false, why);
     }
-    if (group != NULL && strcmp(slot->kind, "roster") == 0) {
+    if (group != NULL && (strcmp(slot->kind, "roster") == 0 || strcmp(slot->kind, "delta") == 0)) {
         return roster_feed_forget(engine, group, member->id, why);
     }
     return RESULT_OK;
@@ -321,8 +324,9 @@ static enum result newest_group(struct engine *engine, const struct member *memb
         result = announcement != NULL ? newest_compare(engine, member, group, announcement, arena, why)
                                       : feed_change(engine, group, member->id, member->name, arena, why);
     }
-    if (result == RESULT_OK && newest_roster_number(newest, group) < group->roster_number) {
-        result = roster_feed_pages(engine, group, member->id, member->name, why);
+    if (result == RESULT_OK) {
+        result = roster_feed_has(engine, group, member->id, member->name, newest_roster_number(newest, group),
+                                 why);
     }
     GUARD(arrears_take(engine, group, &leaf, result, why));
     if (!group->held) {

@@ -20,13 +20,21 @@ const char roster_feed_schema[] =
     "  group_id INTEGER NOT NULL,"
     "  member_id INTEGER NOT NULL,"
     "  taken INTEGER NOT NULL,"    /* number that the MN-CSE has, 0: unknown */
-    "  number INTEGER NOT NULL,"   /* number that is in its outbox or was */
+    "  number INTEGER NOT NULL,"   /* all up to this one is in its outbox or was */
+    "  paged INTEGER NOT NULL,"    /* number of the whole that was put last; 0: none was */
     "  pages INTEGER NOT NULL,"    /* in how many slots */
     "  accepted INTEGER NOT NULL," /* how many of these it took */
     "  PRIMARY KEY (group_id, member_id)"
+    ") WITHOUT ROWID;"
+    "CREATE TABLE IF NOT EXISTS roster_waiting (" /* deltas in its outbox, not accepted yet */
+    "  group_id INTEGER NOT NULL,"
+    "  member_id INTEGER NOT NULL,"
+    "  number INTEGER NOT NULL,"
+    "  PRIMARY KEY (group_id, member_id, number)"
     ") WITHOUT ROWID;";
 
 #define PAGE_ARENA ((size_t)128 * 1024)
+#define WAITING_LIMIT 64u /* deltas, and as many as the whole has pages; beyond that the whole is shorter */
 
 typedef Groupseal__Envelope__RosterEntry RosterEntry;
 typedef Groupseal__Envelope__RosterDelta RosterDelta;
@@ -150,6 +158,7 @@ static enum result entry_remove(struct differing *differing, char *name, struct 
 struct feed_state {
     uint64_t taken;
     uint64_t number;
+    uint64_t paged;
     uint64_t pages;
     uint64_t accepted;
 };
@@ -158,7 +167,8 @@ static enum result feed_read(void *context, const struct store_row *row, struct 
 {
     struct feed_state *state = context;
     (void)why;
-    *state = (struct feed_state){row_u64(row, 0), row_u64(row, 1), row_u64(row, 2), row_u64(row, 3)};
+    *state = (struct feed_state){row_u64(row, 0), row_u64(row, 1), row_u64(row, 2), row_u64(row, 3),
+                                 row_u64(row, 4)};
     return RESULT_OK;
 }
 
@@ -167,7 +177,7 @@ static enum result feed_load(struct engine *engine, const struct group *group, i
 {
     *out = (struct feed_state){0};
     return store_query(engine->store, why, feed_read, out,
-                       "SELECT taken, number, pages, accepted FROM roster_feed WHERE group_id = ?"
+                       "SELECT taken, number, paged, pages, accepted FROM roster_feed WHERE group_id = ?"
                        " AND member_id = ?",
                        "ii", group->id, mn_id);
 }
@@ -177,9 +187,10 @@ static enum result feed_store(struct engine *engine, const struct group *group, 
 {
     return store_run(
         engine->store, why,
-        "INSERT OR REPLACE INTO roster_feed (group_id, member_id, taken, number, pages, accepted)"
-        " VALUES (?, ?, ?, ?, ?, ?)",
-        "iiuuuu", group->id, mn_id, state->taken, state->number, state->pages, state->accepted);
+        "INSERT OR REPLACE INTO roster_feed (group_id, member_id, taken, number, paged, pages, accepted)"
+        " VALUES (?, ?, ?, ?, ?, ?, ?)",
+        "iiuuuuu", group->id, mn_id, state->taken, state->number, state->paged, state->pages,
+        state->accepted);
 }
 
 enum result roster_feed_forget(struct engine *engine, const struct group *group, int64_t mn_id,
@@ -191,16 +202,23 @@ enum result roster_feed_forget(struct engine *engine, const struct group *group,
 
 /* ---- sending it ---- */
 
-static void page_slot(const struct group *group, uint64_t page, char *out, size_t size)
+#define SLOT_SIZE (48u + GROUP_NAME_LIMIT)
+
+static void page_slot(const struct group *group, uint64_t page, char out[SLOT_SIZE])
 {
-    (void)snprintf(out, size, "roster %s %llu", group->name, (unsigned long long)page);
+    (void)snprintf(out, SLOT_SIZE, "roster %s %llu", group->name, (unsigned long long)page);
+}
+
+static void delta_slot(const struct group *group, uint64_t number, char out[SLOT_SIZE])
+{
+    (void)snprintf(out, SLOT_SIZE, "delta %s %llu", group->name, (unsigned long long)number);
 }
 
 static enum result slot_put(struct engine *engine, const struct group *group, const char *mn_cse,
                             uint64_t page, Groupseal__Envelope__RecordBody *body, struct reason *why)
 {
-    char slot[48 + GROUP_NAME_LIMIT];
-    page_slot(group, page, slot, sizeof(slot));
+    char slot[SLOT_SIZE];
+    page_slot(group, page, slot);
     return outbox_put(engine->outbox, engine->identity.name, mn_cse, slot, body, why);
 }
 
@@ -209,23 +227,53 @@ static enum result pages_drop(struct engine *engine, const struct group *group, 
                               uint64_t from, uint64_t to, struct reason *why)
 {
     for (uint64_t page = from; page < to; page++) {
-        char slot[48 + GROUP_NAME_LIMIT];
-        page_slot(group, page, slot, sizeof(slot));
+        char slot[SLOT_SIZE];
+        page_slot(group, page, slot);
         GUARD(outbox_drop_slot(engine->outbox, engine->identity.name, mn_cse, slot, why));
     }
     return RESULT_OK;
 }
 
+struct waiting_drop {
+    struct engine *engine;
+    const struct group *group;
+    const char *mn_cse;
+};
+
+static enum result waiting_row(void *context, const struct store_row *row, struct reason *why)
+{
+    const struct waiting_drop *drop = context;
+    char slot[SLOT_SIZE];
+    delta_slot(drop->group, row_u64(row, 0), slot);
+    return outbox_drop_slot(drop->engine->outbox, drop->engine->identity.name, drop->mn_cse, slot, why);
+}
+
+/* The whole has all that they would say. */
+static enum result deltas_drop(struct engine *engine, const struct group *group, int64_t mn_id,
+                               const char *mn_cse, struct reason *why)
+{
+    struct waiting_drop drop = {engine, group, mn_cse};
+    GUARD(store_query(engine->store, why, waiting_row, &drop,
+                      "SELECT number FROM roster_waiting WHERE group_id = ? AND member_id = ?", "ii",
+                      group->id, mn_id));
+    return store_run(engine->store, why, "DELETE FROM roster_waiting WHERE group_id = ? AND member_id = ?",
+                     "ii", group->id, mn_id);
+}
+
+/* Behind what waits already: an MN-CSE takes them in order, and pages before those that build on them. */
 static enum result delta_put(struct engine *engine, const struct group *group, const struct leaf *mn_cse,
                              struct feed_state *state, RosterDelta *delta, struct reason *why)
 {
     Groupseal__Envelope__RecordBody body = GROUPSEAL__ENVELOPE__RECORD_BODY__INIT;
+    char slot[SLOT_SIZE];
     body.content_case = GROUPSEAL__ENVELOPE__RECORD_BODY__CONTENT_ROSTER_DELTA;
     body.roster_delta = delta;
-    GUARD(slot_put(engine, group, mn_cse->name, 0, &body, why));
+    delta_slot(group, delta->number, slot);
+    GUARD(outbox_put(engine->outbox, engine->identity.name, mn_cse->name, slot, &body, why));
+    GUARD(store_run(engine->store, why,
+                    "INSERT INTO roster_waiting (group_id, member_id, number) VALUES (?, ?, ?)", "iiu",
+                    group->id, mn_cse->member_id, delta->number));
     state->number = delta->number;
-    state->pages = 1;
-    state->accepted = 0;
     return feed_store(engine, group, mn_cse->member_id, state, why);
 }
 
@@ -293,7 +341,7 @@ static enum result pages_put(struct paging *paging, struct feed_state *state, st
     for (uint32_t page = 0; page < paging->pages; page++) {
         GUARD(page_put(paging, page, why));
     }
-    state->number = paging->group->roster_number;
+    state->number = state->paged = paging->group->roster_number;
     state->pages = paging->pages;
     state->accepted = 0;
     return RESULT_OK;
@@ -312,40 +360,90 @@ enum result roster_feed_pages(struct engine *engine, const struct group *group, 
     if (paging.arena == NULL) {
         return result_fail(why, RESULT_INTERNAL, "no memory for the roster of %s", group->name);
     }
-    enum result result = pages_put(&paging, &state, why);
+    enum result result = deltas_drop(engine, group, mn_id, mn_cse, why);
+    if (result == RESULT_OK) {
+        result = pages_put(&paging, &state, why);
+    }
     arena_free(paging.arena);
     GUARD(result);
     return feed_store(engine, group, mn_id, &state, why);
 }
 
-enum result roster_feed_accepted(struct engine *engine, const struct group *group, int64_t mn_id,
-                                 const char *mn_cse, struct reason *why)
+static bool pages_wait(const struct feed_state *state)
+{
+    return state->accepted < state->pages;
+}
+
+/* What waits tells what is taken: it is in order. */
+static enum result taken_update(struct engine *engine, const struct group *group, int64_t mn_id,
+                                struct feed_state *state, struct reason *why)
+{
+    uint64_t first = 0;
+    if (pages_wait(state)) {
+        return RESULT_OK;
+    }
+    GUARD(store_number(engine->store, why, &first,
+                       "SELECT coalesce(min(number), 0) FROM roster_waiting WHERE group_id = ?"
+                       " AND member_id = ?",
+                       "ii", group->id, mn_id));
+    state->taken = first == 0 ? state->number : first - 1;
+    return RESULT_OK;
+}
+
+enum result roster_feed_page_accepted(struct engine *engine, const struct group *group, int64_t mn_id,
+                                      const char *mn_cse, struct reason *why)
 {
     struct feed_state state;
     GUARD(feed_load(engine, group, mn_id, &state, why));
-    if (state.accepted < state.pages) {
-        state.accepted++;
+    if (!pages_wait(&state)) {
+        return RESULT_OK;
     }
-    if (state.accepted == state.pages) {
-        state.taken = state.number;
-    }
+    state.accepted++;
+    GUARD(taken_update(engine, group, mn_id, &state, why));
     GUARD(feed_store(engine, group, mn_id, &state, why));
-    bool behind = state.accepted == state.pages && state.taken != group->roster_number;
-    return behind ? roster_feed_pages(engine, group, mn_id, mn_cse, why) : RESULT_OK;
+    if (!pages_wait(&state)) { /* what builds on them may have come too early */
+        outbox_kick(engine->outbox, engine->identity.name, mn_cse);
+    }
+    return RESULT_OK;
 }
 
-/* A delta to who has the number before, pages to who has another; nothing to who has this one, or has not
- * taken yet what is on its way: then roster_feed_accepted goes on. */
+enum result roster_feed_delta_accepted(struct engine *engine, const struct group *group, int64_t mn_id,
+                                       uint64_t number, struct reason *why)
+{
+    struct feed_state state;
+    GUARD(feed_load(engine, group, mn_id, &state, why));
+    GUARD(store_run(engine->store, why,
+                    "DELETE FROM roster_waiting WHERE group_id = ? AND member_id = ? AND number = ?", "iiu",
+                    group->id, mn_id, number));
+    GUARD(taken_update(engine, group, mn_id, &state, why));
+    return feed_store(engine, group, mn_id, &state, why);
+}
+
+enum result roster_feed_has(struct engine *engine, const struct group *group, int64_t mn_id,
+                            const char *mn_cse, uint64_t number, struct reason *why)
+{
+    struct feed_state state;
+    GUARD(feed_load(engine, group, mn_id, &state, why));
+    bool on_its_way =
+        state.number == group->roster_number && state.taken < state.number && !pages_wait(&state);
+    if (number >= group->roster_number || (on_its_way && number >= state.taken && number != 0)) {
+        return RESULT_OK;
+    }
+    return roster_feed_pages(engine, group, mn_id, mn_cse, why);
+}
+
+/* A delta where all before it was put, unless too many wait; else pages; nothing where it has this one. */
 static enum result roster_send(struct engine *engine, const struct group *group, const struct leaf *mn_cse,
                                RosterDelta *delta, struct reason *why)
 {
     struct feed_state state;
     GUARD(feed_load(engine, group, mn_cse->member_id, &state, why));
-    bool under_way = state.accepted < state.pages;
-    if (state.number == group->roster_number || under_way) {
+    if (state.number == group->roster_number) {
         return RESULT_OK;
     }
-    bool follows = delta != NULL && state.taken + 1 == delta->number;
+    uint64_t since = state.taken > state.paged ? state.taken : state.paged;
+    bool follows = delta != NULL && state.number + 1 == delta->number &&
+                   state.number - since < WAITING_LIMIT + state.pages;
     return follows ? delta_put(engine, group, mn_cse, &state, delta, why)
                    : roster_feed_pages(engine, group, mn_cse->member_id, mn_cse->name, why);
 }

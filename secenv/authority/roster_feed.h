@@ -5,8 +5,8 @@
 #include "secenv/authority/group.h"
 
 /*
- * The rosters that the MN-CSEs have: the change in hand goes to who has the one before, as a delta; who has
- * another gets it whole, in pages, as soon as it has taken what is on its way to it.
+ * The rosters that the MN-CSEs have: each change goes as deltas, which wait behind those of earlier ones;
+ * where that is not known, or would be longer, it gets the whole, in pages.
  */
 extern const char roster_feed_schema[];
 
@@ -26,9 +26,14 @@ enum result roster_feed_change(struct engine *engine, struct group *group, const
 /* The whole roster to one MN-CSE. */
 enum result roster_feed_pages(struct engine *engine, const struct group *group, int64_t mn_id,
                               const char *mn_cse, struct reason *why) MUST_USE;
-/* An ACCEPT for one of its slots: what it lacks then follows. */
-enum result roster_feed_accepted(struct engine *engine, const struct group *group, int64_t mn_id,
-                                 const char *mn_cse, struct reason *why) MUST_USE;
+/* An ACCEPT for a page, or a delta. */
+enum result roster_feed_page_accepted(struct engine *engine, const struct group *group, int64_t mn_id,
+                                      const char *mn_cse, struct reason *why) MUST_USE;
+enum result roster_feed_delta_accepted(struct engine *engine, const struct group *group, int64_t mn_id,
+                                       uint64_t number, struct reason *why) MUST_USE;
+/* The MN-CSE says that it has this number; 0: none. It gets what it lacks, if that is not on its way. */
+enum result roster_feed_has(struct engine *engine, const struct group *group, int64_t mn_id,
+                            const char *mn_cse, uint64_t number, struct reason *why) MUST_USE;
 enum result roster_feed_forget(struct engine *engine, const struct group *group, int64_t mn_id,
                                struct reason *why) MUST_USE;
 

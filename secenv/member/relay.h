@@ -28,6 +28,7 @@ struct relay {
     bool news_wanted;         /* a member still speaks in an epoch before */
     uint64_t roster_asked_us; /* when the whole roster was asked for last; 0: never */
     bool roster_ask_due;      /* it is to be asked for again, when it is time */
+    uint64_t roster_gap_us;   /* since then a delta waits for one before it; 0: none does */
     uint64_t news_given_us;   /* when announcement and policy were published last */
 };
 

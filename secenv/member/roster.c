@@ -120,12 +120,15 @@ static struct roster_member *member_new(const Entry *entry)
     return member;
 }
 
-static enum result room_make(struct roster *roster)
+static enum result room_make(struct roster *roster, size_t more)
 {
-    if (roster->count < roster->capacity) {
+    size_t larger = roster->capacity == 0 ? 16 : roster->capacity;
+    if (roster->capacity - roster->count >= more) {
         return RESULT_OK;
     }
-    size_t larger = roster->capacity == 0 ? 16 : 2 * roster->capacity;
+    while (larger - roster->count < more) {
+        larger *= 2;
+    }
     struct roster_member **members =
         realloc((void *)roster->members, larger * sizeof(struct roster_member *));
     if (members == NULL) {
@@ -146,7 +149,7 @@ static void serial_note(struct roster *roster, const struct roster_member *membe
 
 static enum result member_append(struct roster *roster, const Entry *entry)
 {
-    GUARD(room_make(roster));
+    GUARD(room_make(roster, 1));
     roster->members[roster->count] = member_new(entry);
     if (roster->members[roster->count] == NULL) {
         return RESULT_INTERNAL;
@@ -156,57 +159,85 @@ static enum result member_append(struct roster *roster, const Entry *entry)
     return RESULT_OK;
 }
 
-/* The first place whose name is not below this one. */
-static size_t place_for(const struct roster *roster, const char *name)
+/* In the place of the one of that name, whose rate it takes over. */
+static void member_replace(struct roster_member **place, struct roster_member *member)
 {
-    size_t low = 0;
-    size_t high = roster->count;
-    while (low < high) {
-        size_t middle = low + (high - low) / 2;
-        if (strcmp(roster->members[middle]->name, name) < 0) {
-            low = middle + 1;
-        } else {
-            high = middle;
-        }
-    }
-    return low;
+    member->syncs = (*place)->syncs;
+    holder_follow(&member->holder, &(*place)->holder, member->serial == (*place)->serial);
+    free(*place);
+    *place = member;
 }
 
-/* In the place of the one of that name, whose rate it takes over, or into the list. */
-static enum result member_put(struct roster *roster, const Entry *entry)
+/* Those who are new, in rising order, into the list: it is gone through once, however many they are. */
+static void members_merge(struct roster *roster, struct roster_member *const *fresh, size_t count)
 {
-    struct roster_member **former = place_of(roster, entry->name);
-    struct roster_member *member = member_new(entry);
-    if (member == NULL || (former == NULL && room_make(roster) != RESULT_OK)) {
-        free(member);
-        return RESULT_INTERNAL;
+    size_t from = roster->count;
+    size_t to = roster->count + count;
+    while (count > 0) {
+        bool later = from > 0 && strcmp(roster->members[from - 1]->name, fresh[count - 1]->name) > 0;
+        roster->members[--to] = later ? roster->members[--from] : fresh[--count];
     }
-    serial_note(roster, member);
-    if (former != NULL) {
-        member->syncs = (*former)->syncs;
-        holder_follow(&member->holder, &(*former)->holder, member->serial == (*former)->serial);
-        free(*former);
-        *former = member;
-        return RESULT_OK;
+}
+
+/* All of them or, without memory, none. They are in rising order. */
+static enum result members_set(struct roster *roster, Entry *const *entries, size_t count)
+{
+    struct roster_member *members[PAGE_ENTRIES_LIMIT];
+    size_t fresh = 0;
+    enum result result = room_make(roster, count);
+    size_t made = 0;
+    while (result == RESULT_OK && made < count) {
+        members[made] = member_new(entries[made]);
+        result = members[made] != NULL ? RESULT_OK : RESULT_INTERNAL;
+        made += result == RESULT_OK ? 1 : 0;
     }
-    size_t place = place_for(roster, entry->name);
-    memmove((void *)&roster->members[place + 1], (void *)&roster->members[place],
-            (roster->count - place) * sizeof(roster->members[0]));
-    roster->members[place] = member;
-    roster->count++;
+    if (result != RESULT_OK) {
+        while (made > 0) {
+            free(members[--made]);
+        }
+        return result;
+    }
+    for (size_t i = 0; i < count; i++) {
+        struct roster_member **former = place_of(roster, members[i]->name);
+        serial_note(roster, members[i]);
+        if (former != NULL) {
+            member_replace(former, members[i]);
+        } else {
+            members[fresh++] = members[i];
+        }
+    }
+    members_merge(roster, members, fresh);
+    roster->count += fresh;
     return RESULT_OK;
 }
 
-static void member_remove(struct roster *roster, const char *name)
+/* The list is gone through once. */
+static void members_remove(struct roster *roster, char *const *names, size_t count)
 {
-    struct roster_member **place = place_of(roster, name);
-    if (place == NULL) {
+    struct roster_member **first = NULL;
+    for (size_t i = 0; i < count; i++) {
+        struct roster_member **place = place_of(roster, names[i]);
+        if (place != NULL && (first == NULL || place < first)) {
+            first = place;
+        }
+    }
+    if (first == NULL) {
         return;
     }
-    size_t behind = (size_t)(roster->members + roster->count - place) - 1;
-    free(*place);
-    memmove((void *)place, (void *)(place + 1), behind * sizeof(roster->members[0]));
-    roster->count--;
+    size_t kept = (size_t)(first - roster->members);
+    size_t next = 0;
+    for (size_t i = kept; i < roster->count; i++) {
+        struct roster_member *member = roster->members[i];
+        while (next < count && strcmp(names[next], member->name) < 0) {
+            next++;
+        }
+        if (next < count && strcmp(names[next], member->name) == 0) {
+            free(member);
+        } else {
+            roster->members[kept++] = member;
+        }
+    }
+    roster->count = kept;
 }
 
 /* ---- loading ---- */
@@ -378,13 +409,35 @@ static enum result roster_ask(struct relay *relay, struct reason *why)
     return RESULT_OK;
 }
 
+/* What is missing is on its way, as a rule: in pages, or in a delta that was overtaken. */
+static enum result roster_wait(struct relay *relay, const Delta *delta, struct reason *why)
+{
+    if (relay->roster_gap_us == 0) {
+        relay->roster_gap_us = engine_now_us(relay->membership->identity->engine);
+        identity_state_touch(relay->membership->identity);
+    }
+    return result_fail(
+        why, RESULT_NOT_READY, "change %llu of the roster of %s, whose %llu is the last that is here",
+        (unsigned long long)delta->number, group_of(relay), (unsigned long long)relay->roster.number);
+}
+
 enum result roster_turn(struct relay *relay, uint64_t *next, struct reason *why)
 {
+    uint64_t now_us = engine_now_us(relay->membership->identity->engine);
+    if (relay->roster_gap_us != 0) {
+        uint64_t gap_due_us = relay->roster_gap_us + ROSTER_ASK_INTERVAL_US;
+        if (now_us >= gap_due_us) {
+            relay->roster_gap_us = 0;
+            GUARD(roster_ask(relay, why));
+        } else {
+            *next = gap_due_us < *next ? gap_due_us : *next;
+        }
+    }
     uint64_t due_us = relay->roster_asked_us + ROSTER_ASK_INTERVAL_US;
     if (!relay->roster_ask_due) {
         return RESULT_OK;
     }
-    if (engine_now_us(relay->membership->identity->engine) >= due_us) {
+    if (now_us >= due_us) {
         return roster_ask_put(relay, why);
     }
     *next = due_us < *next ? due_us : *next;
@@ -464,7 +517,6 @@ static enum result delta_apply(struct relay *relay, const Delta *delta)
         if (roster_find(relay, delta->removed[i]) != NULL) {
             left[event.left_count++] = delta->removed[i];
         }
-        member_remove(roster, delta->removed[i]);
     }
     for (size_t i = 0; i < delta->n_set; i++) {
         bool was_here = roster_find(relay, delta->set[i]->name) != NULL;
@@ -474,8 +526,9 @@ static enum result delta_apply(struct relay *relay, const Delta *delta)
         } else if (was_here && !here) {
             left[event.left_count++] = delta->set[i]->name;
         }
-        GUARD(member_put(roster, delta->set[i]));
     }
+    members_remove(roster, delta->removed, delta->n_removed);
+    GUARD(members_set(roster, delta->set, delta->n_set));
     bool first = !roster->present;
     roster->present = true;
     roster->incarnation = delta->incarnation;
@@ -499,6 +552,7 @@ static enum result delta_follow(struct relay *relay, const Delta *delta, struct 
     }
     GUARD(result);
     GUARD(delta_store(relay, delta, why));
+    relay->roster_gap_us = 0;
     return delta_apply(relay, delta);
 }
 
@@ -512,7 +566,8 @@ enum result roster_take_delta(struct identity_state *identity, const Delta *delt
     if (roster_compare(&relay->roster, delta->incarnation, delta->number) <= 0) {
         return RESULT_OK;
     }
-    return delta_follows(&relay->roster, delta) ? delta_follow(relay, delta, why) : roster_ask(relay, why);
+    return delta_follows(&relay->roster, delta) ? delta_follow(relay, delta, why)
+                                                : roster_wait(relay, delta, why);
 }
 
 /* ---- pages ---- */
@@ -677,6 +732,7 @@ enum result roster_take_page(struct identity_state *identity, const Page *page, 
         return RESULT_OK;
     }
     GUARD(page_store(relay, page, why));
+    relay->roster_gap_us = 0;
     return pages_check(relay, page, why);
 }
 

@@ -35,6 +35,12 @@ if(TARGET test_site AND NOT GROUPSEAL_FUZZ)
   if(EXISTS /dev/shm) # a commit for each receipt
     set_tests_properties(unit/receipts_large unit/receipts_ten_thousand PROPERTIES ENVIRONMENT TMPDIR=/dev/shm)
   endif()
+  add_executable(authority_large ${CMAKE_CURRENT_SOURCE_DIR}/unit/authority_large.c)
+  target_link_libraries(authority_large PRIVATE bench_large secenv_secret_note)
+  add_dependencies(unit_tests authority_large)
+  add_test(NAME unit/authority_large COMMAND authority_large 2000 64)
+  add_test(NAME unit/authority_hundred_thousand COMMAND authority_large 100000 1000)
+  set_tests_properties(unit/authority_hundred_thousand PROPERTIES LABELS full)
   add_test(NAME bench/rekey COMMAND bench_rekey 300 3) # that they work, not how fast
   add_test(NAME bench/recover COMMAND bench_recover 300 20)
   unit_test(group_parts SOURCES ${CMAKE_CURRENT_SOURCE_DIR}/unit/group_parts.c
@@ -45,7 +51,8 @@ if(TARGET test_site AND NOT GROUPSEAL_FUZZ)
   unit_test(authority_cost SOURCES ${CMAKE_CURRENT_SOURCE_DIR}/unit/authority_cost.c
             LIBS bench_large secenv_secret_note)
   if(EXISTS /dev/shm)
-    set_tests_properties(unit/group_parts unit/authority_feed unit/authority_cost PROPERTIES ENVIRONMENT TMPDIR=/dev/shm)
+    set_tests_properties(unit/group_parts unit/authority_feed unit/authority_cost unit/authority_large
+                         unit/authority_hundred_thousand PROPERTIES ENVIRONMENT TMPDIR=/dev/shm)
   endif()
 endif()
 

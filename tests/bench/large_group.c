@@ -35,12 +35,52 @@ static struct store *store_of(const struct large_group *large)
 
 /* ---- open and close ---- */
 
+static void mn_name(size_t number, char out[NAME_LIMIT + 1])
+{
+    (void)snprintf(out, NAME_LIMIT + 1, "//sp.example/mn-%zu", number + 1);
+}
+
+static void group_create_at(struct large_group *large)
+{
+    static char names[LARGE_SITES_LIMIT][NAME_LIMIT + 1];
+    char *sites[LARGE_SITES_LIMIT];
+    Groupseal__Secenv__GroupCreate group = GROUPSEAL__SECENV__GROUP_CREATE__INIT;
+    for (size_t i = 0; i < large->site_count; i++) {
+        mn_name(i, names[i]);
+        sites[i] = names[i];
+    }
+    group.name = (char *)(uintptr_t)LARGE_GROUP;
+    group.function = (char *)(uintptr_t)FUNCTION;
+    group.sites = sites;
+    group.n_sites = large->site_count;
+    group.authority_only = 1;
+    expect(operator_create(large->site, &group) == GROUPSEAL__SECENV__CODE__OK, "the group", NULL);
+}
+
 void large_group_open(struct large_group *large)
 {
-    *large = (struct large_group){.site = site_new()};
-    large->mn = site_join(large->site, SITE_MN_CSE, IDENTITY_MN_CSE, CREDENTIALS_PSK, NULL, NULL);
-    site_group(large->site, LARGE_GROUP, FUNCTION, SITE_MN_CSE);
+    large_group_open_sites(large, 1);
+}
+
+void large_group_open_sites(struct large_group *large, size_t sites)
+{
+    char name[NAME_LIMIT + 1];
+    *large = (struct large_group){.site = site_new(), .site_count = sites};
+    expect(sites >= 1 && sites <= LARGE_SITES_LIMIT, "so many sites", NULL);
+    for (size_t i = 0; i < sites; i++) {
+        mn_name(i, name);
+        (void)site_join(large->site, name, IDENTITY_MN_CSE, CREDENTIALS_PSK, NULL, NULL);
+    }
+    large->mn = large_group_mn(large, 0);
+    group_create_at(large);
     site_settle(large->site);
+}
+
+struct site_node *large_group_mn(const struct large_group *large, size_t number)
+{
+    char name[NAME_LIMIT + 1];
+    mn_name(number, name);
+    return site_find(large->site, name);
 }
 
 void large_group_close(struct large_group *large)
@@ -76,6 +116,7 @@ void large_group_key(size_t number, struct signing_key *out)
 struct bulk_member {
     Groupseal__Secenv__NewMember row;
     char name[NAME_LIMIT + 1];
+    char site[NAME_LIMIT + 1];
     char *functions[1];
 };
 
@@ -91,7 +132,8 @@ static void bulk_add(struct large_group *large, size_t first, size_t count, stru
         member->row.name = member->name;
         member->row.kind = GROUPSEAL__SECENV__MEMBER_KIND__MEMBER_ADN_AE;
         member->row.mode = GROUPSEAL__SECENV__MODE__MODE_CERT;
-        member->row.site = (char *)(uintptr_t)SITE_MN_CSE;
+        mn_name((first + i) % (large->site_count != 0 ? large->site_count : 1), member->site);
+        member->row.site = member->site;
         member->functions[0] = (char *)(uintptr_t)FUNCTION;
         member->row.functions = member->functions;
         member->row.n_functions = 1;
@@ -100,6 +142,22 @@ static void bulk_add(struct large_group *large, size_t first, size_t count, stru
     request.members = rows;
     request.n_members = count;
     expect(member_add(engine_of(large), &request, why) == RESULT_OK, "adding members", why);
+}
+
+/* As after a handshake that has ended well. */
+static void bulk_associate(struct large_group *large, const char *name, const uint8_t id[ASSOCIATION_ID_SIZE],
+                           struct reason *why)
+{
+    struct engine *engine = engine_of(large);
+    struct association association;
+    struct agreement agreement = {.mode = CREDENTIALS_CERT, .mechanism = MECHANISM_WRAP};
+    memcpy(agreement.id, id, ASSOCIATION_ID_SIZE);
+    memcpy(agreement.key.data, id, ASSOCIATION_ID_SIZE);
+    association_init(&association, ASSOCIATION_AUTHORITY, ASSOCIATION_CURRENT, name, engine->identity.name,
+                     &agreement, clock_wall_ms(engine->clock));
+    expect(association_save(&association, engine->store, why) == RESULT_OK &&
+               peers_set(&engine->peers, &association, clock_monotonic_us(engine->clock), why) == RESULT_OK,
+           "an association", why);
 }
 
 static void bulk_present(struct large_group *large, size_t number, struct reason *why)
@@ -120,6 +178,9 @@ static void bulk_present(struct large_group *large, size_t number, struct reason
                 member_find(store_of(large), name, &member, why) == RESULT_OK &&
                 member_present(engine_of(large), &member, association, key, why) == RESULT_OK;
     expect(done, "a member's arrival", why);
+    if (large->associated) {
+        bulk_associate(large, name, association, why);
+    }
 }
 
 /* What was put into their outbox is taken. */
@@ -132,16 +193,20 @@ static void bulk_accept(struct large_group *large, size_t first, size_t count, s
         large_group_name(first + i, name);
         expect(outbox_drop_peer(engine->outbox, engine->identity.name, name, why) == RESULT_OK, "outbox",
                why);
-    }
-    for (size_t i = 0; i < count; i++) {
-        large_group_name(first + i, name);
         expect(store_run(store_of(large), why,
-                         "UPDATE leaf SET package_taken = 1 WHERE member_id ="
+                         "UPDATE leaf SET package_taken = 1 WHERE member_id IN"
                          " (SELECT id FROM member WHERE name = ?)",
                          "t", name) == RESULT_OK,
                "leaves", why);
     }
     expect(store_commit(store_of(large), why) == RESULT_OK, "commit", why);
+}
+
+static void mns_forget(const struct large_group *large)
+{
+    for (size_t i = 0; i < large->site_count; i++) {
+        site_events_clear(large_group_mn(large, i));
+    }
 }
 
 static void bulk_come(struct large_group *large, size_t count)
@@ -161,7 +226,7 @@ static void bulk_come(struct large_group *large, size_t count)
     site_advance(large->site, 1000);
     bulk_accept(large, first, count, &why);
     site_events_clear(site_authority(large->site));
-    site_events_clear(large->mn);
+    mns_forget(large);
     large->bulk += count;
 }
 
@@ -267,7 +332,7 @@ uint64_t large_group_evict(struct large_group *large, char (*names)[NAME_LIMIT +
     uint64_t after_us = site_cpu_us(site_authority(large->site));
     site_advance(large->site, 1000);
     site_events_clear(site_authority(large->site));
-    site_events_clear(large->mn);
+    mns_forget(large);
     return after_us - before_us;
 }
 

@@ -15,14 +15,22 @@
 #define LARGE_GROUP "doors"
 #define LARGE_SITE "mn-1"
 
+#define LARGE_SITES_LIMIT 8u
+
 struct large_group {
     struct site *site;
-    struct site_node *mn;
-    size_t bulk;   /* members without an engine so far */
-    bool can_sign; /* set before they come: their signing keys are large_group_key's, not random */
+    struct site_node *mn; /* the first one */
+    size_t site_count;
+    size_t bulk;     /* members without an engine so far */
+    bool can_sign;   /* set before they come: their signing keys are large_group_key's, not random */
+    bool associated; /* likewise: the authority keeps their associations */
 };
 
 void large_group_open(struct large_group *large); /* the MN-CSE is its only member */
+/* With so many MN-CSEs, mn-1, mn-2 …; members without an engine are spread over them. */
+void large_group_open_sites(struct large_group *large, size_t sites);
+/* Number 0 is `mn`. */
+struct site_node *large_group_mn(const struct large_group *large, size_t number);
 void large_group_close(struct large_group *large);
 
 /* A real device, number `number`. */

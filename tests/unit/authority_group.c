@@ -270,11 +270,11 @@ static void roster_in_deltas(void **state)
     assert_int_equal(hand_count(world->mn, PAGE), 0);
 }
 
-/* An MN-CSE that missed a number gets the whole, once; then deltas again. */
-static void roster_in_pages_after_a_gap(void **state)
+/* Deltas wait for an MN-CSE that does not answer, each, and the whole does not go with each of them. */
+static void deltas_wait(void **state)
 {
     struct world *world = *state;
-    struct reason why = {""};
+    size_t before = hand_count(world->mn, DELTA);
     world->mn->accept = HAND_SILENT;
     assert_true(hand_authenticate(world->door_1));
     site_settle(world->site);
@@ -282,6 +282,25 @@ static void roster_in_pages_after_a_gap(void **state)
     site_settle(world->site);
     world->mn->accept = 0;
     site_advance(world->site, 120000);
+    assert_int_equal(hand_count(world->mn, PAGE), 0);
+    assert_int_equal(hand_count(world->mn, DELTA), before + 2);
+    assert_int_equal(operator_evict(world->site, DOOR_2), OK);
+    site_settle(world->site);
+    assert_int_equal(hand_last(world->mn, DELTA)->roster_delta->number, 4);
+    assert_int_equal(hand_count(world->mn, PAGE), 0);
+}
+
+/* An MN-CSE that did not take a delta for good gets the whole, once; then deltas again. */
+static void roster_in_pages_after_a_refusal(void **state)
+{
+    struct world *world = *state;
+    struct reason why = {""};
+    world->mn->accept = 1;
+    assert_true(hand_authenticate(world->door_1));
+    site_settle(world->site);
+    world->mn->accept = 0;
+    assert_true(hand_authenticate(world->door_2));
+    site_settle(world->site);
     assert_int_equal(hand_count(world->mn, PAGE), 1);
     const Groupseal__Envelope__RosterPage *page = hand_last(world->mn, PAGE)->roster_page;
     assert_int_equal(page->number, 3);
@@ -932,7 +951,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(evicted_between_two_associations, setup, teardown),
         cmocka_unit_test_setup_teardown(group_without_members, setup, teardown),
         cmocka_unit_test_setup_teardown(roster_in_deltas, setup, teardown),
-        cmocka_unit_test_setup_teardown(roster_in_pages_after_a_gap, setup, teardown),
+        cmocka_unit_test_setup_teardown(deltas_wait, setup, teardown),
+        cmocka_unit_test_setup_teardown(roster_in_pages_after_a_refusal, setup, teardown),
         cmocka_unit_test_setup_teardown(roster_when_asked, setup, teardown),
         cmocka_unit_test_setup_teardown(package_when_asked, setup, teardown),
         cmocka_unit_test_setup_teardown(package_stays_in_its_association, setup, teardown),

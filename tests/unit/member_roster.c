@@ -181,26 +181,98 @@ static void pages_that_do_not_hash_are_no_roster(void **state)
     play_free(r->play);
 }
 
-static void gap_asks_for_the_whole(void **state)
+/* The next batch, whatever it is, looks at what is due. */
+static void batch_make(struct rostering *r)
+{
+    assert_int_equal(
+        play_hear(r->play->mn, GROUPSEAL__SECENV__TOPIC_KIND__TOPIC_NONE, "", (struct bytes){NULL, 0}, false),
+        GROUPSEAL__SECENV__CODE__INVALID);
+}
+
+static void gap_waits_and_then_asks_for_the_whole(void **state)
 {
     (void)state;
     struct rostering *r = rostering_new();
     struct relay *relay = r->membership->relay;
     uint8_t first[HASH_SIZE];
     uint8_t hash[HASH_SIZE];
+    uint8_t last[HASH_SIZE];
     assert_int_equal(roster_hash(r->entries, 10, first), RESULT_OK);
     assert_int_equal(page_give(r, r->number + 1, 0, 10, first, false), RESULT_OK);
     assert_int_equal(roster_hash(r->entries, 12, hash), RESULT_OK);
-    /* The delta in between is lost. */
-    assert_int_equal(delta_give(r, r->number + 3, 10, 2, hash), RESULT_OK);
+    assert_int_equal(roster_hash(r->entries, 14, last), RESULT_OK);
+    /* The delta in between was overtaken: the other is to come again. */
+    assert_int_equal(delta_give(r, r->number + 3, 12, 2, last), RESULT_NOT_READY);
     assert_int_equal(relay->roster.count, 10);
-    assert_true(is_asked_for(r));
-    /* The one that follows is taken. */
     assert_int_equal(delta_give(r, r->number + 2, 10, 2, hash), RESULT_OK);
-    assert_int_equal(relay->roster.count, 12);
+    assert_int_equal(delta_give(r, r->number + 3, 12, 2, last), RESULT_OK);
+    assert_int_equal(relay->roster.count, 14);
+    batch_make(r);
+    site_advance(r->play->site, 11000);
+    assert_false(is_asked_for(r));
     /* An older one changes nothing. */
     assert_int_equal(delta_give(r, r->number + 1, 0, 1, first), RESULT_OK);
-    assert_int_equal(relay->roster.count, 12);
+    assert_int_equal(relay->roster.count, 14);
+    /* One that does not come in ten seconds is lost. */
+    assert_int_equal(delta_give(r, r->number + 5, 14, 2, hash), RESULT_NOT_READY);
+    batch_make(r);
+    site_advance(r->play->site, 9000);
+    assert_int_equal(relay->roster_asked_us, 0);
+    site_advance(r->play->site, 2000);
+    assert_true(relay->roster_asked_us != 0);
+    play_free(r->play);
+}
+
+/* Members that come before, between and behind those that are there, and others that go. */
+static void delta_is_merged_in_order(void **state)
+{
+    (void)state;
+    struct rostering *r = rostering_new();
+    struct relay *relay = r->membership->relay;
+    Groupseal__Envelope__RosterDelta body = GROUPSEAL__ENVELOPE__ROSTER_DELTA__INIT;
+    Groupseal__Envelope__RosterEntry *odd[NAMES / 2];
+    Groupseal__Envelope__RosterEntry *after[NAMES];
+    Groupseal__Envelope__RosterEntry *even[100];
+    char *gone[3];
+    uint8_t hash[HASH_SIZE];
+    for (size_t i = 0; i < 100; i++) {
+        odd[i] = r->entries[2 * i + 1];
+        even[i] = r->entries[2 * i];
+    }
+    memcpy((void *)r->entries, (void *)odd, 100 * sizeof(odd[0])); /* whom page_give gives */
+    assert_int_equal(roster_hash(odd, 100, hash), RESULT_OK);
+    assert_int_equal(page_give(r, r->number + 1, 0, 100, hash, false), RESULT_OK);
+    gone[0] = odd[0]->name;
+    gone[1] = odd[50]->name;
+    gone[2] = odd[99]->name;
+    even[10]->serial = 7; /* and one that is there with another serial */
+    size_t count = 0;
+    for (size_t i = 0; i < 100; i++) {
+        after[count++] = even[i];
+        if (i != 0 && i != 50 && i != 99) {
+            after[count++] = odd[i];
+        }
+    }
+    assert_int_equal(roster_hash(after, count, hash), RESULT_OK);
+    body.set = even;
+    body.n_set = 100;
+    body.removed = gone;
+    body.n_removed = 3;
+    assert_int_equal(delta_take(r, &body, r->number + 2, hash), RESULT_OK);
+    assert_int_equal(relay->roster.count, count);
+    for (size_t i = 0; i < count; i++) {
+        assert_string_equal(relay->roster.members[i]->name, after[i]->name);
+        assert_int_equal(relay->roster.members[i]->serial, after[i]->serial);
+    }
+    /* The same names with other serials: nobody comes twice. */
+    for (size_t i = 0; i < 100; i++) {
+        even[i]->serial += 5000;
+    }
+    body.n_removed = 0;
+    assert_int_equal(roster_hash(after, count, hash), RESULT_OK);
+    assert_int_equal(delta_take(r, &body, r->number + 3, hash), RESULT_OK);
+    assert_int_equal(relay->roster.count, count);
+    assert_int_equal(relay->roster.members[0]->serial, even[0]->serial);
     play_free(r->play);
 }
 
@@ -459,7 +531,8 @@ int main(void)
         cmocka_unit_test(wrong_roster_is_asked_for_in_moderation),
         cmocka_unit_test(whole_roster_comes_in_pages),
         cmocka_unit_test(pages_that_do_not_hash_are_no_roster),
-        cmocka_unit_test(gap_asks_for_the_whole),
+        cmocka_unit_test(gap_waits_and_then_asks_for_the_whole),
+        cmocka_unit_test(delta_is_merged_in_order),
         cmocka_unit_test(delta_with_another_result_is_not_taken),
         cmocka_unit_test(who_is_asked_is_known_after_a_start),
         cmocka_unit_test(a_command_for_everybody_writes_no_row_a_member),

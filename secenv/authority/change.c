@@ -601,7 +601,11 @@ enum result changes_turn(struct engine *engine, uint64_t *next, struct reason *w
             group->rotate = true;
             group->due = true;
         }
-        if (group->later_us != 0 && group->later_us <= now_us) {
+        uint64_t collected_us = group->later_us != 0 ? group->later_us : UINT64_MAX;
+        if (collected_us <= now_us) {
+            GUARD(collection_held(engine, group, &collected_us, why));
+        }
+        if (collected_us == 0) {
             group->due = true;
             collection_end(group);
         }
@@ -610,7 +614,7 @@ enum result changes_turn(struct engine *engine, uint64_t *next, struct reason *w
         *next = made && group->due ? 0 : *next; /* more came than one change could have */
         uint64_t rotation_us = rotation_due_us(group);
         *next = rotation_us < *next ? rotation_us : *next;
-        *next = group->later_us != 0 && group->later_us < *next ? group->later_us : *next;
+        *next = group->later_us != 0 && collected_us < *next ? collected_us : *next;
         uint64_t due_us = beat_due_us(group);
         if (due_us <= now_us) {
             GUARD(group_beat(engine, group, engine->scratch, why));

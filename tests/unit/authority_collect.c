@@ -155,6 +155,40 @@ static void who_comes_alone_to_many_waits_little_longer(void **state)
     assert_int_equal(epoch_of(site), before + 1);
 }
 
+static enum site_fate lose_to_the_mn_cse(void *context, const struct site_message *message)
+{
+    (void)context;
+    return message->what == SITE_OBJECT && strcmp(message->to, SITE_MN_CSE) == 0 ? SITE_LOSE : SITE_DELIVER;
+}
+
+/* An MN-CSE denies the topics to whom it does not know. One that is away does not keep others out. */
+static void the_roster_before_is_taken_first(void **state)
+{
+    struct site *site = *state;
+    site_carry(site, lose_to_the_mn_cse, NULL);
+    door_join(site, 0);
+    site_advance(site, COLLECT_MS);
+    uint64_t before = epoch_of(site);
+    door_join(site, 1);
+    site_advance(site, COLLECT_HELD_US / 1000u - COLLECT_MS - 1);
+    assert_int_equal(epoch_of(site), before);
+    site_advance(site, COLLECT_MS + 1);
+    assert_int_equal(epoch_of(site), before + 1);
+    /* Taken: no more waiting. */
+    door_join(site, 2);
+    site_advance(site, COLLECT_MS);
+    assert_int_equal(epoch_of(site), before + 1);
+    site_carry(site, NULL, NULL);
+    site_online(site_authority(site), true);
+    site_settle(site);
+    assert_int_equal(epoch_of(site), before + 2);
+    /* Nor for who leaves. */
+    site_carry(site, lose_to_the_mn_cse, NULL);
+    assert_int_equal(operator_evict(site, doors[0]), OK);
+    assert_int_equal(operator_evict(site, doors[1]), OK);
+    assert_int_equal(epoch_of(site), before + 4);
+}
+
 /* What is ordered right after an eviction is sealed with a key that the evicted does not have. */
 static void who_leaves_is_not_waited_for(void **state)
 {
@@ -322,6 +356,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(the_time_is_not_drawn_out, setup, teardown),
         cmocka_unit_test_setup_teardown(a_stream_to_many_is_one_change, setup, teardown),
         cmocka_unit_test_setup_teardown(who_comes_alone_to_many_waits_little_longer, setup, teardown),
+        cmocka_unit_test_setup_teardown(the_roster_before_is_taken_first, setup, teardown),
         cmocka_unit_test_setup_teardown(who_leaves_is_not_waited_for, setup, teardown),
         cmocka_unit_test_setup_teardown(order_behind_an_eviction_in_one_batch, setup, teardown),
         cmocka_unit_test_setup_teardown(many_leave_with_one_change, setup, teardown),

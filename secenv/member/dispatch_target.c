@@ -25,6 +25,9 @@ static size_t place_for(const struct dispatch_targets *targets, const char *name
 {
     size_t low = 0;
     size_t high = targets->count;
+    if (high > 0 && strcmp(targets->items[high - 1].name, name) < 0) {
+        return high; /* they come in order, mostly */
+    }
     while (low < high) {
         size_t middle = low + (high - low) / 2;
         if (strcmp(targets->items[middle].name, name) < 0) {

@@ -78,21 +78,17 @@ void outgoing_drop(struct outgoing *outgoing, size_t mark)
     }
 }
 
-/* At the beginning, or behind the reply of its request. */
 struct packet *outgoing_take_early(struct outgoing *outgoing, uint64_t *connection)
 {
-    for (size_t i = 0; i < 2 && i < outgoing->count; i++) {
-        struct outgoing_item item = outgoing->items[i];
-        if (item.early) {
-            memmove(&outgoing->items[i], &outgoing->items[i + 1],
-                    (outgoing->count - i - 1) * sizeof(outgoing->items[i]));
-            outgoing->count--;
-            outgoing->bytes -= item.packet->length;
-            *connection = item.connection;
-            return item.packet;
-        }
+    if (outgoing->count == 0 || !outgoing->items[0].early) {
+        return NULL;
     }
-    return NULL;
+    struct outgoing_item item = outgoing->items[0];
+    outgoing->count--;
+    memmove(&outgoing->items[0], &outgoing->items[1], outgoing->count * sizeof(item));
+    outgoing->bytes -= item.packet->length;
+    *connection = item.connection;
+    return item.packet;
 }
 
 struct packet *outgoing_take(struct outgoing *outgoing, uint64_t *connection)

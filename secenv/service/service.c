@@ -231,6 +231,33 @@ static enum result reply_success(struct service *service, const struct connectio
     return outgoing_insert(&service->outgoing, mark, connection->id, &message);
 }
 
+/* ---- delivery ---- */
+
+static void packet_deliver(struct service *service, uint64_t id, struct packet *packet)
+{
+    struct connection *connection = connection_find(service, id);
+    if (connection == NULL) {
+        packet_free(packet);
+    } else if (connection_queue(connection, packet) != RESULT_OK) {
+        connection_end(service, connection, LOG_LEVEL_WARNING, "it does not take what is sent to it");
+    }
+}
+
+/* What need not wait for the disk. */
+static void early_deliver(struct service *service)
+{
+    uint64_t id = 0;
+    struct packet *packet = outgoing_take_early(&service->outgoing, &id);
+    if (packet == NULL) {
+        return;
+    }
+    packet_deliver(service, id, packet);
+    struct connection *connection = connection_find(service, id);
+    if (connection != NULL && connection_flush(connection) != RESULT_OK) {
+        connection_end(service, connection, LOG_LEVEL_DEBUG, "the client is gone");
+    }
+}
+
 /* ---- one request ---- */
 
 /* An error is one of the store or of memory: the batch is lost. */
@@ -253,6 +280,7 @@ static enum result request_run(struct service *service, struct connection *conne
     if (request->request_case == GROUPSEAL__SECENV__TO_SECENV__REQUEST_HELLO) {
         connection->state.greeted = true;
     }
+    early_deliver(service);
     result = reply_success(service, connection, &reply, mark);
     if (result == RESULT_INVALID) {
         (void)!result_fail(&why, RESULT_INTERNAL, "done, but the reply is longer than a packet");
@@ -358,31 +386,6 @@ static enum result engine_turn(struct service *service, struct reason *fatal)
     return RESULT_OK;
 }
 
-static void packet_deliver(struct service *service, uint64_t id, struct packet *packet)
-{
-    struct connection *connection = connection_find(service, id);
-    if (connection == NULL) {
-        packet_free(packet);
-    } else if (connection_queue(connection, packet) != RESULT_OK) {
-        connection_end(service, connection, LOG_LEVEL_WARNING, "it does not take what is sent to it");
-    }
-}
-
-/* What need not wait for the disk. */
-static void early_deliver(struct service *service)
-{
-    uint64_t id = 0;
-    struct packet *packet = outgoing_take_early(&service->outgoing, &id);
-    if (packet == NULL) {
-        return;
-    }
-    packet_deliver(service, id, packet);
-    struct connection *connection = connection_find(service, id);
-    if (connection != NULL && connection_flush(connection) != RESULT_OK) {
-        connection_end(service, connection, LOG_LEVEL_DEBUG, "the client is gone");
-    }
-}
-
 static void batch_deliver(struct service *service)
 {
     uint64_t id = 0;
@@ -412,7 +415,6 @@ static enum result batch_run(struct service *service, struct reason *fatal)
     enum result result = batch_fill(service, fatal);
     bool dirty = store_dirty(service->store);
     if (result == RESULT_OK) {
-        early_deliver(service);
         result = store_commit(service->store, fatal);
     }
     if (result != RESULT_OK) {

@@ -4,7 +4,10 @@
  * bench_command PORT PASSWORD OPERATOR-SOCKET GROUP MEMBERS ROUNDS
  *
  * From the request to the last sealed byte: an order over the operator's socket of the authority, beside a
- * plain publish of the same size, each to the sockets of all members (devices 1 to MEMBERS), in turns. One
+ * plain publish of the same size, each to the sockets of all members (devices 1 to MEMBERS), in turns, the
+ * one first and the other first alternately. Either time begins where its request, or its publish, is written
+ * to a socket that has been open all along, and ends with the last byte at the last member's; all of them are
+ * read by this one process, and acknowledge. What is left of one is waited for before the other begins. One
  * JSON object.
  */
 #include "tests/bench/environment.h"
@@ -234,11 +237,11 @@ static int compare(const void *left, const void *right)
     return (difference > 0) - (difference < 0);
 }
 
-static double percentile(double *values, unsigned count, double share)
+/* The nearest rank: the least value that so large a share of them does not exceed. */
+static double percentile(double *values, unsigned count, unsigned hundredths)
 {
     qsort(values, count, sizeof(*values), compare);
-    unsigned at = (unsigned)(share * count);
-    return values[at < count ? at : count - 1];
+    return values[(count * hundredths + 99) / 100 - 1];
 }
 
 static void measure(struct bench *bench)
@@ -258,12 +261,12 @@ static void measure(struct bench *bench)
             sealed[i] = sealed_ms(bench);
         }
     }
-    double p99 = percentile(sealed, bench->rounds, 0.99);
-    double plain_p99 = percentile(plain, bench->rounds, 0.99);
+    double p99 = percentile(sealed, bench->rounds, 99);
+    double plain_p99 = percentile(plain, bench->rounds, 99);
     printf("{\"bench\": \"command\", \"members\": %u, \"p50_ms\": %.2f, \"p99_ms\": %.2f, \"plain_p50_ms\": "
            "%.2f, "
            "\"plain_p99_ms\": %.2f, \"ratio_p99\": %.3f, \"rounds\": %u, \"bytes\": %zu}\n",
-           bench->members, percentile(sealed, bench->rounds, 0.5), p99, percentile(plain, bench->rounds, 0.5),
+           bench->members, percentile(sealed, bench->rounds, 50), p99, percentile(plain, bench->rounds, 50),
            plain_p99, p99 / plain_p99, bench->rounds, bench->sealed_length);
     (void)fflush(stdout);
 }

@@ -970,7 +970,7 @@ static bool batch_commit(struct site_node *node)
 {
     struct reason reason = {""};
     uint64_t start_us = cpu_now_us();
-    if (!turn(node) || !early_deliver(node)) {
+    if (!turn(node)) {
         return false;
     }
     if (crashed(node, store_commit(node->store, &reason), "commit", &reason)) {
@@ -1137,7 +1137,7 @@ Groupseal__Secenv__Reply *site_request(struct site_node *node, enum socket_kind 
     if (reply == NULL) {
         return reply_lost();
     }
-    if (!batch_commit(node) || crashed_at_message(node)) {
+    if (!early_deliver(node) || !batch_commit(node) || crashed_at_message(node)) {
         site_reply_free(reply);
         return reply_lost();
     }

@@ -148,6 +148,15 @@ static enum result order_authentic(const struct relay *relay, const OrderRequest
                        arena_view(request->body), arena_view(commander->key), why);
 }
 
+/* One of before our start may have gone out in a transaction that did not get to the disk. */
+static enum result order_expired(const struct relay *relay, const Order *order, struct reason *why)
+{
+    bool before = order->issued_ms < relay->membership->identity->engine->started_ms;
+    return result_fail(
+        why, RESULT_REFUSED, "the order has expired by the clock of this MN-CSE%s",
+        before ? "; its secure environment has started since, before which it may have gone out" : "");
+}
+
 /* What is left of its time: never more than the commander gave it, whatever our wall clock says. */
 static enum result order_remaining(const struct relay *relay, const Order *order, uint64_t *remaining_ms,
                                    bool *expired, struct reason *why)
@@ -159,7 +168,7 @@ static enum result order_remaining(const struct relay *relay, const Order *order
     }
     if (order->expires_ms <= wall_ms) {
         *expired = true;
-        return result_fail(why, RESULT_REFUSED, "the order has expired by the clock of this MN-CSE");
+        return order_expired(relay, order, why);
     }
     uint64_t whole = order->expires_ms - order->issued_ms;
     uint64_t left = order->expires_ms - wall_ms;

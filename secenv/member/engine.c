@@ -480,6 +480,7 @@ enum result member_engine_open(const struct engine_setup *setup, struct engine *
     engine->setup = *setup;
     engine->scratch = arena_new(MEMBER_ARENA_LIMIT);
     engine->next_token = clock_wall_us(setup->clock); /* answers of a former life match nothing */
+    engine->started_ms = clock_wall_ms(setup->clock);
     enum result result = engine->scratch == NULL ? RESULT_INTERNAL : store_begin(setup->store, why);
     if (result == RESULT_OK) {
         result = engine_load(engine, why);

@@ -25,6 +25,7 @@ struct engine {
     struct moderation refusals; /* notices of them */
     struct moderation lines;    /* of what was heard and refused */
     uint64_t next_token;        /* of Send events */
+    uint64_t started_ms;        /* wall clock */
 };
 
 #define MEMBER_ARENA_LIMIT ((size_t)512 * 1024)

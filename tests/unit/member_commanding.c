@@ -387,6 +387,49 @@ static void own_command_waits_for_the_disk(void **state)
     play_free(play);
 }
 
+static bool report_says(struct play *play, const uint8_t id[COMMAND_ID_SIZE], const char *words)
+{
+    Groupseal__Secenv__Reply *reply = operator_order_show(play->site, (struct bytes){id, COMMAND_ID_SIZE});
+    assert_int_equal(reply->code, CODE(OK));
+    bool says = strstr(reply->report->refused, words) != NULL;
+    site_reply_free(reply);
+    return says;
+}
+
+/* A command that went out while it was on its way to the disk, and was lost there: where its MN-CSE comes
+ * back when it has expired, nobody is told that it has not been sealed. */
+static void order_that_went_out_is_not_called_expired_alone(void **state)
+{
+    (void)state;
+    struct play *play = play_new(1);
+    uint8_t id[COMMAND_ID_SIZE];
+    unsigned lost = 0;
+    bool down = true;
+    site_keep(play->site);
+    for (size_t at = 0; down; at++) {
+        site_return(play->site);
+        play->mn = site_find(play->site, SITE_MN_CSE);
+        play->door = site_find(play->site, PLAY_DOOR);
+        site_advance(play->site, 3000);
+        site_events_clear(play->door);
+        site_cut(play->mn, POWER_KILL, at, 1);
+        play_order(play, "close", NULL, 5000, id);
+        site_advance(play->site, 6000);
+        down = site_down(play->mn);
+        if (down) {
+            site_reopen(play->mn);
+        }
+        bool known = play_membership(play->mn, PLAY_GROUP)->relay->dispatches.first != NULL;
+        site_advance(play->site, 3000);
+        if (!known && play_commands(play->door) > 0) {
+            assert_true(report_says(play, id, "may have gone out"));
+            lost++;
+        }
+    }
+    assert_true(lost > 0);
+    play_free(play);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -401,6 +444,7 @@ int main(void)
         cmocka_unit_test(order_of_a_relay_that_may_not_command_is_refused),
         cmocka_unit_test(signature_for_both_is_for_the_relays_order_alone),
         cmocka_unit_test(own_command_waits_for_the_disk),
+        cmocka_unit_test(order_that_went_out_is_not_called_expired_alone),
     };
     power_install();
     return cmocka_run_group_tests(tests, NULL, NULL);

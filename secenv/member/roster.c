@@ -18,10 +18,11 @@ const char roster_schema[] =
     " identity TEXT NOT NULL, grp TEXT NOT NULL, name TEXT NOT NULL, incarnation INTEGER NOT NULL,"
     " serial INTEGER NOT NULL, key BLOB NOT NULL, site TEXT NOT NULL,"
     " PRIMARY KEY (identity, grp, name)) WITHOUT ROWID;"
-    "CREATE TABLE IF NOT EXISTS roster_page (" /* of a roster that is not whole yet */
-    " identity TEXT NOT NULL, grp TEXT NOT NULL, page INTEGER NOT NULL, incarnation INTEGER NOT NULL,"
-    " number INTEGER NOT NULL, entries BLOB NOT NULL,"
-    " PRIMARY KEY (identity, grp, page)) WITHOUT ROWID;";
+    /* Of a roster that is not whole yet: rows of 13 KB, which are counted without a look at them. */
+    "CREATE TABLE IF NOT EXISTS roster_page ("
+    " identity TEXT NOT NULL, grp TEXT NOT NULL, incarnation INTEGER NOT NULL, number INTEGER NOT NULL,"
+    " page INTEGER NOT NULL, entries BLOB NOT NULL,"
+    " PRIMARY KEY (identity, grp, incarnation, number, page));";
 
 typedef Groupseal__Envelope__RosterEntry Entry;
 typedef Groupseal__Envelope__RosterDelta Delta;
@@ -575,10 +576,14 @@ enum result roster_take_delta(struct identity_state *identity, const Delta *delt
 static enum result page_store(const struct relay *relay, const Page *page, struct reason *why)
 {
     struct buffer packed = BUFFER_EMPTY(OBJECT_LIMIT);
-    GUARD(store_run(store_of(relay), why,
-                    "DELETE FROM roster_page WHERE identity = ? AND grp = ?"
-                    " AND (incarnation <> ? OR number <> ?)",
-                    "ttuu", owner_of(relay), group_of(relay), page->incarnation, page->number));
+    GUARD(
+        store_run(store_of(relay), why,
+                  "DELETE FROM roster_page WHERE identity = ? AND grp = ? AND (incarnation, number) < (?, ?)",
+                  "ttuu", owner_of(relay), group_of(relay), page->incarnation, page->number));
+    GUARD(
+        store_run(store_of(relay), why,
+                  "DELETE FROM roster_page WHERE identity = ? AND grp = ? AND (incarnation, number) > (?, ?)",
+                  "ttuu", owner_of(relay), group_of(relay), page->incarnation, page->number));
     enum result result = message_pack(&page->base, &packed);
     if (result == RESULT_OK) {
         result = store_run(store_of(relay), why,

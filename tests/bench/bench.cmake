@@ -16,6 +16,8 @@ if(TARGET secenv AND NOT GROUPSEAL_FUZZ)
   # That a fleet of real agents comes in, not how fast.
   add_test(NAME bench/onboard COMMAND /usr/bin/python3 ${CMAKE_CURRENT_LIST_DIR}/onboard.py ${CMAKE_BINARY_DIR} 60)
   set_tests_properties(bench/onboard PROPERTIES COST 1000 ENVIRONMENT PYTHONDONTWRITEBYTECODE=1)
+  add_test(NAME bench/outage COMMAND /usr/bin/python3 ${CMAKE_CURRENT_LIST_DIR}/outage.py ${CMAKE_BINARY_DIR} 500)
+  set_tests_properties(bench/outage PROPERTIES LABELS full ENVIRONMENT PYTHONDONTWRITEBYTECODE=1)
 endif()
 
 # Groups of many members: engines of the authority, an MN-CSE and some devices in one process.

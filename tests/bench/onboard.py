@@ -147,13 +147,16 @@ class Bench:
         end = float(run([self.program("bench_bound_end"), self.folder / "pki", peers]).stdout)
         return hop, end
 
-    def measure(self):
-        hop, end = self.bound_s()
-        used, commits, start = self.used(), self.commits(), time.monotonic()
+    def switch_on(self):
         for fleet in self.fleets:
             fleet.popen.stdin.write(b"go\n")
             fleet.popen.stdin.flush()
         self.wait_said("joined")
+
+    def measure(self):
+        hop, end = self.bound_s()
+        used, commits, start = self.used(), self.commits(), time.monotonic()
+        self.switch_on()
         took = time.monotonic() - start
         used = {role: round(seconds - used[role], 2) for role, seconds in self.used().items()}
         commits = {role: count - commits[role] for role, count in self.commits().items()}

@@ -83,9 +83,23 @@ static enum result member_undeliver(void *context, const struct store_row *row, 
     return slots_drop(context, member, row_u64(row, 1), row_u64(row, 2), why);
 }
 
+/* MN-CSEs that have no leaf any more, but were fed: their certificates are revoked. */
+#define FORMER_DELIVERIES                                                                                    \
+    "SELECT m.name, coalesce(f.pages, 0), c.parts FROM change_feed c JOIN member m ON m.id = c.member_id"    \
+    " LEFT JOIN roster_feed f ON f.group_id = c.group_id AND f.member_id = c.member_id"                      \
+    " WHERE c.group_id = ? AND NOT EXISTS"                                                                   \
+    " (SELECT 1 FROM leaf l WHERE l.group_id = c.group_id AND l.member_id = c.member_id)"
+
+static enum result former_undeliver(struct engine *engine, const struct group *group, struct reason *why)
+{
+    struct farewell nobody_told = {engine, group, NULL, 0};
+    return store_query(engine->store, why, member_undeliver, &nobody_told, FORMER_DELIVERIES, "i", group->id);
+}
+
 enum result group_undeliver(struct engine *engine, struct group *group, struct reason *why)
 {
     struct farewell nobody_told = {engine, group, NULL, 0};
+    GUARD(former_undeliver(engine, group, why));
     return store_query(engine->store, why, member_undeliver, &nobody_told, GROUP_DELIVERIES, "i", group->id);
 }
 
@@ -124,6 +138,7 @@ enum result group_delete(struct engine *engine, const Groupseal__Secenv__GroupDe
         return result_fail(why, RESULT_UNKNOWN, "there is no group %.64s", request->name);
     }
     GUARD(orders_end(engine, group->id, "the group was deleted", why));
+    GUARD(former_undeliver(engine, group, why));
     GUARD(members_tell(engine, group, &told, why));
     GUARD(rows_delete(engine, group->id, why));
     GUARD(authority_notice(engine, GROUPSEAL__SECENV__SEVERITY__INFO,

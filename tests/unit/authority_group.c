@@ -12,6 +12,7 @@
 
 #include "secenv/audit.h"
 #include "secenv/authority/authority.h"
+#include "secenv/authority/membership_end.h"
 #include "secenv/objects/object.h"
 #include "tests/unit/hand.h"
 #include "tests/unit/operator.h"
@@ -942,6 +943,44 @@ static void full_outbox_puts_off_its_peer_alone(void **state)
     hand_free(gate);
 }
 
+static uint64_t waiting_for(struct world *world, const char *peer)
+{
+    struct reason why = {""};
+    uint64_t count = 0;
+    assert_int_equal(
+        store_number(site_engine(site_authority(world->site))->store, &why, &count,
+                     "SELECT count(*) FROM outbox WHERE peer = ? AND slot NOT LIKE 'revocation%'", "t", peer),
+        RESULT_OK);
+    return count;
+}
+
+/* What waited for an MN-CSE that is not in the group any more, its certificate being revoked, goes with the
+ * group: one that is made again under the name would be sent it for good. */
+static void deletion_leaves_nothing_for_the_revoked(void **state)
+{
+    struct world *world = *state;
+    struct engine *engine = site_engine(site_authority(world->site));
+    struct reason why = {""};
+    struct hand *mn_2 = NULL;
+    struct hand *gate = NULL;
+    two_sites(world, &mn_2, &gate);
+    mn_2->accept = HAND_SILENT;
+    assert_int_equal(operator_rotate(world->site, "all"), OK);
+    site_settle(world->site);
+    assert_int_equal(store_begin(engine->store, &why), RESULT_OK);
+    assert_int_equal(member_revoke(engine, MN_2, &why), RESULT_OK);
+    assert_int_equal(store_commit(engine->store, &why), RESULT_OK);
+    uint64_t epoch = change_of(world->mn)->announcement->epoch;
+    assert_int_equal(operator_rotate(world->site, "doors"), OK);
+    site_settle(world->site);
+    assert_true(change_of(world->mn)->announcement->epoch > epoch);
+    assert_true(waiting_for(world, MN_2) > 0);
+    assert_int_equal(operator_delete(world->site, "all"), OK);
+    assert_int_equal(waiting_for(world, MN_2), 0);
+    hand_free(mn_2);
+    hand_free(gate);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -967,6 +1006,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(beats, setup, teardown),
         cmocka_unit_test_setup_teardown(offline_and_back, setup, teardown),
         cmocka_unit_test_setup_teardown(each_site_has_its_own, setup, teardown),
+        cmocka_unit_test_setup_teardown(deletion_leaves_nothing_for_the_revoked, setup, teardown),
         cmocka_unit_test_setup_teardown(full_outbox_puts_off_its_peer_alone, setup, teardown),
     };
     return cmocka_run_group_tests_name("authority_group", tests, NULL, NULL);

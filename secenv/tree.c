@@ -183,7 +183,9 @@ static enum result leaf_set(struct tree *tree, const struct tree_leaf_change *ch
     struct tree_page *page = NULL;
     GUARD(pages_change(&tree->pages, place, tree->height, &page, why));
     tree_page_set(page, PAGE_BELOW + change->index % PAGE_BELOW, change->occupied ? &change->secret : NULL);
-    return leaf_note(tree, change->index, change->occupied);
+    return leaf_note(tree, change->index, change->occupied) == RESULT_OK
+               ? RESULT_OK
+               : result_fail(why, RESULT_INTERNAL, "no memory for the leaves of the key tree");
 }
 
 /* Keeps the first of equal neighbours after `shift`. */
@@ -289,7 +291,12 @@ static enum result leaves_change(struct tree *tree, const struct tree_leaf_chang
     uint32_t *sorted = indexes + count;
     uint32_t old_height = tree->height;
     enum result result = RESULT_OK;
-    GUARD_OUT(change_indexes(tree, changes, count, indexes));
+    result = change_indexes(tree, changes, count, indexes);
+    if (result != RESULT_OK) {
+        result =
+            result_fail(why, result, "a change names a leaf twice, or one that the key tree cannot have");
+        goto out;
+    }
     memcpy(sorted, indexes, count * sizeof(*sorted));
     GUARD_OUT(tree_grow(tree, indexes[count - 1], why));
     for (size_t i = 0; i < count; i++) {

@@ -79,14 +79,16 @@ static enum result leaf_read(void *context, const struct store_row *row, struct 
 {
     const struct group *group = context;
     int64_t index = row_int(row, 0);
-    if (index < 0 || index >= (int64_t)MEMBERS_LIMIT ||
-        tree_restore_leaf(group->tree, (uint32_t)index) != RESULT_OK) {
+    bool possible = index >= 0 && index < (int64_t)MEMBERS_LIMIT;
+    enum result result = possible ? tree_restore_leaf(group->tree, (uint32_t)index) : RESULT_INVALID;
+    if (result == RESULT_INVALID) {
         return result_fail(why, RESULT_STORE,
                            "group %s has a leaf (%lld) that its key tree has no room for: restore the store "
                            "from a backup",
                            group->name, (long long)index);
     }
-    return RESULT_OK;
+    return result == RESULT_OK ? result
+                               : result_fail(why, result, "no memory for the leaves of %s", group->name);
 }
 
 enum result group_tree_begin(struct group *group, struct store *store, struct reason *why)

@@ -710,7 +710,9 @@ static void test_wrong_changes_are_refused(void **state)
     struct tree_leaf_change changes[2] = {{.index = 3, .occupied = true}, {.index = 3, .occupied = true}};
     struct secret root;
 
-    assert_int_equal(tree_change(tree, changes, 2, false, NULL, 0, NULL, NULL), RESULT_INVALID);
+    struct reason why = {""};
+    assert_int_equal(tree_change(tree, changes, 2, false, NULL, 0, NULL, &why), RESULT_INVALID);
+    assert_non_null(strstr(why.text, "names a leaf twice"));
     changes[1].index = 1u << TREE_HEIGHT_MAX;
     assert_int_equal(tree_change(tree, changes, 2, false, NULL, 0, NULL, NULL), RESULT_INVALID);
     changes[1] = (struct tree_leaf_change){.index = 200}; /* emptied, and never there */

@@ -10,6 +10,10 @@ if(EXISTS ${CMAKE_SOURCE_DIR}/tests/door/secret_note.c)
   target_link_libraries(secenv_secret_note_door PRIVATE groupseal_flags)
 endif()
 
+# What takes long says how far it is: for secenv and for the agents alike.
+add_library(secenv_progress STATIC progress.c)
+target_link_libraries(secenv_progress PRIVATE groupseal_flags)
+
 set(foundation_sources
   result.c bytes.c arena.c clock.c log.c audit.c moderation.c bucket.c
   crypto/secret.c crypto/kdf.c crypto/aead.c crypto/signature.c
@@ -18,5 +22,5 @@ set(foundation_sources
 file(GLOB foundation_objects CONFIGURE_DEPENDS objects/*.c)
 
 add_library(secenv_foundation STATIC ${foundation_sources} ${foundation_objects})
-target_link_libraries(secenv_foundation PUBLIC
+target_link_libraries(secenv_foundation PUBLIC secenv_progress
   proto_envelope proto_secenv groupseal_flags PkgConfig::WOLFSSL PkgConfig::SQLITE)

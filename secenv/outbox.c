@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "secenv/outbox.h"
 
+#include "secenv/progress.h"
+
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -465,9 +467,17 @@ enum result outbox_accepted(struct outbox *outbox, const char *owner, const char
 
 /* ---- life ---- */
 
+struct opening {
+    struct outbox *outbox;
+    uint64_t done;
+    struct progress progress;
+};
+
 static enum result open_row(void *context, const struct store_row *row, struct reason *why)
 {
-    if (timer_arm(context, row_text(row, 0), row_text(row, 1), row_text(row, 2)) != RESULT_OK) {
+    struct opening *opening = context;
+    progress_step(&opening->progress, ++opening->done);
+    if (timer_arm(opening->outbox, row_text(row, 0), row_text(row, 1), row_text(row, 2)) != RESULT_OK) {
         return result_fail(why, RESULT_INTERNAL, "no memory for the outbox");
     }
     return RESULT_OK;
@@ -482,8 +492,10 @@ enum result outbox_open(struct store *store, const struct clock_source *clock, s
     }
     outbox->store = store;
     outbox->clock = clock;
+    struct opening opening = {.outbox = outbox};
+    progress_begin(&opening.progress, "secenv: records that wait to be sent", 0);
     enum result result =
-        store_query(store, why, open_row, outbox, "SELECT owner, peer, slot FROM outbox ORDER BY item", "");
+        store_query(store, why, open_row, &opening, "SELECT owner, peer, slot FROM outbox ORDER BY item", "");
     if (result != RESULT_OK) {
         outbox_close(outbox);
         return result;

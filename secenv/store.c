@@ -13,9 +13,11 @@
 
 #include "secenv/crypto/aead.h"
 #include "secenv/crypto/kdf.h"
+#include "secenv/progress.h"
 
 #define PATH_LIMIT 4096u
 #define FORMAT 1
+#define CHECK_STEPS 10000 /* of SQLite, between two looks at the clock */
 #define SEALED_VERSION 1u
 #define SALT_SIZE 16u
 #define CHECK_PURPOSE "meta/check"
@@ -450,6 +452,22 @@ static enum result damaged(const char *directory, const struct reason *detail, s
                        directory, detail->text);
 }
 
+static int check_goes_on(void *context)
+{
+    progress_step(context, 0);
+    return 0;
+}
+
+static enum result whole_check(struct store *store, bool *whole, struct reason *why)
+{
+    struct progress progress;
+    progress_begin(&progress, "secenv: the store is checked", 0);
+    sqlite3_progress_handler(store->database, CHECK_STEPS, check_goes_on, &progress);
+    enum result result = store_query(store, why, first_text, whole, "PRAGMA quick_check(1)", "");
+    sqlite3_progress_handler(store->database, 0, NULL, NULL);
+    return result;
+}
+
 /* Everything that is read before anything is written. */
 static enum result meta_check(struct store *store, enum store_profile profile, const char *directory,
                               struct reason *why)
@@ -457,7 +475,7 @@ static enum result meta_check(struct store *store, enum store_profile profile, c
     bool whole = false;
     struct reason detail = {"no check value"};
     struct meta meta = {0, 0, false};
-    if (store_query(store, &detail, first_text, &whole, "PRAGMA quick_check(1)", "") != RESULT_OK) {
+    if (whole_check(store, &whole, &detail) != RESULT_OK) {
         return damaged(directory, &detail, why);
     }
     if (!whole) {

@@ -5,6 +5,8 @@
 #include "agents/in-cse/new_member.h"
 #include "agents/in-cse/roster_file.h"
 
+#include "secenv/progress.h"
+
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -200,11 +202,14 @@ static enum exit_code rows_add(struct operator_session *session, const char *csv
 {
     size_t added = 0;
     enum exit_code code = EXIT_DONE;
+    struct progress progress;
+    progress_begin(&progress, "in-cse: members added", file->count);
     while (code == EXIT_DONE && added < file->count) {
         size_t count = file->count - added < NEW_MEMBERS_LIMIT ? file->count - added : NEW_MEMBERS_LIMIT;
         code = batch_add(session, csv, file->rows + added, count);
         if (code == EXIT_DONE) {
             added += count;
+            progress_step(&progress, added);
         } else {
             operator_say("rows %zu to %zu of %s, and what follows, were not added", file->rows[added].line,
                          file->rows[added + count - 1].line, csv);

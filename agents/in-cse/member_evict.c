@@ -2,6 +2,7 @@
 #include "agents/in-cse/arguments.h"
 #include "agents/in-cse/commands.h"
 #include "agents/in-cse/json_line.h"
+#include "secenv/progress.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -113,6 +114,8 @@ static enum exit_code members_evict(struct operator_session *session, const stru
     char **ids = ids_make(session, arguments);
     enum exit_code code = ids != NULL ? EXIT_DONE : EXIT_USAGE;
     size_t done = 0;
+    struct progress progress;
+    progress_begin(&progress, "in-cse: members evicted", arguments->count);
     while (code == EXIT_DONE && done < arguments->count) {
         size_t some = some_count(ids + done, arguments->count - done);
         code = some_evict(session, arguments, ids + done, some);
@@ -120,6 +123,7 @@ static enum exit_code members_evict(struct operator_session *session, const stru
             operator_say("%s and the %zu after it were not evicted", ids[done], arguments->count - done - 1);
         }
         done += some;
+        progress_step(&progress, done);
     }
     ids_free(ids);
     return code;

@@ -5,6 +5,7 @@
 #include "agents/in-cse/order_list.h"
 #include "agents/in-cse/report.h"
 #include "agents/timer.h"
+#include "secenv/progress.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -108,6 +109,8 @@ static uint8_t *payload_read(const char *argument, size_t *length)
 }
 
 /* Reports may come before we know the command's id: those of this connection are of this command. */
+#define WAIT_SLICE_MS 500u
+
 struct follower {
     struct report report;
     bool known; /* the id */
@@ -248,6 +251,33 @@ static enum exit_code report_end(const struct follower *follower, bool json, enu
     return code == EXIT_DONE ? report_exit_code(&follower->report) : code;
 }
 
+static size_t answers_of(const struct report *report)
+{
+    size_t count = 0;
+    for (size_t i = 0; i < report->count; i++) {
+        count += report->rows[i]->outcome != GROUPSEAL__SECENV__OUTCOME__NO_ANSWER ? 1 : 0;
+    }
+    return count;
+}
+
+/* Until it is over or the time is. */
+static enum exit_code answers_await(struct operator_session *session, uint64_t wait_ms,
+                                    struct follower *follower)
+{
+    struct progress progress;
+    uint64_t end_ms = monotonic_ms() + wait_ms;
+    enum exit_code code = EXIT_DONE;
+    progress_begin(&progress, "in-cse: members that have answered", 0);
+    for (uint64_t now_ms = monotonic_ms(); code == EXIT_DONE && !follower->over && now_ms < end_ms;
+         now_ms = monotonic_ms()) {
+        uint64_t slice_ms = end_ms - now_ms < WAIT_SLICE_MS ? end_ms - now_ms : WAIT_SLICE_MS;
+        code = operator_wait(session, now_ms + slice_ms, &follower->over);
+        progress.total = follower->report.count; /* as many as are known to be asked */
+        progress_step(&progress, answers_of(&follower->report));
+    }
+    return code;
+}
+
 static enum exit_code order_follow(struct operator_session *session, const struct send_arguments *arguments,
                                    struct follower *follower)
 {
@@ -255,7 +285,7 @@ static enum exit_code order_follow(struct operator_session *session, const struc
         id_print(&follower->report, arguments->common.json);
         return EXIT_DONE;
     }
-    enum exit_code code = operator_wait(session, monotonic_ms() + arguments->wait_ms, &follower->over);
+    enum exit_code code = answers_await(session, arguments->wait_ms, follower);
     if (code == EXIT_DONE && !follower->over) {
         code = report_ask(session, follower);
     }

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "secenv/authority/peer.h"
 
+#include "secenv/progress.h"
+
 #include <search.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -129,19 +131,25 @@ struct association *peer_association(const struct peer *peer, struct bytes id)
 struct loading {
     struct peers *peers;
     uint64_t now_us;
+    uint64_t done;
+    struct progress progress;
     struct reason *why;
 };
 
 static enum result peer_load(void *context, const struct association *association)
 {
     struct loading *loading = context;
+    progress_step(&loading->progress, ++loading->done);
     return peers_set(loading->peers, association, loading->now_us, loading->why);
 }
 
 enum result peers_load(struct peers *peers, struct store *store, uint64_t now_us, struct reason *why)
 {
     TAILQ_INIT(&peers->pending);
-    struct loading loading = {peers, now_us, why};
+    struct loading loading = {.peers = peers, .now_us = now_us, .why = why};
+    uint64_t total = 0;
+    GUARD(store_number(store, why, &total, "SELECT count(*) FROM association", ""));
+    progress_begin(&loading.progress, "secenv: associations read", total);
     return association_load(store, ASSOCIATION_AUTHORITY, peer_load, &loading, why);
 }
 

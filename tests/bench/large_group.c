@@ -2,6 +2,7 @@
 #include "tests/bench/large_group.h"
 
 #include "secenv/authority/authority.h"
+#include "secenv/progress.h"
 #include "secenv/store_internal.h"
 #include "tests/bench/large_key.h"
 #include "tests/unit/operator.h"
@@ -233,11 +234,12 @@ static void bulk_come(struct large_group *large, size_t count)
 void large_group_fill(struct large_group *large, size_t count)
 {
     size_t wanted = large->bulk + count;
+    size_t before = large->bulk;
+    struct progress progress;
+    progress_begin(&progress, "members of the group", count);
     while (large->bulk < wanted) {
         bulk_come(large, wanted - large->bulk < STRIDE ? wanted - large->bulk : STRIDE);
-        if (large->bulk % (64u * STRIDE) == 0) {
-            (void)fprintf(stderr, "%zu members\n", large->bulk);
-        }
+        progress_step(&progress, large->bulk - before);
     }
 }
 

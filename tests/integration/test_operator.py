@@ -3,6 +3,7 @@
 
 import json
 import tempfile
+import time
 from pathlib import Path
 
 import pytest
@@ -196,6 +197,7 @@ class Authority(FakeSecenv):
         self.lose = set()
         self.pages = 3
         self.report_first = False
+        self.slow = set()  # what takes over two seconds, the first time
 
     def _reply(self, request):
         kind = request.WhichOneof("request")
@@ -205,6 +207,9 @@ class Authority(FakeSecenv):
             self.connection.close()
             self.connection = None
             return
+        if kind in self.slow:
+            self.slow.remove(kind)
+            time.sleep(2.1)
         message = self.pb.FromSecenv()
         message.reply.id = request.id
         if kind == "hello":
@@ -241,6 +246,14 @@ def test_report_of_many_pages(authority):
     result = authority.command("report", "69" * 16, "--json", code=DONE)
     report = json.loads(result.stdout)
     assert report["complete"] and report["done"] == 3 * 256 == len(report["members"])
+
+
+def test_what_takes_long_says_how_far_it_is(authority):
+    names = [f"Sdoor{number}" for number in range(1025)]
+    authority.slow = {"member_evict"}
+    result = authority.command("member", "evict", *names, code=DONE)
+    assert result.stderr == "in-cse: members evicted: 1024 of 1025\n" and result.stdout.count("evicted") == 1025
+    assert authority.command("member", "evict", *names, code=DONE).stderr == ""  # where it is quick, nothing
 
 
 def test_lost_after_sending(authority):

@@ -193,11 +193,15 @@ static enum result feed_store(struct engine *engine, const struct group *group, 
         state->accepted);
 }
 
+/* How many slots it was given stays known: the next pages may be fewer. */
 enum result roster_feed_forget(struct engine *engine, const struct group *group, int64_t mn_id,
                                struct reason *why)
 {
-    return store_run(engine->store, why, "DELETE FROM roster_feed WHERE group_id = ? AND member_id = ?", "ii",
-                     group->id, mn_id);
+    return store_run(
+        engine->store, why,
+        "UPDATE roster_feed SET taken = 0, number = 0, paged = 0, accepted = pages WHERE group_id = ?"
+        " AND member_id = ?",
+        "ii", group->id, mn_id);
 }
 
 /* ---- sending it ---- */

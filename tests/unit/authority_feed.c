@@ -287,6 +287,33 @@ static void all_who_leave_are_out_with_the_batch(void **state)
     large_group_close(&large);
 }
 
+/* ---- rosters ---- */
+
+/* Pages of a former roster do not go to an MN-CSE that authenticates anew, between those of the present one,
+ * which they would displace. */
+static void former_pages_are_dropped(void **state)
+{
+    struct site *site = site_new();
+    struct hand *mn = mn_open(site);
+    struct large_group large = {.site = site, .mn = site_authority(site)};
+    char name[NAME_LIMIT + 1];
+    Groupseal__Envelope__Announcement *first = hand_last(mn, CHANGE)->change->announcement;
+    (void)state;
+    mn->accept = HAND_SILENT;
+    large_group_fill(&large, 2 * PAGE_ENTRIES_LIMIT);
+    newest_say(mn, first);
+    assert_int_equal(number(&large, "SELECT count(*) FROM outbox WHERE slot LIKE 'roster %'"), 3);
+    for (uint32_t i = 0; i < PAGE_ENTRIES_LIMIT + 1; i++) {
+        large_group_member_at(&large, 1 + i, name);
+        assert_int_equal(operator_evict(site, name), OK);
+    }
+    assert_true(hand_authenticate(mn));
+    site_advance(site, 10000);
+    assert_int_equal(number(&large, "SELECT count(*) FROM outbox WHERE slot LIKE 'roster %'"), 1);
+    hand_free(mn);
+    site_free(site);
+}
+
 #define OUTBOX_SLOTS 4096u
 
 /* With words of groups that it is not in, so that there is room for so many items more. */
@@ -345,6 +372,7 @@ int main(void)
         cmocka_unit_test(policy_goes_again_after_a_refusal),
         cmocka_unit_test(refused_blocks_come_with_the_next_change),
         cmocka_unit_test(waiting_blocks_are_not_packed_with_each_change),
+        cmocka_unit_test(former_pages_are_dropped),
         cmocka_unit_test(full_outbox_costs_no_more),
         cmocka_unit_test(all_who_leave_are_out_with_the_batch),
     };

@@ -24,10 +24,13 @@ void collection_add(struct group *group, uint64_t now_us, uint64_t later_us)
 static enum result roster_is_on_its_way(struct engine *engine, const struct group *group, bool *out,
                                         struct reason *why)
 {
-    return store_find(engine->store, why, out,
-                      "SELECT 1 FROM roster_feed f JOIN leaf l ON l.group_id = f.group_id"
-                      " AND l.member_id = f.member_id WHERE f.group_id = ? AND f.accepted < f.pages",
-                      "i", group->id);
+    return store_find(
+        engine->store, why, out,
+        "SELECT 1 FROM roster_feed f JOIN leaf l ON l.group_id = f.group_id"
+        " AND l.member_id = f.member_id WHERE f.group_id = ? AND (f.accepted < f.pages OR EXISTS"
+        " (SELECT 1 FROM roster_waiting w WHERE w.group_id = f.group_id"
+        "   AND w.member_id = f.member_id))",
+        "i", group->id);
 }
 
 enum result collection_held(struct engine *engine, const struct group *group, uint64_t *until_us,

@@ -62,6 +62,29 @@ static void on_secenv_lost(void *context)
     (void)context; /* the session has said it, and what was open has been answered */
 }
 
+typedef bool (*each_topic)(struct ferry *ferry, const char *filter);
+
+static bool subscribe(struct ferry *ferry, const char *filter)
+{
+    return connection_subscribe(ferry->connection, filter, 1);
+}
+
+static bool resubscribe(struct ferry *ferry, const char *filter)
+{
+    connection_resubscribe(ferry->connection, filter);
+    return true;
+}
+
+static bool topics_visit(struct ferry *ferry, each_topic each)
+{
+    char requests[ONEM2M_TOPIC_LIMIT + 1];
+    char responses[ONEM2M_TOPIC_LIMIT + 1];
+    const char *level = carriage_level(ferry->carriage);
+    snprintf(requests, sizeof(requests), "/oneM2M/req/+/%s/#", level);
+    snprintf(responses, sizeof(responses), "/oneM2M/resp/%s/+/#", level);
+    return each(ferry, requests) && each(ferry, responses);
+}
+
 static void on_event(void *context, const Groupseal__Secenv__Event *event)
 {
     struct ferry *ferry = context;
@@ -71,6 +94,9 @@ static void on_event(void *context, const Groupseal__Secenv__Event *event)
         break;
     case GROUPSEAL__SECENV__EVENT__CONTENT_NOTICE:
         notice_log(event->notice);
+        break;
+    case GROUPSEAL__SECENV__EVENT__CONTENT_RESUBSCRIBE:
+        (void)topics_visit(ferry, resubscribe);
         break;
     default:
         agent_log(AGENT_LOG_DEBUG, "an event that is not for an authority");
@@ -84,17 +110,6 @@ static void on_answered(void *context, uint64_t token, int rsc)
     (void)context;
     (void)token;
     (void)rsc;
-}
-
-static bool topics_subscribe(struct ferry *ferry)
-{
-    char requests[ONEM2M_TOPIC_LIMIT + 1];
-    char responses[ONEM2M_TOPIC_LIMIT + 1];
-    const char *level = carriage_level(ferry->carriage);
-    snprintf(requests, sizeof(requests), "/oneM2M/req/+/%s/#", level);
-    snprintf(responses, sizeof(responses), "/oneM2M/resp/%s/+/#", level);
-    return connection_subscribe(ferry->connection, requests, 1) &&
-           connection_subscribe(ferry->connection, responses, 1);
 }
 
 static bool connection_start(struct ferry *ferry, sd_event *loop, const struct settings *settings, char *why,
@@ -128,7 +143,7 @@ static bool carriage_start(struct ferry *ferry, sd_event *loop, const struct set
 {
     struct carriage_settings carriage = {settings->identity, settings->identity, NULL, OPEN_LIMIT};
     ferry->carriage = carriage_new(loop, &carriage, ferry->connection, ferry->session, on_answered, ferry);
-    if (ferry->carriage == NULL || !topics_subscribe(ferry)) {
+    if (ferry->carriage == NULL || !topics_visit(ferry, subscribe)) {
         snprintf(why, why_size, "out of memory");
         return false;
     }

@@ -262,6 +262,18 @@ static enum result confirm_one(struct engine *engine, const char *name, struct r
     return store_run(engine->store, why, "DELETE FROM unconfirmed WHERE member_id = ?", "i", member.id);
 }
 
+/* They were refused while they waited for the operator, and their back-off is up to five minutes. There is no
+ * association in which they could be told. */
+static enum result members_hurry(struct engine *engine)
+{
+    Groupseal__Secenv__Event event = GROUPSEAL__SECENV__EVENT__INIT;
+    Groupseal__Secenv__Resubscribe resubscribe = GROUPSEAL__SECENV__RESUBSCRIBE__INIT;
+    event.identity = engine->identity.name;
+    event.content_case = GROUPSEAL__SECENV__EVENT__CONTENT_RESUBSCRIBE;
+    event.resubscribe = &resubscribe;
+    return engine->events.emit(engine->events.context, 0, &event);
+}
+
 enum result incarnation_confirm(struct engine *engine, const Groupseal__Secenv__MemberConfirm *request,
                                 struct reason *why)
 {
@@ -271,5 +283,8 @@ enum result incarnation_confirm(struct engine *engine, const Groupseal__Secenv__
     for (size_t i = 0; i < request->n_names; i++) {
         GUARD(confirm_one(engine, request->names[i], why));
     }
-    return request->all ? store_run(engine->store, why, "DELETE FROM unconfirmed", "") : RESULT_OK;
+    if (request->all) {
+        GUARD(store_run(engine->store, why, "DELETE FROM unconfirmed", ""));
+    }
+    return members_hurry(engine);
 }

@@ -82,9 +82,7 @@ def test_authority_restored(make_site):
     site.running["Sdoor2"].stop()
     site.start_device("Sdoor2")
 
-    site.operator("member", "confirm", "--all")
-    site.running["in-cse"].stop()
-    site.start_in_cse()  # so that the MN-CSE does not wait for the end of its back-off
+    site.operator("member", "confirm", "--all")  # the MN-CSE does not wait for the end of its back-off
     site.start_device("Sdoor4")
     back(site, stay, before)
     obey(site, "after", stay)

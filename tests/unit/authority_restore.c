@@ -184,7 +184,10 @@ static void authority_restored(void **state)
     assert_int_equal(command(site), GROUPSEAL__SECENV__CODE__NOT_READY);
     assert_int_equal(incarnation_of(site_find(site, SITE_MN_CSE)), before);
 
+    site_events_clear(authority);
     assert_int_equal(operator_confirm(site, "--all"), OK);
+    assert_non_null(
+        site_last_event(authority, GROUPSEAL__SECENV__EVENT__CONTENT_RESUBSCRIBE)); /* they hurry */
     site_advance(site, 700000); /* the longest back-off of the MN-CSE, then of the devices */
     assert_begun_anew(site, before);
     /* Who joined since is not in that roster: it keeps what nobody speaks any more, until it is added again.

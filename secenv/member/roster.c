@@ -662,12 +662,24 @@ static enum result pages_entries(const struct page_list *list, struct entry_list
     return RESULT_OK;
 }
 
+/* Of one that is not there. A statement that can do no more than fail costs the same however large the
+ * transaction is; what may also replace has a journal of its own, which SQLite ends by going through the
+ * whole transaction's. */
+static enum result entry_insert(const struct relay *relay, const Entry *entry, struct reason *why)
+{
+    return store_run(store_of(relay), why,
+                     "INSERT INTO roster_member (identity, grp, name, incarnation, serial, key, site)"
+                     " VALUES (?, ?, ?, ?, ?, ?, ?)",
+                     "tttuubt", owner_of(relay), group_of(relay), entry->name, entry->incarnation,
+                     entry->serial, arena_view(entry->signing_key), entry->site);
+}
+
 static enum result pages_store(struct relay *relay, const struct entry_list *list, const Page *page,
                                struct reason *why)
 {
     GUARD(rows_drop(relay, why));
     for (size_t i = 0; i < list->count; i++) {
-        GUARD(entry_store(relay, list->entries[i], why));
+        GUARD(entry_insert(relay, list->entries[i], why));
     }
     GUARD(head_store(relay, page->incarnation, page->number, arena_view(page->hash), why));
     GUARD(roster_load(relay, why));

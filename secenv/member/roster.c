@@ -573,17 +573,27 @@ enum result roster_take_delta(struct identity_state *identity, const Delta *delt
 
 /* ---- pages ---- */
 
+/* Pages of another version than this. Four ranges of the key: (incarnation, number) compared as a row goes
+ * through all pages of this version, with each page. */
+static enum result other_pages_drop(const struct relay *relay, const Page *page, struct reason *why)
+{
+    static const char *const others[] = {
+        "DELETE FROM roster_page WHERE identity = ? AND grp = ? AND incarnation = ? AND number < ?",
+        "DELETE FROM roster_page WHERE identity = ? AND grp = ? AND incarnation = ? AND number > ?",
+        "DELETE FROM roster_page WHERE identity = ? AND grp = ? AND incarnation < ?",
+        "DELETE FROM roster_page WHERE identity = ? AND grp = ? AND incarnation > ?",
+    };
+    for (size_t i = 0; i < sizeof(others) / sizeof(others[0]); i++) {
+        GUARD(store_run(store_of(relay), why, others[i], i < 2 ? "ttuu" : "ttu", owner_of(relay),
+                        group_of(relay), page->incarnation, page->number));
+    }
+    return RESULT_OK;
+}
+
 static enum result page_store(const struct relay *relay, const Page *page, struct reason *why)
 {
     struct buffer packed = BUFFER_EMPTY(OBJECT_LIMIT);
-    GUARD(
-        store_run(store_of(relay), why,
-                  "DELETE FROM roster_page WHERE identity = ? AND grp = ? AND (incarnation, number) < (?, ?)",
-                  "ttuu", owner_of(relay), group_of(relay), page->incarnation, page->number));
-    GUARD(
-        store_run(store_of(relay), why,
-                  "DELETE FROM roster_page WHERE identity = ? AND grp = ? AND (incarnation, number) > (?, ?)",
-                  "ttuu", owner_of(relay), group_of(relay), page->incarnation, page->number));
+    GUARD(other_pages_drop(relay, page, why));
     enum result result = message_pack(&page->base, &packed);
     if (result == RESULT_OK) {
         result = store_run(store_of(relay), why,

@@ -27,6 +27,7 @@ const char relay_schema[] =
                          */
 #define NEWEST_NONCE_SIZE 8u
 #define NEWS_GAP_US 5000000u
+#define NEWS_HOLD_US 5000000u
 
 typedef Groupseal__Envelope__Announcement Announcement;
 typedef Groupseal__Envelope__Policy Policy;
@@ -288,6 +289,7 @@ static enum result stored_news_publish(struct relay *relay, struct news_parts pa
     if (result == RESULT_OK && stored.found) {
         result = news_publish(relay, &stored, parts, why);
         relay->news_given_us = engine_now_us(relay->membership->identity->engine);
+        relay->news_held_us = 0;
     }
     stored_news_clear(&stored);
     return result;
@@ -425,6 +427,40 @@ static enum result change_deleted(struct membership *membership, struct reason *
     return relay_drop(membership, why);
 }
 
+/* ---- news that wait ---- */
+
+/* It has the key that its newest announcement is of. */
+static bool has_climbed(const struct relay *relay)
+{
+    const struct announced *announced = &relay->membership->announced;
+    return announced->present && announced->incarnation == relay->newest.incarnation &&
+           announced->epoch == relay->newest.epoch;
+}
+
+/*
+ * An announcement may overtake the blocks of the MN-CSE's own path. Were it published, a device whose path
+ * has not changed would speak in an epoch whose key the MN-CSE may never have: it climbs to the next one. So
+ * it is published with the blocks or, since others can go on where the MN-CSE cannot, after a while.
+ */
+static enum result held_news_settle(struct relay *relay, struct reason *why)
+{
+    uint64_t now_us = engine_now_us(relay->membership->identity->engine);
+    if (relay->news_held_us == 0 || (!has_climbed(relay) && now_us < relay->news_held_us + NEWS_HOLD_US)) {
+        return RESULT_OK;
+    }
+    return stored_news_publish(relay, (struct news_parts){.policy = true}, why);
+}
+
+static enum result held_news_turn(struct relay *relay, uint64_t *next, struct reason *why)
+{
+    GUARD(held_news_settle(relay, why));
+    uint64_t due_us = relay->news_held_us + NEWS_HOLD_US;
+    if (relay->news_held_us != 0 && due_us < *next) {
+        *next = due_us;
+    }
+    return RESULT_OK;
+}
+
 enum result relay_take_change(struct identity_state *identity, const Change *change, struct reason *why)
 {
     struct membership *membership = membership_find(identity, change->group);
@@ -453,8 +489,13 @@ enum result relay_take_change(struct identity_state *identity, const Change *cha
         GUARD(relay_climb(membership, why));
     }
     GUARD(blocks_publish(relay, change, why));
-    return newer ? stored_news_publish(relay, (struct news_parts){.policy = change->policy != NULL}, why)
-                 : RESULT_OK;
+    if (newer && relay->news_held_us == 0 && has_climbed(relay)) {
+        return stored_news_publish(relay, (struct news_parts){.policy = change->policy != NULL}, why);
+    }
+    if (newer && relay->news_held_us == 0) {
+        relay->news_held_us = engine_now_us(identity->engine);
+    }
+    return held_news_settle(relay, why);
 }
 
 /* ---- NEWEST ---- */
@@ -577,7 +618,7 @@ bool relay_has_device(const struct relay *relay, const struct roster_member *mem
 static enum result news_again_turn(struct relay *relay, uint64_t *next, struct reason *why)
 {
     uint64_t due = relay->news_given_us + NEWS_GAP_US;
-    if (!relay->news_wanted || !relay->membership->identity->online) {
+    if (!relay->news_wanted || !relay->membership->identity->online || relay->news_held_us != 0) {
         return RESULT_OK;
     }
     if (due > engine_now_us(relay->membership->identity->engine)) {
@@ -593,6 +634,7 @@ enum result relay_turn(struct membership *membership, uint64_t *next, struct rea
 {
     struct relay *relay = membership->relay;
     past_epochs_turn(&relay->past, engine_now_us(membership->identity->engine), next);
+    GUARD(held_news_turn(relay, next, why));
     GUARD(news_again_turn(relay, next, why));
     GUARD(roster_turn(relay, next, why));
     GUARD(holders_turn(relay, next, why));

@@ -30,6 +30,7 @@ struct relay {
     bool roster_ask_due;      /* it is to be asked for again, when it is time */
     uint64_t roster_gap_us;   /* since then a delta waits for one before it; 0: none does */
     uint64_t news_given_us;   /* when announcement and policy were published last */
+    uint64_t news_held_us;    /* since then the stored ones are not published; 0: they are */
 };
 
 extern const char relay_schema[];

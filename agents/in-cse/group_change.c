@@ -23,27 +23,6 @@ uint32_t group_rotation_take(const struct argp_state *state, const char *text)
     return (uint32_t)(ms / 1000);
 }
 
-/* Sends a request about one group and says `done` in the words given. */
-static enum exit_code group_call(struct operator_session *session, const struct one_argument *arguments,
-                                 Groupseal__Secenv__ToSecenv *request, const char *done)
-{
-    Groupseal__Secenv__FromSecenv *message = NULL;
-    enum exit_code code = operator_change(session, request, &message);
-    secenv_client_free(message);
-    if (code != EXIT_DONE) {
-        return code;
-    }
-    if (arguments->common.json) {
-        cJSON *object = cJSON_CreateObject();
-        json_line_text(object, "name", arguments->argument);
-        json_line_text(object, "state", done);
-        json_line_put(object);
-    } else {
-        printf("%s: %s\n", arguments->argument, done);
-    }
-    return EXIT_DONE;
-}
-
 /* ---- group set ---- */
 
 struct set_arguments {
@@ -112,7 +91,8 @@ enum exit_code command_group_set(int argc, char **argv)
         arguments.set.name = (char *)(uintptr_t)arguments.one.argument;
         request.request_case = GROUPSEAL__SECENV__TO_SECENV__REQUEST_GROUP_SET;
         request.group_set = &arguments.set;
-        code = group_call(session, &arguments.one, &request, "changed");
+        code = operator_change_say(session, &request, arguments.one.common.json, arguments.one.argument,
+                                   "changed");
     }
     operator_close(session);
     return code;
@@ -140,7 +120,7 @@ static enum exit_code named_run(int argc, char **argv, const char *doc, named_fi
         union named_request content;
         Groupseal__Secenv__ToSecenv request = GROUPSEAL__SECENV__TO_SECENV__INIT;
         fill(&content, (char *)(uintptr_t)arguments.argument, &request);
-        code = group_call(session, &arguments, &request, done);
+        code = operator_change_say(session, &request, arguments.common.json, arguments.argument, done);
     }
     operator_close(session);
     return code;

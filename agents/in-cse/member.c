@@ -117,27 +117,6 @@ enum exit_code command_member_list(int argc, char **argv)
 
 /* ---- member reauthenticate ---- */
 
-/* Sends a request about one member and says `done` in the words given. */
-static enum exit_code member_call(struct operator_session *session, const struct one_argument *arguments,
-                                  Groupseal__Secenv__ToSecenv *request, const char *name, const char *done)
-{
-    Groupseal__Secenv__FromSecenv *message = NULL;
-    enum exit_code code = operator_change(session, request, &message);
-    secenv_client_free(message);
-    if (code != EXIT_DONE) {
-        return code;
-    }
-    if (arguments->common.json) {
-        cJSON *object = cJSON_CreateObject();
-        json_line_text(object, "name", name);
-        json_line_text(object, "state", done);
-        json_line_put(object);
-    } else {
-        printf("%s: %s\n", name, done);
-    }
-    return EXIT_DONE;
-}
-
 enum exit_code command_member_reauthenticate(int argc, char **argv)
 {
     static const struct argp parser = {
@@ -161,7 +140,8 @@ enum exit_code command_member_reauthenticate(int argc, char **argv)
         request.request_case = GROUPSEAL__SECENV__TO_SECENV__REQUEST_MEMBER_REAUTHENTICATE;
         request.member_reauthenticate = &ask;
         code = operator_resolve(session, arguments.argument, name)
-                   ? member_call(session, &arguments, &request, name, "asked to authenticate again")
+                   ? operator_change_say(session, &request, arguments.common.json, name,
+                                         "asked to authenticate again")
                    : EXIT_USAGE;
     }
     operator_close(session);
@@ -186,7 +166,7 @@ static enum exit_code member_move(struct operator_session *session, const struct
     move.site = site;
     request.request_case = GROUPSEAL__SECENV__TO_SECENV__REQUEST_MEMBER_MOVE;
     request.member_move = &move;
-    return member_call(session, arguments, &request, name, done);
+    return operator_change_say(session, &request, arguments->common.json, name, done);
 }
 
 enum exit_code command_member_move(int argc, char **argv)

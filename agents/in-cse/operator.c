@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "agents/in-cse/operator.h"
 
+#include "agents/in-cse/json_line.h"
 #include "agents/in-cse/settings.h"
 #include "agents/in-cse/table.h"
 #include "agents/timer.h"
@@ -243,6 +244,26 @@ enum exit_code operator_wait(struct operator_session *session, uint64_t deadline
         struct pollfd waiting = {.fd = secenv_client_fd(session->client), .events = POLLIN};
         uint64_t left = deadline_ms - now;
         (void)poll(&waiting, 1, left > 60000 ? 60000 : (int)left);
+    }
+    return EXIT_DONE;
+}
+
+enum exit_code operator_change_say(struct operator_session *session, Groupseal__Secenv__ToSecenv *request,
+                                   bool json, const char *name, const char *done)
+{
+    Groupseal__Secenv__FromSecenv *message = NULL;
+    enum exit_code code = operator_change(session, request, &message);
+    secenv_client_free(message);
+    if (code != EXIT_DONE) {
+        return code;
+    }
+    if (json) {
+        cJSON *object = cJSON_CreateObject();
+        json_line_text(object, "name", name);
+        json_line_text(object, "state", done);
+        json_line_put(object);
+    } else {
+        printf("%s: %s\n", name, done);
     }
     return EXIT_DONE;
 }

@@ -44,6 +44,9 @@ enum exit_code operator_call(struct operator_session *session, Groupseal__Secenv
 /* The same for a request that changes something: EXIT_UNCERTAIN where it was handed over and not answered. */
 enum exit_code operator_change(struct operator_session *session, Groupseal__Secenv__ToSecenv *request,
                                Groupseal__Secenv__FromSecenv **message);
+/* operator_change, and then says that what is called `name` is `done`, as a line of JSON or in words. */
+enum exit_code operator_change_say(struct operator_session *session, Groupseal__Secenv__ToSecenv *request,
+                                   bool json, const char *name, const char *done);
 /* Where the events of this connection go, until changed. */
 typedef void operator_event(void *context, const Groupseal__Secenv__Event *event);
 void operator_events(struct operator_session *session, operator_event *on_event, void *context);

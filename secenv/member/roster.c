@@ -140,7 +140,6 @@ static enum result room_make(struct roster *roster, size_t more)
     return RESULT_OK;
 }
 
-/* Behind all that are there: the caller goes by the names. */
 static void serial_note(struct roster *roster, const struct roster_member *member)
 {
     if (member->serial > roster->highest_serial) {
@@ -148,6 +147,7 @@ static void serial_note(struct roster *roster, const struct roster_member *membe
     }
 }
 
+/* Behind all that are there: the caller goes by the names. */
 static enum result member_append(struct roster *roster, const Entry *entry)
 {
     GUARD(room_make(roster, 1));
